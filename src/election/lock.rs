@@ -1,0 +1,1 @@
+//! `election = "lock"`: the shared lock alone decides.

@@ -1,0 +1,3 @@
+//! The guardian: the small process between supervisor and coordinator. See [`protocol`] for what is said to it.
+
+pub mod protocol;

@@ -1,0 +1,270 @@
+//! What supervisor and guardian say to each other over their socketpair.
+//!
+//! Frames are a big-endian u32 length and that many bytes of JSON: JSON because a person with strace should be able to
+//! read it, and because the rate (a few messages a second) makes its cost irrelevant. End of file means that the other
+//! side is gone, whatever killed it. Lengths above [`MAX_FRAME`] are an error, never an allocation.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::moment::Moment;
+
+/// The largest frame either side accepts, in bytes. The largest real one is `Configure`: argv and environment.
+pub const MAX_FRAME: usize = 1 << 20;
+
+/// The descriptor on which the guardian finds its end of the socketpair.
+pub const GUARDIAN_FD: i32 = 3;
+
+/// From the supervisor: an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// First message, once. The guardian opens the volume (still as a standby) and clears leftovers.
+    Configure(Box<Settings>),
+    /// Take the lock; answered by `LockAcquired`, `LockRefused` (again after each change of holder) or
+    /// `VolumeUnusable`. The guardian goes on trying until it has it, or `Abandon`, or the end of this process.
+    AcquireLock {
+        /// The volume's id as the cluster knows it; `None` while it has none: then one is created or adopted.
+        expected_volume: Option<String>,
+        /// Nothing but the lock decides here, so wait for it indefinitely, quietly and without polling it often.
+        patient: bool,
+    },
+    /// Write `record` into the lock file and fsync; answered by `RecordWritten` or `VolumeUnusable`.
+    WriteRecord(Record),
+    /// The coordinator must be dead at `deadline` unless this is said again with a later one.
+    SetDeadline { deadline: Moment },
+    /// Start the coordinator; answered by `Started` or `StartFailed`. Refused unless the lock is held, the record of
+    /// this epoch is written and `deadline` lies ahead.
+    Start { epoch: u64, deadline: Moment },
+    /// Stop signal, `stop_timeout`, before_kill, SIGKILL; answered by `TreeDead`.
+    Stop,
+    /// SIGKILL to the whole tree now; answered by `TreeDead`.
+    Kill,
+    /// Close the lock's descriptor (the tree is dead: otherwise refused); answered by `LockClosed`.
+    CloseLock {
+        /// How this epoch ended, noted in the lock file before it is closed.
+        cause: String,
+    },
+    /// What the guardian must undo when it ends the leadership by itself.
+    Testament(Option<Testament>),
+    /// Answered at once by `Pong` with the same number.
+    Ping { number: u64 },
+}
+
+/// From the guardian: a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// The guardian runs and has its settings; the volume is being opened.
+    Ready {
+        pid: i32,
+    },
+    /// The volume as it is seen while standby and after each change; also names what is wrong with it.
+    Volume(VolumeView),
+    LockAcquired {
+        volume: String,
+        record: Option<Record>,
+    },
+    /// Somebody else holds the lock: who, as far as the record in the file says.
+    LockRefused {
+        holder: Option<Record>,
+    },
+    RecordWritten {
+        epoch: u64,
+    },
+    /// The volume cannot be used for a start; `AcquireLock`/`WriteRecord` failed. One sentence, with the remedy.
+    VolumeUnusable {
+        problem: String,
+    },
+    /// The lock or the volume was lost while this node held it. Latched: said once, never taken back.
+    VolumeLost {
+        problem: String,
+    },
+    /// A probe (pwrite + fsync through the locked descriptor) that was begun at `started` completed.
+    Probed {
+        started: Moment,
+        took: Duration,
+        free_bytes: u64,
+    },
+    Started {
+        pid: i32,
+        holds_lock: bool,
+    },
+    StartFailed {
+        problem: String,
+    },
+    /// The main process ended by itself (nobody had ordered a stop). The guardian clears the rest of the tree and then
+    /// says `TreeDead`.
+    Exited {
+        status: ExitStatus,
+    },
+    /// No process of the tree is left.
+    TreeDead,
+    /// Processes that got SIGKILL and have not gone yet, each with the kernel function it waits in. Repeated on change.
+    Stuck {
+        processes: Vec<StuckProcess>,
+    },
+    LockClosed,
+    /// The guardian ended the leadership by itself at the deadline: tree dead, lock closed.
+    Fenced {
+        deadline: Moment,
+    },
+    Pong {
+        number: u64,
+    },
+    /// One line for the operator's log.
+    Note {
+        level: NoteLevel,
+        text: String,
+    },
+}
+
+/// Everything the guardian needs to know of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    pub cluster: String,
+    pub node: String,
+    /// `lock.directory`.
+    pub lock_directory: PathBuf,
+    pub probe_interval: Duration,
+    pub probe_timeout: Duration,
+    /// Bytes.
+    pub min_free_space: u64,
+    pub command: Vec<String>,
+    /// `coordinator.kind = "forking"`: it lives as long as its tree.
+    pub forking: bool,
+    pub working_directory: Option<PathBuf>,
+    pub environment: BTreeMap<String, String>,
+    pub user: Option<String>,
+    /// Signal number.
+    pub stop_signal: i32,
+    pub stop_timeout: Duration,
+    pub before_kill: Vec<String>,
+}
+
+/// The content of `coordinator.lock`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub node: String,
+    pub host: String,
+    /// `/etc/machine-id`, or the host name where there is none.
+    #[serde(default)]
+    pub host_id: String,
+    /// `/proc/sys/kernel/random/boot_id`.
+    #[serde(default)]
+    pub boot_id: String,
+    /// The guardian's process id and its start time in clock ticks (field 22 of `/proc/PID/stat`).
+    pub pid: i32,
+    #[serde(default)]
+    pub pid_started: u64,
+    pub epoch: u64,
+    /// RFC 3339.
+    pub since: String,
+    /// Set when the leadership ended: when, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// How an epoch ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// RFC 3339.
+    pub at: String,
+    pub cause: String,
+}
+
+/// The volume as this host sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeView {
+    /// The id in `volume.json`, if it could be read.
+    pub id: Option<String>,
+    /// File system type, e.g. `nfs4`, `ext4`.
+    pub file_system: Option<String>,
+    /// Why this volume must not be used; `None` when it may.
+    pub problem: Option<String>,
+    /// What is questionable but permitted (not nfs4, soft mount, low free space).
+    pub warnings: Vec<String>,
+    pub free_bytes: Option<u64>,
+    /// What the lock file says.
+    pub record: Option<Record>,
+}
+
+/// How the coordinator's main process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitStatus {
+    Code(i32),
+    Signal(i32),
+}
+
+/// A process that cannot be killed at the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StuckProcess {
+    pub pid: i32,
+    /// `/proc/PID/comm`.
+    pub command: String,
+    /// `/proc/PID/wchan`.
+    pub waits_in: String,
+}
+
+/// What the guardian deletes, and marks as clean, with a ZooKeeper session of its own after it has ended a leadership
+/// without its supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Testament {
+    pub zookeeper: ZooKeeperAccess,
+    /// Full path of the election node, unique by its uuid.
+    pub election_node: String,
+    /// Full path and expected version of the breadcrumb, and the bytes that mark it clean.
+    pub breadcrumb: Option<(String, i32, String)>,
+    /// Further nodes of this leadership that should go (the service registration), best effort.
+    pub also_delete: Vec<String>,
+}
+
+/// How to reach ZooKeeper.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZooKeeperAccess {
+    /// `host:port,host:port`
+    pub servers: String,
+    pub session_timeout: Duration,
+    /// `user:password` of the digest scheme.
+    pub digest: Option<String>,
+    /// PEM texts.
+    pub tls: Option<TlsMaterial>,
+}
+
+/// PEM texts for a TLS client.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsMaterial {
+    pub ca: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
+}
+
+impl std::fmt::Debug for ZooKeeperAccess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ZooKeeperAccess")
+            .field("servers", &self.servers)
+            .field("session_timeout", &self.session_timeout)
+            .field("digest", &self.digest.as_ref().map(|_| "(secret)"))
+            .field("tls", &self.tls.as_ref().map(|_| "(secret)"))
+            .finish()
+    }
+}
+
+impl std::fmt::Debug for TlsMaterial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsMaterial(secret)")
+    }
+}
+
+/// How loud a note is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteLevel {
+    Info,
+    Warn,
+    Error,
+}

@@ -1,0 +1,303 @@
+//! What a node tells the world: plain data, shared by the supervisor (which writes it), the election backends (which
+//! store some of it), the API (which serves it) and the client (which reads it back). No behaviour beyond formatting.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One of the words in the `status` field: what this node is busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StatusWord {
+    Ok,
+    Standby,
+    WaitingForLock,
+    WaitingForFence,
+    Starting,
+    Stopping,
+    Fencing,
+    Isolating,
+    Isolated,
+    ShuttingDown,
+    Disconnected,
+}
+
+impl StatusWord {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Standby => "STANDBY",
+            Self::WaitingForLock => "WAITING_FOR_LOCK",
+            Self::WaitingForFence => "WAITING_FOR_FENCE",
+            Self::Starting => "STARTING",
+            Self::Stopping => "STOPPING",
+            Self::Fencing => "FENCING",
+            Self::Isolating => "ISOLATING",
+            Self::Isolated => "ISOLATED",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::Disconnected => "DISCONNECTED",
+        }
+    }
+}
+
+/// What the node is permitted to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleWord {
+    Standby,
+    Promoting,
+    Active,
+    Demoting,
+    Fencing,
+}
+
+/// What an operator wants of the node (openLooKeng's words).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum NodeState {
+    Active,
+    Isolating,
+    Isolated,
+    ShuttingDown,
+    Inactive,
+}
+
+/// The body of `/server_status`, plus what only other endpoints show.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    pub status: StatusWord,
+    pub role: RoleWord,
+    pub state: NodeState,
+    pub cluster: String,
+    pub node: String,
+    pub version: String,
+    /// The epoch this node leads with, else the cluster's last one that it knows of.
+    pub epoch: Option<u64>,
+    /// Since when it has this role; RFC 3339.
+    pub since: String,
+    /// One sentence for a person.
+    pub reason: String,
+    pub active: Option<ActiveView>,
+    pub coordinator: CoordinatorView,
+    /// Null fields where `election = "lock"`.
+    pub zookeeper: ZooKeeperView,
+    pub lease: LeaseView,
+    pub lock: LockView,
+    pub paused: bool,
+    pub switchover: Option<serde_json::Value>,
+}
+
+/// Who is active, as far as this node knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveView {
+    pub node: String,
+    pub api: String,
+    pub epoch: u64,
+    #[serde(default)]
+    pub endpoints: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoordinatorView {
+    pub pid: Option<i32>,
+    pub started_at: Option<String>,
+    pub ready: bool,
+    pub restarts: u32,
+    /// Whether the coordinator has the lock's descriptor; null while none runs.
+    pub holds_lock: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZooKeeperView {
+    /// `connected`, `disconnected`, `connecting`; null with `election = "lock"`.
+    pub state: Option<String>,
+    /// Hexadecimal, `0x…`.
+    pub session: Option<String>,
+    pub session_timeout_ms: Option<u64>,
+    /// Age of the last acknowledged heartbeat (or contact, on a standby).
+    pub last_heartbeat_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    pub remaining_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockView {
+    pub held: bool,
+    pub path: String,
+    pub holder: Option<String>,
+}
+
+/// A member as it describes itself in `members/<node>`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    pub node: String,
+    pub role: RoleWord,
+    pub state: NodeState,
+    pub status: StatusWord,
+    pub epoch: Option<u64>,
+    pub since: String,
+    pub ready: bool,
+    pub api: String,
+    #[serde(default)]
+    pub endpoints: BTreeMap<String, String>,
+    pub priority: u32,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    pub version: String,
+    /// Whether it could take over.
+    pub eligible: bool,
+    pub reason: String,
+    /// Who this process is, for the search of one's own ghost: host id, boot id, pid and its start time.
+    #[serde(default)]
+    pub process: Option<ProcessIdentity>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    pub host_id: String,
+    pub boot_id: String,
+    pub pid: i32,
+    /// Clock ticks since boot, field 22 of `/proc/PID/stat`.
+    pub pid_started: u64,
+}
+
+/// One row of `/cluster`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberView {
+    pub node: String,
+    pub role: RoleWord,
+    pub state: NodeState,
+    pub status: StatusWord,
+    pub epoch: Option<u64>,
+    pub since: String,
+    pub ready: bool,
+    pub api: String,
+    #[serde(default)]
+    pub endpoints: BTreeMap<String, String>,
+    pub priority: u32,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    pub eligible: bool,
+    pub reason: String,
+    pub version: String,
+    /// How long ago this member was last known to be alive.
+    pub last_contact_ms: Option<u64>,
+}
+
+/// `/cluster`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterView {
+    pub cluster: String,
+    pub epoch: Option<u64>,
+    pub active: Option<ActiveView>,
+    pub paused: bool,
+    pub switchover: Option<serde_json::Value>,
+    pub members: Vec<MemberView>,
+}
+
+/// The breadcrumb in `active`: who was last permitted to run a coordinator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breadcrumb {
+    pub node: String,
+    pub epoch: u64,
+    pub api: String,
+    #[serde(default)]
+    pub endpoints: BTreeMap<String, String>,
+    /// RFC 3339.
+    pub since: String,
+    /// True once it stopped cleanly: tree dead, lock closed.
+    pub clean: bool,
+    /// Why and when it ended, set together with `clean`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// One leadership.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    pub epoch: u64,
+    pub node: String,
+    /// RFC 3339: when its coordinator was started.
+    pub from: String,
+    pub to: Option<String>,
+    pub cause: Option<String>,
+    /// Between the former coordinator's end and this one's readiness, where both are known.
+    pub gap_ms: Option<u64>,
+    pub detail: Option<String>,
+}
+
+/// One line of `primacy check`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResult {
+    pub name: String,
+    pub result: CheckOutcome,
+    pub detail: String,
+    pub remedy: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckOutcome {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// What the supervisor publishes for its API at every change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Ages in it are as of `taken`; the API adds the time since.
+    pub server: ServerStatus,
+    pub taken: crate::moment::Moment,
+    /// When the last heartbeat was acknowledged; `lease_until`: the guardian's deadline.
+    pub last_heartbeat: Option<crate::moment::Moment>,
+    pub lease_until: Option<crate::moment::Moment>,
+    pub cluster: ClusterView,
+    pub history: Vec<HistoryEntry>,
+    /// A standby that could take over now.
+    pub eligible: bool,
+    /// In contact with the election backend.
+    pub in_contact: bool,
+    /// The effective configuration, secrets hidden.
+    pub config: serde_json::Value,
+    pub metrics: MetricsView,
+}
+
+/// The counters and gauges behind `/metrics`; histograms are bucket counts by upper bound in seconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MetricsView {
+    pub heartbeat_seconds: Histogram,
+    pub lock_probe_seconds: Histogram,
+    /// By (from, to, cause).
+    pub transitions: BTreeMap<(String, String, String), u64>,
+    pub failover_gap_seconds: BTreeMap<String, Histogram>,
+    pub coordinator_restarts: u64,
+    pub volume_free_bytes: Option<u64>,
+}
+
+/// Upper bounds in seconds of all latency histograms: from an idle ZooKeeper's millisecond to a session's length.
+pub const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// Counts per bucket (not cumulative); the last one is above the largest bound.
+    pub counts: [u64; BUCKETS.len() + 1],
+    pub sum: f64,
+}
+
+impl Histogram {
+    pub fn observe(&mut self, seconds: f64) {
+        let bucket = BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKETS.len());
+        self.counts[bucket] += 1;
+        self.sum += seconds;
+    }
+
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
