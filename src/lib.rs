@@ -13,4 +13,5 @@ pub mod config;
 pub mod election;
 pub mod guardian;
 pub mod moment;
+pub mod role;
 pub mod status;
