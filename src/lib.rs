@@ -8,6 +8,8 @@
 //! api > status;  guardian > {guardian's protocol, syscalls};  role > std (and moment)
 //! ```
 
+pub mod api;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod election;
