@@ -1,0 +1,55 @@
+# The only door: what a person runs and what CI runs. `just` lists the recipes. Each is one line that calls a script or
+# cargo, so that a machine without just (PyPI: `pip install rust-just`) can run the same.
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Install what a fresh Debian with Rust lacks.
+install-needs *GROUPS:
+    ./scripts/install-needs {{GROUPS}}
+
+# Format the code.
+fmt:
+    cargo fmt --all
+
+# Format check, import rule and clippy: what a review should not have to say.
+check:
+    ./scripts/test fmt imports lint
+
+# Clippy, warnings are errors.
+lint:
+    ./scripts/test lint
+
+# Who may import whom (src/lib.rs).
+check-imports:
+    ./scripts/test imports
+
+# Everything CI runs; or single stages: `just test unit`.
+test *STAGES:
+    ./scripts/test {{STAGES}}
+
+# The model checker alone, with its state counts.
+model:
+    ./scripts/test model
+
+# Two candidates and five faults on this machine; `just demo --keep` leaves them up to play with.
+demo *ARGS:
+    ./scripts/demo {{ARGS}}
+
+# Gap and overlap under faults, next to other supervisors (about 75 minutes); see bench/run --help.
+bench *ARGS:
+    ./bench/run {{ARGS}}
+
+# Generate the reference pages in docs/reference again, and the API documentation in target/doc.
+docs:
+    PRIMACY_UPDATE_DOCS=1 cargo test --locked reference
+    cargo doc --locked --no-deps
+
+# Licenses, banned crates and sources of the dependencies (cargo install --locked cargo-deny).
+deny:
+    cargo deny --locked check licenses bans sources
+
+# What CI runs.
+ci:
+    ./.ci/run
