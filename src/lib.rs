@@ -15,5 +15,7 @@ pub mod config;
 pub mod election;
 pub mod guardian;
 pub mod moment;
+pub mod processes;
 pub mod role;
 pub mod status;
+pub mod supervisor;

@@ -21,8 +21,13 @@ const STARTUP_INTERVAL: Duration = Duration::from_millis(50);
 pub enum Verdict {
     Ready,
     /// So many failures in a row, but not yet `failures`.
-    Failing { failures: u32, reason: String },
-    Unhealthy { reason: String },
+    Failing {
+        failures: u32,
+        reason: String,
+    },
+    Unhealthy {
+        reason: String,
+    },
 }
 
 /// Probes until it is dropped.
@@ -71,12 +76,8 @@ async fn ask(
                 TcpStream::connect(address).await.map(drop).map_err(|error| format!("{address}: {error}"))
             }
             HealthProbe::Command(argv) => {
-                let hook = Hook {
-                    name: "health.command",
-                    argv: argv.clone(),
-                    environment: environment.clone(),
-                    timeout,
-                };
+                let hook =
+                    Hook { name: "health.command", argv: argv.clone(), environment: environment.clone(), timeout };
                 hooks::run(hook, children.clone()).await
             }
         }

@@ -64,7 +64,12 @@ pub enum Contact {
 }
 
 impl Knowledge {
-    pub fn new(config: Arc<Config>, config_shown: serde_json::Value, advertise: String, process: ProcessIdentity) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        config_shown: serde_json::Value,
+        advertise: String,
+        process: ProcessIdentity,
+    ) -> Self {
         Self {
             config_shown: Arc::new(config_shown),
             advertise,

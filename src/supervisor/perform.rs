@@ -139,7 +139,11 @@ impl Shell {
         let config = self.knowledge.config.clone();
         let mut environment = self.knowledge.hook_environment(None);
         if let Some(former) = self.knowledge.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref()) {
-            tracing::warn!(former = former.node, epoch = former.epoch, "fencing the former active: it did not stop cleanly");
+            tracing::warn!(
+                former = former.node,
+                epoch = former.epoch,
+                "fencing the former active: it did not stop cleanly"
+            );
             environment.insert("PRIMACY_FORMER_NODE".to_owned(), former.node.clone());
             environment.insert("PRIMACY_FORMER_EPOCH".to_owned(), former.epoch.to_string());
             environment.insert("PRIMACY_FORMER_API".to_owned(), former.api.clone());
@@ -198,7 +202,8 @@ impl Shell {
             (Role::Promoting, _) => knowledge.metrics.coordinator_restarts += 1,
             (Role::Demoting | Role::Fencing, Cause::Ended(end)) => {
                 let detail = knowledge.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
-                knowledge.story = format!("not active since {}: {}{detail}", knowledge.role_since, knowledge::sentence(end));
+                knowledge.story =
+                    format!("not active since {}: {}{detail}", knowledge.role_since, knowledge::sentence(end));
             }
             _ => {}
         }

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::api::{ApiThread, Tokens};
+use crate::api::ApiThread;
 use crate::clock;
 use crate::config::{self, ElectionKind};
 use crate::election::{self, Fact, Handle};
@@ -25,7 +25,7 @@ use super::knowledge::{Contact, Knowledge};
 use super::orphans::{self, OwnChildren};
 use super::publish::Publisher;
 use super::wiring::Source;
-use super::{notify, reload};
+use super::{notify, reload, wiring};
 
 /// The longest sleep: tokio's timers run on CLOCK_MONOTONIC, which stands still while the host is suspended; the core's
 /// moments do not.
@@ -371,7 +371,9 @@ impl Shell {
             }
             Report::HoldsLock { holds_lock } => {
                 if !holds_lock {
-                    tracing::warn!("the coordinator has closed the lock's descriptor: the guardian alone holds the lock");
+                    tracing::warn!(
+                        "the coordinator has closed the lock's descriptor: the guardian alone holds the lock"
+                    );
                 }
                 knowledge.coordinator.holds_lock = Some(holds_lock);
                 None
@@ -519,7 +521,7 @@ impl Shell {
         let Some(config) = reload::reload(&self.knowledge.config, &self.source) else { return };
         let timeout = self.knowledge.session_timeout_ms.map(Duration::from_millis);
         self.machine.set_rules(reload::rules(&config, timeout));
-        self.api.reload_tokens(Tokens::new(config.api.token.as_ref(), config.api.read_token.as_ref()));
+        self.api.reload_tokens(wiring::tokens(&config));
         if let Err(error) = self.api.reload_tls() {
             tracing::error!(%error, "the API keeps its certificate");
         }
@@ -543,7 +545,10 @@ impl Shell {
             }
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, gone).await.is_err() {
-            tracing::warn!(pid, "the guardian has not ended yet; it ends by itself once nothing of the coordinator is left");
+            tracing::warn!(
+                pid,
+                "the guardian has not ended yet; it ends by itself once nothing of the coordinator is left"
+            );
         }
     }
 }

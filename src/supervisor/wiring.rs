@@ -68,7 +68,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
     let settings = api::Settings {
         advertise,
         environment: config.environment.clone(),
-        tokens: api::Tokens::new(config.api.token.as_ref(), config.api.read_token.as_ref()),
+        tokens: tokens(&config),
         tls: config.api.tls.clone(),
         heartbeat: turned.clone(),
     };
@@ -98,6 +98,14 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
 fn backend(config: &Config, process: ProcessIdentity) -> Handle {
     match config.election {
         ElectionKind::ZooKeeper => election::zookeeper::start(election::zookeeper::Settings::new(config, process)),
-        ElectionKind::Lock => election::lock::start(),
+        ElectionKind::Lock => election::lock::start(election::lock::Settings {
+            cluster: config.cluster.clone(),
+            timeout: config.lock.probe_timeout,
+        }),
     }
+}
+
+/// The tokens that the API asks for.
+pub fn tokens(config: &Config) -> api::Tokens {
+    api::Tokens { full: config.api.token.clone(), read: config.api.read_token.clone() }
 }
