@@ -8,6 +8,7 @@
 //! api > status;  guardian > {guardian's protocol, syscalls};  role > std (and moment)
 //! ```
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod election;
