@@ -9,12 +9,14 @@
 //! ```
 
 pub mod api;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod election;
 pub mod guardian;
 pub mod moment;
+pub mod preflight;
 pub mod processes;
 pub mod role;
 pub mod status;

@@ -161,6 +161,20 @@ pub fn url(text: &str, schemes: Schemes, example: &str) -> Result<Uri, Refusal> 
     Ok(uri)
 }
 
+/// `http(s)://host[:port]`, to which clients append paths; gives it without a slash at its end.
+pub fn base_url(text: &str) -> Result<String, Refusal> {
+    let example = "http://node-a:9090";
+    if has_credentials(text) {
+        return refuse("contains credentials", "leave out what stands before the @");
+    }
+    url(text, Schemes::HttpAndHttps, example)?;
+    let base = text.trim_end_matches('/');
+    if base.split_once("://").is_some_and(|(_, rest)| rest.contains(['/', '?', '#'])) {
+        return refuse("has a path, and clients append their own", format!("write a URL such as {example}"));
+    }
+    Ok(base.to_owned())
+}
+
 /// The signals that a coordinator can be asked to stop with.
 const STOP_SIGNALS: [Signal; 8] = [
     Signal::SIGHUP,

@@ -35,17 +35,38 @@ pub fn load(path: &Path, command_override: Option<Vec<String>>) -> Result<Config
     parse(&text, command_override).map_err(|problems| problems.in_file(path))
 }
 
+/// As [`load`], for a command that does not run the coordinator: then the file may leave its command to `run --`.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load_for_client(path: &Path) -> Result<Config, Problems> {
+    let text = files::configuration(path).map_err(|(what, remedy)| Problems::of_file(path, what, remedy))?;
+    read(&text, validate::Command::Later).map_err(|problems| problems.in_file(path))
+}
+
 /// Validates the text of a configuration file; see [`load`].
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn parse(text: &str, command_override: Option<Vec<String>>) -> Result<Config, Problems> {
+    read(text, command_override.map_or(validate::Command::InFile, validate::Command::Given))
+}
+
+fn read(text: &str, command: validate::Command) -> Result<Config, Problems> {
     let mut reader = reader::read(text);
     if !reader.is_readable() {
         return Err(Problems::new(reader.into_problems()));
     }
-    let config = validate::config(&mut reader, &host_name(), command_override);
+    let config = validate::config(&mut reader, &host_name(), command);
     if reader.has_problems() { Err(Problems::new(reader.into_problems())) } else { Ok(config) }
+}
+
+/// Checks the base URL of an API, `http(s)://host[:port]`; gives it without a slash at its end.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub fn base_url(text: &str) -> Result<String, (String, String)> {
+    checks::base_url(text)
 }
 
 /// A commented example with every key; it loads once the paths and accounts in it exist.

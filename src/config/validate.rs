@@ -14,8 +14,19 @@ use super::{
     Health, HealthProbe, Hooks, Lock, LogLevel, Restarts, Secret, ZooKeeper, ZooKeeperTls, defaults, files, lease,
 };
 
-/// The whole configuration. `host`: this machine's name; `command`: given on the command line.
-pub fn config(reader: &mut Reader, host: &str, command: Option<Vec<String>>) -> Config {
+/// Where the coordinator's command comes from.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// From the file, which must have it.
+    InFile,
+    /// From the command line.
+    Given(Vec<String>),
+    /// From the file, if it is there: nothing is going to be run.
+    Later,
+}
+
+/// The whole configuration. `host`: this machine's name.
+pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
     let election = match reader.text("election").as_deref() {
         Some("lock") => ElectionKind::Lock,
         _ => ElectionKind::ZooKeeper,
@@ -154,24 +165,22 @@ fn lock(reader: &mut Reader) -> Lock {
     }
 }
 
-fn coordinator(reader: &mut Reader, command: Option<Vec<String>>) -> Coordinator {
+fn coordinator(reader: &mut Reader, command: Command) -> Coordinator {
     let key = "coordinator.command";
     let written = reader.arguments(key);
-    let command = match command.filter(|command| !command.is_empty()) {
-        Some(command) => {
+    let command = match command {
+        Command::Given(command) if !command.is_empty() => {
             if command[0].is_empty() {
                 reader.reject(key, "is given after -- with an empty program name", "name the program after --");
             }
             command
         }
-        None => {
+        Command::Later => written,
+        Command::InFile | Command::Given(_) => {
             if written.is_empty() && !reader.is_bad(key) {
                 let what = if reader.has(key) { "is empty" } else { "is missing" };
-                reader.reject(
-                    key,
-                    what,
-                    "write command = [\"program\", \"argument\", …] in [coordinator], or give it after --",
-                );
+                let remedy = "write command = [\"program\", \"argument\", …] in [coordinator], or give it after --: run -- program …";
+                reader.reject(key, what, remedy);
             }
             written
         }
@@ -373,15 +382,13 @@ fn api(reader: &mut Reader, host: &str) -> Api {
 
 fn advertise(reader: &mut Reader) -> Option<String> {
     let key = "api.advertise";
-    let example = "http://node-a:9090";
-    let text = url(reader, key, Schemes::HttpAndHttps, example)?;
-    let base = text.trim_end_matches('/').to_owned();
-    let rest = base.split_once("://").map_or("", |(_, rest)| rest);
-    if rest.contains(['/', '?', '#']) {
-        reader.reject(key, "has a path, and clients append their own", format!("write a URL such as {example}"));
+    let text = reader.text(key)?;
+    if checks::has_credentials(&text) {
+        let [what, remedy] = PUBLISHED_CREDENTIALS;
+        reader.reject_unshown(key, what, remedy);
         return None;
     }
-    Some(base)
+    check(reader, key, checks::base_url(&text))
 }
 
 fn url(reader: &mut Reader, key: &'static str, schemes: Schemes, example: &str) -> Option<String> {

@@ -1,0 +1,28 @@
+//! `primacy status`: the cluster as a table.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{ApiArguments, Exit, Format, Options, Source, unconnected};
+
+/// Show the cluster: its nodes, their roles and states, who is active
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub api: ApiArguments,
+    /// How the cluster is written
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub output: Format,
+    /// Repeat every SECONDS
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub watch: Option<u32>,
+}
+
+pub fn run(options: &Options, before: Vec<String>, arguments: Arguments) -> anyhow::Result<Exit> {
+    let _source = Source::find(options, before, arguments.api.api)?;
+    let _watch = arguments.watch.map(|seconds| Duration::from_secs(seconds.into()));
+    // UNFINISHED: crate::client::commands::status(&client, arguments.output, watch)
+    Err(unconnected("client"))
+}
