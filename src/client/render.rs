@@ -20,6 +20,7 @@ pub enum Format {
 }
 
 const STATUS: [&str; 9] = ["NODE", "ROLE", "STATE", "EPOCH", "SINCE", "READY", "ADDRESS", "LAG", "REASON"];
+const STATUS_TSV: [&str; 9] = ["node", "role", "state", "epoch", "since", "ready", "address", "lag_ms", "reason"];
 const HISTORY: [&str; 7] = ["EPOCH", "NODE", "FROM", "TO", "CAUSE", "GAP MS", "DETAIL"];
 
 /// The output of `primacy status`, with its last line feed.
@@ -27,7 +28,7 @@ pub fn render_status(view: &ClusterView, format: Format) -> String {
     match format {
         Format::Json => json(view),
         Format::Yaml => yaml(view),
-        Format::Tsv => tsv(&STATUS, view.members.iter().map(|member| status_row(member, |ms| ms.to_string()))),
+        Format::Tsv => tsv(&STATUS_TSV, view.members.iter().map(|member| status_row(member, |ms| ms.to_string()))),
         Format::Table => {
             table(&STATUS, view.members.iter().map(|member| status_row(member, lag))) + &status_footer(view)
         }

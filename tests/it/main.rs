@@ -1,3 +1,4 @@
-//! The one integration binary.
+//! The integration tests: one binary, one module per part. Everything in them is real: processes, locks, sockets, servers.
 
+mod api;
 mod config;
