@@ -2,3 +2,7 @@
 
 mod api;
 mod config;
+mod election;
+mod guardian;
+mod proxy;
+mod zookeeper;
