@@ -14,3 +14,4 @@ pub mod election;
 pub mod guardian;
 pub mod moment;
 pub mod status;
+pub mod syscalls;
