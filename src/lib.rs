@@ -21,3 +21,5 @@ pub mod processes;
 pub mod role;
 pub mod status;
 pub mod supervisor;
+#[expect(unsafe_code, reason = "the one module that makes system calls that nix does not wrap safely")]
+pub mod syscalls;

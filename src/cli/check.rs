@@ -2,8 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, Options, unconnected};
-use crate::config;
+use super::{Exit, Options, print};
+use crate::{config, preflight};
 
 /// Check configuration, ZooKeeper, the shared volume and this host before the first start
 ///
@@ -28,7 +28,11 @@ pub enum Output {
 
 pub fn run(options: &Options, arguments: Arguments) -> anyhow::Result<Exit> {
     let command = (!arguments.command.is_empty()).then_some(arguments.command);
-    let _config = config::load(options.config_file(), command)?;
-    // UNFINISHED: carry out the checks, print them as arguments.output says, Exit::Failed if any failed.
-    Err(unconnected("preflight"))
+    let config = config::load(options.config_file(), command)?;
+    let results = preflight::check(&config);
+    match arguments.output {
+        Output::Text => print(&preflight::render(&results))?,
+        Output::Json => print(&(serde_json::to_string_pretty(&results)? + "\n"))?,
+    }
+    Ok(if preflight::failed(&results) { Exit::Failed } else { Exit::Done })
 }

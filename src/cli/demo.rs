@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Exit, unconnected};
+use super::Exit;
 
 /// Two candidates and a web page on this machine, to play with
 #[derive(Debug, Args)]
@@ -16,6 +16,5 @@ pub struct Arguments {
 }
 
 pub fn run(_arguments: &Arguments) -> anyhow::Result<Exit> {
-    // UNFINISHED: the demo itself.
-    Err(unconnected("demo"))
+    anyhow::bail!("demo")
 }

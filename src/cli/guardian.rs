@@ -2,14 +2,13 @@
 
 use clap::Args;
 
-use super::{Exit, unconnected};
+use super::Exit;
 
 /// The process between supervisor and coordinator
 #[derive(Debug, Args)]
 #[command(hide = true)]
 pub struct Arguments {}
 
-pub fn run(_arguments: &Arguments) -> anyhow::Result<Exit> {
-    // UNFINISHED: crate::guardian::run() gives an i32, 0 or not.
-    Err(unconnected("guardian"))
+pub fn run(_arguments: &Arguments) -> Exit {
+    if crate::guardian::run() == 0 { Exit::Done } else { Exit::Failed }
 }

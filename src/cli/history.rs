@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use super::{ApiArguments, Exit, Format, Options, Source, unconnected};
+use super::{ApiArguments, Exit, Options, client};
+use crate::client::commands;
+use crate::client::render::Format;
 
 /// Show past leaderships: who was active, from when to when, why it ended, how long the gap was
 #[derive(Debug, Args)]
@@ -15,7 +17,6 @@ pub struct Arguments {
 }
 
 pub fn run(options: &Options, before: Vec<String>, arguments: Arguments) -> anyhow::Result<Exit> {
-    let _source = Source::find(options, before, arguments.api.api)?;
-    // UNFINISHED: crate::client::commands::history(&client, arguments.output)
-    Err(unconnected("client"))
+    let client = client(options, before, arguments.api.api)?;
+    Ok(commands::history(&client, arguments.output).into())
 }

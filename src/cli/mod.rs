@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, Config, defaults};
+use crate::client::Client;
+use crate::client::commands::Outcome;
+use crate::config::{self, Config, ElectionKind, defaults};
 
 mod check;
 mod completions;
@@ -27,6 +29,7 @@ mod man;
 pub mod reference;
 mod run;
 mod status;
+mod try_lock;
 mod which_active;
 
 pub use exit::Exit;
@@ -94,6 +97,7 @@ pub enum Command {
     Man(man::Arguments),
     Guardian(guardian::Arguments),
     GenerateReference(reference::Arguments),
+    TryLock(try_lock::Arguments),
 }
 
 impl Command {
@@ -119,8 +123,9 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
-        Command::Guardian(arguments) => guardian::run(&arguments),
+        Command::Guardian(arguments) => Ok(guardian::run(&arguments)),
         Command::GenerateReference(arguments) => reference::run(&arguments),
+        Command::TryLock(arguments) => Ok(try_lock::run(&arguments)),
     }
 }
 
@@ -136,15 +141,6 @@ impl Options {
     }
 }
 
-/// Whom a client command asks.
-#[derive(Debug)]
-pub enum Source {
-    /// The base URLs of members' APIs, to be tried in turn.
-    Apis(Vec<String>),
-    /// The cluster that this configuration belongs to.
-    Config(Box<Config>),
-}
-
 /// `--api` of a client command.
 #[derive(Clone, Debug, Args)]
 pub struct ApiArguments {
@@ -153,11 +149,26 @@ pub struct ApiArguments {
     pub api: Vec<String>,
 }
 
-impl Source {
-    /// `--api`, given before or after the command, goes before the configuration.
-    fn find(options: &Options, before: Vec<String>, after: Vec<String>) -> Result<Self, config::Problems> {
-        let urls: Vec<String> = before.into_iter().chain(after).collect();
-        if urls.is_empty() { Ok(Self::Config(Box::new(options.load_for_client()?))) } else { Ok(Self::Apis(urls)) }
+/// Whom a client command asks: `--api`, given before or after the command, goes before the configuration. With
+/// `election = "lock"` there is no ZooKeeper to ask: this host's own API knows.
+fn client(options: &Options, before: Vec<String>, after: Vec<String>) -> Result<Client, config::Problems> {
+    let urls: Vec<String> = before.into_iter().chain(after).collect();
+    if !urls.is_empty() {
+        return Ok(Client::from_api(urls, None));
+    }
+    let Config { cluster, election, zookeeper, api, .. } = options.load_for_client()?;
+    Ok(match election {
+        ElectionKind::ZooKeeper => Client::from_zookeeper(&cluster, zookeeper),
+        ElectionKind::Lock => Client::from_api([api.advertise], api.read_token.or(api.token)),
+    })
+}
+
+impl From<Outcome> for Exit {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Done,
+            Outcome::Failed => Self::Failed,
+        }
     }
 }
 
@@ -172,22 +183,4 @@ fn print(text: &str) -> anyhow::Result<()> {
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(())
-}
-
-/// How a listing is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Table,
-    /// As the API's /cluster and /history
-    Json,
-    /// The same as YAML
-    Yaml,
-    /// Tab-separated, with a line of headings
-    Tsv,
-}
-
-/// UNFINISHED: the lead connects the commands that call this to the module that does the work.
-fn unconnected(module: &str) -> anyhow::Error {
-    anyhow::anyhow!("this build has no {module}")
 }

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::logs::Logs;
-use super::{Exit, Options, unconnected};
-use crate::config;
+use super::{Exit, Options};
+use crate::supervisor::{self, Source};
+use crate::{config, role};
 
 /// Run the supervisor
 ///
@@ -18,10 +19,22 @@ pub struct Arguments {
 
 pub fn run(options: &Options, arguments: Arguments, logs: Option<Logs>) -> anyhow::Result<Exit> {
     let command = (!arguments.command.is_empty()).then_some(arguments.command);
-    let config = config::load(options.config_file(), command)?;
+    let config = config::load(options.config_file(), command.clone())?;
     if let Some(logs) = &logs {
         logs.set_level(config.log_level);
     }
-    // UNFINISHED: Ok(crate::supervisor::run(config, …)). A reload needs options.config_file(), the command and logs.
-    Err(unconnected("supervisor"))
+    let source = Source {
+        file: options.config_file().to_owned(),
+        command,
+        set_log_level: Box::new(move |level| {
+            if let Some(logs) = &logs {
+                logs.set_level(level);
+            }
+        }),
+    };
+    Ok(match supervisor::run(config, source)? {
+        role::Exit::Stopped => Exit::Done,
+        role::Exit::LostMastership => Exit::LostMastership,
+        role::Exit::DuplicateName => Exit::DuplicateName,
+    })
 }

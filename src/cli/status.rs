@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{ApiArguments, Exit, Format, Options, Source, unconnected};
+use super::{ApiArguments, Exit, Options, client};
+use crate::client::commands;
+use crate::client::render::Format;
 
 /// Show the cluster: its nodes, their roles and states, who is active
 #[derive(Debug, Args)]
@@ -21,8 +23,7 @@ pub struct Arguments {
 }
 
 pub fn run(options: &Options, before: Vec<String>, arguments: Arguments) -> anyhow::Result<Exit> {
-    let _source = Source::find(options, before, arguments.api.api)?;
-    let _watch = arguments.watch.map(|seconds| Duration::from_secs(seconds.into()));
-    // UNFINISHED: crate::client::commands::status(&client, arguments.output, watch)
-    Err(unconnected("client"))
+    let client = client(options, before, arguments.api.api)?;
+    let watch = arguments.watch.map(|seconds| Duration::from_secs(seconds.into()));
+    Ok(commands::status(&client, arguments.output, watch).into())
 }

@@ -2,7 +2,8 @@
 
 use clap::{ArgAction, Args};
 
-use super::{Exit, Options, Source, api_url, unconnected};
+use super::{Exit, Options, api_url, client};
+use crate::client::commands::{self, Which};
 
 /// Print the active node's name; exit with 1 where none is active
 #[derive(Debug, Args)]
@@ -14,14 +15,6 @@ pub struct Arguments {
     /// Print this one of its coordinator.endpoints instead
     #[arg(long, value_name = "NAME")]
     pub endpoint: Option<String>,
-}
-
-/// What is printed of the active node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    Node,
-    Api,
-    Endpoint(String),
 }
 
 impl Arguments {
@@ -45,10 +38,9 @@ fn optional_api_url(text: &str) -> Result<String, String> {
 }
 
 pub fn run(options: &Options, before: Vec<String>, arguments: Arguments) -> anyhow::Result<Exit> {
-    let (_which, urls) = arguments.split()?;
-    let _source = Source::find(options, before, urls)?;
-    // UNFINISHED: crate::client::commands::which_active(&client, &which)
-    Err(unconnected("client"))
+    let (which, urls) = arguments.split()?;
+    let client = client(options, before, urls)?;
+    Ok(commands::which_active(&client, &which).into())
 }
 
 #[cfg(test)]

@@ -58,11 +58,6 @@ fn fail(name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Che
     result(CheckOutcome::Fail, name, detail, remedy)
 }
 
-fn result(
-    result: CheckOutcome,
-    name: &str,
-    detail: impl Into<String>,
-    remedy: impl Into<String>,
-) -> CheckResult {
+fn result(result: CheckOutcome, name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> CheckResult {
     CheckResult { name: name.to_owned(), result, detail: detail.into(), remedy: remedy.into() }
 }

@@ -67,12 +67,14 @@ fn look(directory: &Path, min_free_space: u64, first_creates: bool) -> Vec<Check
     }
     results.extend(write_and_lock(&place));
     results.push(match fs2::available_space(&place) {
-        Ok(free) if free >= min_free_space => {
-            ok("volume.free_space", format!("{} free", bytesize::ByteSize(free)))
-        }
+        Ok(free) if free >= min_free_space => ok("volume.free_space", format!("{} free", bytesize::ByteSize(free))),
         Ok(free) => warn(
             "volume.free_space",
-            format!("{} free, less than lock.min_free_space = {}", bytesize::ByteSize(free), bytesize::ByteSize(min_free_space)),
+            format!(
+                "{} free, less than lock.min_free_space = {}",
+                bytesize::ByteSize(free),
+                bytesize::ByteSize(min_free_space)
+            ),
             "free space on the volume",
         ),
         Err(error) => fail("volume.free_space", error.to_string(), "is the volume mounted?"),

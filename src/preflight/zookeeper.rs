@@ -62,7 +62,11 @@ async fn look(config: &Config) -> Vec<CheckResult> {
             "set zookeeper.digest_file to the user that owns it",
         )),
         Ok(Err(error)) => results.push(fail("zookeeper.write", error.to_string(), "see the server's log")),
-        Err(_) => results.push(fail("zookeeper.write", format!("no answer within {PATIENCE:?}"), "has the ensemble a quorum?")),
+        Err(_) => results.push(fail(
+            "zookeeper.write",
+            format!("no answer within {PATIENCE:?}"),
+            "has the ensemble a quorum?",
+        )),
     }
     results
 }

@@ -66,7 +66,7 @@ pub fn reload(current: &Config, source: &Source) -> Option<Arc<Config>> {
             return None;
         }
     };
-    (source.reload_logs)();
+    (source.set_log_level)(read.log_level);
     for change in config::reload_differences(current, &read) {
         if change.takes_effect {
             tracing::info!(key = change.key, "reloaded");
@@ -79,6 +79,7 @@ pub fn reload(current: &Config, source: &Source) -> Option<Arc<Config>> {
     merged.drain = read.drain;
     merged.hooks = read.hooks;
     merged.candidate = read.candidate;
+    merged.log_level = read.log_level;
     merged.api.token = read.api.token;
     merged.api.read_token = read.api.read_token;
     Some(Arc::new(merged))

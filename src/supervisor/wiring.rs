@@ -18,13 +18,12 @@ use super::shell::Shell;
 use super::{notify, orphans};
 
 /// Where the configuration came from, so that SIGHUP can read it again.
-#[derive(Clone, Debug)]
 pub struct Source {
     pub file: PathBuf,
     /// What followed `--`.
     pub command: Option<Vec<String>>,
-    /// Sets the log level from the environment or the configuration again.
-    pub reload_logs: fn(),
+    /// Applies the configuration's log level, where nothing stronger has decided.
+    pub set_log_level: Box<dyn Fn(config::LogLevel)>,
 }
 
 /// Why the supervisor did not even start.

@@ -3,6 +3,5 @@
 mod api;
 mod config;
 mod election;
-mod guardian;
 mod proxy;
 mod zookeeper;

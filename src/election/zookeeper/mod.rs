@@ -46,6 +46,7 @@ use crate::election::Handle;
 use crate::guardian::protocol::{TlsMaterial, ZooKeeperAccess};
 use crate::status::ProcessIdentity;
 
+pub use self::connect::open;
 pub use self::paths::Paths;
 
 /// What the backend needs to know of the configuration and of this process.
