@@ -636,6 +636,9 @@ fn mutated() -> impl Strategy<Value = String> {
     edits.prop_map(|edits| {
         let mut bytes = config::default_text().as_bytes().to_vec();
         for (place, byte, kind) in edits {
+            if bytes.is_empty() {
+                break;
+            }
             let at = place.index(bytes.len());
             match kind {
                 0 => bytes[at] = byte,
