@@ -213,8 +213,7 @@ impl World {
     }
 
     fn observe_start(&mut self, setup: &Setup, node: usize, epoch: u64) {
-        let (granted, proved, in_debt) =
-            (self.nodes[node].granted, self.nodes[node].proved, self.nodes[node].in_debt);
+        let (granted, proved, in_debt) = (self.nodes[node].granted, self.nodes[node].proved, self.nodes[node].in_debt);
         let has_lock = self.nodes[node].guardian.as_ref().is_some_and(|guardian| guardian.has_lock);
         let owns = setup.void_lock || self.owner == Some(node) || self.nodes[node].hold != Hold::Honoured;
         let restarts = self.started == (epoch, node);
@@ -273,7 +272,8 @@ impl World {
 
     pub fn tree_must_die(&self, node: usize) -> bool {
         let killed = |at: Moment| at <= self.now && self.nodes[node].guardian_runs();
-        self.tree_may_die(node) && self.nodes[node].tree.is_some_and(|tree| tree.doomed || tree.stopping.is_some_and(killed))
+        self.tree_may_die(node)
+            && self.nodes[node].tree.is_some_and(|tree| tree.doomed || tree.stopping.is_some_and(killed))
     }
 
     pub fn tree_dies(&mut self, setup: &Setup, node: usize) {
