@@ -1,7 +1,9 @@
 //! The integration tests: one binary, one module per part. Everything in them is real: processes, locks, sockets, servers.
 
 mod api;
+mod cluster;
 mod config;
 mod election;
+mod faults;
 mod proxy;
 mod zookeeper;

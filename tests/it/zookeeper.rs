@@ -180,7 +180,7 @@ pub fn free_port() -> u16 {
 }
 
 /// A parent-death signal is sent when the parent *thread* ends, and tests' threads end early.
-fn spawn_for_life(command: Command) -> Child {
+pub fn spawn_for_life(command: Command) -> Child {
     static SPAWNER: OnceLock<mpsc::Sender<(Command, mpsc::Sender<Child>)>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (sender, receiver) = mpsc::channel::<(Command, mpsc::Sender<Child>)>();
