@@ -451,11 +451,6 @@ fn merge(into: &mut toml::Table, from: &toml::Table) {
     }
 }
 
-/// Whether anybody may write there although the mode says no.
-pub fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
 /// Creates it and its parents, as an operator's `mkdir -p`.
 pub fn make_directory(path: &Path) {
     fs::create_dir_all(path).unwrap();

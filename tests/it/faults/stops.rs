@@ -1,20 +1,10 @@
 //! Something of the active node ends or freezes.
 
-use std::time::Duration;
-
 use nix::sys::signal::Signal;
 
+use super::{TWO_AND_A_HALF_SESSIONS, pair};
 use crate::cluster::{Cluster, send};
 use crate::zookeeper::Server;
-
-/// Of the cluster's default session of 4 s.
-const TWO_AND_A_HALF_SESSIONS: Duration = Duration::from_secs(10);
-
-fn pair() -> Cluster {
-    let mut cluster = Cluster::new(&Server::shared().address());
-    cluster.start_with_active(&["a", "b"]);
-    cluster
-}
 
 #[test]
 fn sigterm_hands_over_cleanly() {
