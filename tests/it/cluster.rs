@@ -2,7 +2,7 @@
 //!
 //! Nodes share a directory as their volume and a ZooKeeper of [`crate::zookeeper`]. Everything that a test starts carries
 //! the test's directory in its environment and is killed by pid when the test ends, however it ends; a parent-death signal
-//! covers the end of the test process itself. The logs are printed when a test fails.
+//! covers the end of the test process itself. The logs are printed when a test fails, or always with `PRIMACY_TEST_LOGS`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -394,7 +394,7 @@ impl Drop for Cluster {
                 let _ = child.wait();
             }
         }
-        if std::thread::panicking() {
+        if std::thread::panicking() || std::env::var_os("PRIMACY_TEST_LOGS").is_some() {
             for (name, node) in &self.nodes {
                 eprintln!("--- {name}, exits {:?}\n{}", node.exits, self.log(name));
             }

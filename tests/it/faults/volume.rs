@@ -129,7 +129,7 @@ fn a_read_only_volume_is_named_and_nothing_starts_until_it_is_writable() {
     let Some(mounted) = Mounted::at(&cluster.volume) else { return };
     make_directory(&cluster.lock_directory());
     mounted.remount("ro");
-    never_starts(&mut cluster, "the volume is read-only");
+    never_starts(&mut cluster, "is mounted read-only; remount it for writing");
     mounted.remount("rw");
     cluster.until_any_active(&["a", "b"]);
     assert_eq!(cluster.judge().len(), 1);
