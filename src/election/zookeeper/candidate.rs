@@ -33,6 +33,7 @@ pub struct Candidate<'a> {
 }
 
 /// What ended a wait.
+#[expect(clippy::large_enum_variant, reason = "a few orders a day")]
 pub enum Woken {
     Event,
     Reconnected,
