@@ -160,7 +160,6 @@ async fn bounded(request: Request, next: Next) -> Response {
 }
 
 /// The body's bytes.
-#[expect(clippy::result_large_err, reason = "the error is the answer that is sent")]
 async fn receive(body: Body) -> Result<Bytes, Response> {
     use axum::body::HttpBody as _;
     if body.is_end_stream() {
