@@ -10,6 +10,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod election;
 pub mod guardian;
 pub mod moment;
