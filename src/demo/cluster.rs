@@ -196,9 +196,8 @@ impl Cluster {
         else {
             return false;
         };
-        one.role == "active"
-            && other.role == "standby"
-            && matches!(other.status.as_str(), "STANDBY" | "WAITING_FOR_LOCK")
+        // With `election = "lock"` whoever waits for the lock is the standby.
+        one.role == "active" && matches!(other.status.as_str(), "STANDBY" | "WAITING_FOR_LOCK")
     }
 
     /// The service manager: notices ends, starts again.

@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Result<bool, Problem> {
     }
     ended?;
     if options.keep {
-        keep(&mut cluster, options)?;
+        keep(&mut cluster)?;
     } else {
         cluster.screen.line(&cluster.screen.paint(Style::Quiet, "Clearing up."));
     }
@@ -143,27 +143,25 @@ fn conclude(cluster: &mut Cluster, outcomes: &[Outcome], two: Duration) {
 }
 
 /// Leaves the cluster to the user until Ctrl-C.
-fn keep(cluster: &mut Cluster, options: &Options) -> Result<(), Problem> {
+fn keep(cluster: &mut Cluster) -> Result<(), Problem> {
     let apis: Vec<&str> = cluster.nodes.iter().map(|node| node.api.as_str()).collect();
     let apis = apis.join(",");
     let program = std::env::current_exe().map_or("primacy".to_owned(), |path| path.display().to_string());
     let mut lines = vec![
         "\nThe cluster stays up until Ctrl-C. To try from another terminal:".to_owned(),
         format!("   {program} status --api {apis} -w"),
-        format!("   {program} switchover --api {apis} --force"),
-        format!("   {program} isolate node-a --api {apis} --force"),
+        format!("   {program} which-active --api {apis}"),
         format!("   {program} history --api {apis}"),
     ];
     for node in &cluster.nodes {
-        lines.push(format!("   {}: web page {}/ , coordinator http://{}/", node.name, node.api, node.web));
+        let (name, api, web) = (node.name, &node.api, node.web);
+        lines.push(format!("   {name}: curl -i {api}/server_status   its coordinator's page: http://{web}/"));
         if let Some(pid) = node.pid() {
             lines.push(format!("     its supervisor: kill -9 {pid} ; kill -STOP {pid} ; kill -CONT {pid}"));
         }
     }
     lines.push(format!("   Configuration, logs and the shared folder: {}", cluster.folder.display()));
-    if options.zookeeper {
-        lines.push("   A supervisor that ends is started again, as by systemd.".to_owned());
-    }
+    lines.push("   A supervisor that ends is started again, as by systemd.".to_owned());
     for line in lines {
         cluster.screen.line(&line);
     }
