@@ -8,10 +8,19 @@
 //! api > status;  guardian > {guardian's protocol, syscalls};  role > std (and moment)
 //! ```
 
+pub mod api;
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod election;
 pub mod guardian;
 pub mod moment;
+pub mod preflight;
+pub mod processes;
+pub mod role;
 pub mod status;
+pub mod supervisor;
+#[expect(unsafe_code, reason = "the one module that makes system calls that nix does not wrap safely")]
+pub mod syscalls;

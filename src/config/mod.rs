@@ -1,11 +1,83 @@
-//! The configuration: file → raw (serde) → validated types. Every problem is reported at once.
+//! The configuration: file → plain values by the table of [`keys`] → validated types. Every problem is reported at once,
+//! with its line and what to do ([`Problems`]).
 //!
 //! The types here are the validated ones: whoever holds a [`Config`] need not check it again.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod checks;
+pub mod defaults;
+mod effective;
+mod files;
+pub mod keys;
+mod lease;
+mod problems;
+mod reader;
+mod reference;
+mod schema;
+mod suggest;
+mod validate;
+
+pub use effective::{KeyChange, effective, reload_differences};
+pub use problems::{Problem, Problems};
+pub use reference::reference;
+pub use schema::schema;
+
+/// Reads and validates a file. `command_override`: a command given after `--`, in the place of `coordinator.command`.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load(path: &Path, command_override: Option<Vec<String>>) -> Result<Config, Problems> {
+    let text = files::configuration(path).map_err(|(what, remedy)| Problems::of_file(path, what, remedy))?;
+    parse(&text, command_override).map_err(|problems| problems.in_file(path))
+}
+
+/// As [`load`], for a command that does not run the coordinator: then the file may leave its command to `run --`.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load_for_client(path: &Path) -> Result<Config, Problems> {
+    let text = files::configuration(path).map_err(|(what, remedy)| Problems::of_file(path, what, remedy))?;
+    read(&text, validate::Command::Later).map_err(|problems| problems.in_file(path))
+}
+
+/// Validates the text of a configuration file; see [`load`].
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn parse(text: &str, command_override: Option<Vec<String>>) -> Result<Config, Problems> {
+    read(text, command_override.map_or(validate::Command::InFile, validate::Command::Given))
+}
+
+fn read(text: &str, command: validate::Command) -> Result<Config, Problems> {
+    let mut reader = reader::read(text);
+    if !reader.is_readable() {
+        return Err(Problems::new(reader.into_problems()));
+    }
+    let config = validate::config(&mut reader, &host_name(), command);
+    if reader.has_problems() { Err(Problems::new(reader.into_problems())) } else { Ok(config) }
+}
+
+/// Checks the base URL of an API, `http(s)://host[:port]`; gives it without a slash at its end.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub fn base_url(text: &str) -> Result<String, (String, String)> {
+    checks::base_url(text)
+}
+
+/// A commented example with every key; it loads once the paths and accounts in it exist.
+pub fn default_text() -> &'static str {
+    include_str!("example.toml")
+}
+
+/// This machine's name, as `hostname` prints it; empty if the kernel will not say.
+pub fn host_name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
 
 /// The effective, validated configuration.
 #[derive(Clone, Debug)]
@@ -14,6 +86,7 @@ pub struct Config {
     pub node: String,
     pub election: ElectionKind,
     pub environment: String,
+    pub log_level: LogLevel,
     pub zookeeper: ZooKeeper,
     pub lock: Lock,
     pub coordinator: Coordinator,
@@ -23,6 +96,30 @@ pub struct Config {
     pub hooks: Hooks,
     pub candidate: Candidate,
     pub api: Api,
+}
+
+/// The names are those of the keys' table, quietest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// Quietest first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    pub fn as_str(self) -> &'static str {
+        keys::LOG_LEVELS[self as usize]
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.as_str() == word)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,20 +263,41 @@ pub struct ApiTls {
     pub client_ca: Option<PathBuf>,
 }
 
-/// A text that is never shown: `Debug` prints `(secret)`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+/// A text that is never shown: `Debug` prints `(secret)`. Two are equal when their texts are.
+#[derive(Clone)]
+pub struct Secret {
+    text: String,
+    /// The file it was read from, which may be shown.
+    file: Option<PathBuf>,
+}
 
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), file: None }
+    }
+
+    pub fn from_file(file: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        Self { text: text.into(), file: Some(file.into()) }
     }
 
     /// The text itself, for the one place that must send it.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The file it was read from.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Secret {}
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

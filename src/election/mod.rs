@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::guardian::protocol::Testament;
 use crate::moment::Moment;
-use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member};
+use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member, MemberView};
 
 pub mod lock;
 pub mod zookeeper;
@@ -23,7 +23,13 @@ pub enum Order {
     Yield,
     /// Take the epoch and leave the breadcrumb in one step, guarded by what `Elected` reported. Answered by `Claimed`
     /// or `ClaimRefused`, or by `Lost`. From `Claimed` on the backend sends heartbeats until `Resign`.
-    Claim { breadcrumb: Breadcrumb, volume: String, entry: HistoryEntry },
+    Claim {
+        breadcrumb: Breadcrumb,
+        volume: String,
+        entry: HistoryEntry,
+        /// Completes the former leadership's history entry where its own node could not.
+        former_ended: Option<HistoryEntry>,
+    },
     /// Leave the queue, and give up the leadership if there is one: `ended` completes the breadcrumb and the history;
     /// `clean` says that the tree is dead and the lock closed. Answered by `Resigned` in any case, at the latest after
     /// a session timeout. The next `Stand` uses a new session.
@@ -103,4 +109,27 @@ pub enum Loss {
 pub struct Handle {
     pub orders: mpsc::UnboundedSender<Order>,
     pub facts: mpsc::UnboundedReceiver<Fact>,
+}
+
+impl From<&Member> for MemberView {
+    /// A member that is present has been heard of within its session: its age is given as zero.
+    fn from(member: &Member) -> Self {
+        Self {
+            node: member.node.clone(),
+            role: member.role,
+            state: member.state,
+            status: member.status,
+            epoch: member.epoch,
+            since: member.since.clone(),
+            ready: member.ready,
+            api: member.api.clone(),
+            endpoints: member.endpoints.clone(),
+            priority: member.priority,
+            tags: member.tags.clone(),
+            eligible: member.eligible,
+            reason: member.reason.clone(),
+            version: member.version.clone(),
+            last_contact_ms: Some(0),
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::moment::Moment;
 pub const MAX_FRAME: usize = 1 << 20;
 
 /// The descriptor on which the guardian finds its end of the socketpair.
-pub const GUARDIAN_FD: i32 = 3;
+pub const GUARDIAN_FD: i32 = 0;
 
 /// From the supervisor: an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,10 @@ pub enum Report {
     },
     Started {
         pid: i32,
+        holds_lock: bool,
+    },
+    /// Said some time after `Started` if it changed: a coordinator that closes inherited descriptors while it starts.
+    HoldsLock {
         holds_lock: bool,
     },
     StartFailed {
@@ -185,6 +189,10 @@ pub struct VolumeView {
     pub file_system: Option<String>,
     /// Why this volume must not be used; `None` when it may.
     pub problem: Option<String>,
+    /// `lock.directory` does not exist. Also said in `problem`, but harmless while the cluster has no volume id yet: the
+    /// first active creates it.
+    #[serde(default)]
+    pub missing: bool,
     /// What is questionable but permitted (not nfs4, soft mount, low free space).
     pub warnings: Vec<String>,
     pub free_bytes: Option<u64>,

@@ -1,0 +1,234 @@
+//! The table of endpoints: the router is built from it, and so is docs/reference/api.md.
+//!
+//! An endpoint is a plain function from what is known at this moment to an answer: no await, no lock that another
+//! thread could hold, so nothing can make a health check wait.
+
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::api::process::Usage;
+use crate::api::standing::Standing;
+use crate::api::{Shared, answer, metrics, openlookeng};
+
+/// What an endpoint sees.
+pub struct Asked<'a> {
+    pub standing: Standing,
+    pub shared: &'a Shared,
+    pub uri: &'a Uri,
+    pub headers: &'a HeaderMap,
+}
+
+impl Asked<'_> {
+    pub fn usage(&self) -> Usage {
+        let pid = self.standing.snapshot.server.coordinator.pid;
+        self.shared.sampler.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).usage(pid, self.standing.now)
+    }
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, always.
+    HealthCheck,
+    /// With `api.read_token_file` only who shows a token.
+    Read,
+}
+
+/// One row of the table. Every endpoint answers GET and HEAD.
+pub struct Endpoint {
+    pub path: &'static str,
+    pub access: Access,
+    /// The answer of the active and ready node.
+    pub active: &'static str,
+    /// The answer of any other node.
+    pub other: &'static str,
+    pub about: &'static str,
+    pub answer: fn(&Asked<'_>) -> Response,
+}
+
+const fn check(
+    path: &'static str,
+    active: &'static str,
+    other: &'static str,
+    about: &'static str,
+    answer: fn(&Asked<'_>) -> Response,
+) -> Endpoint {
+    Endpoint { path, access: Access::HealthCheck, active, other, about, answer }
+}
+
+const fn read(path: &'static str, about: &'static str, answer: fn(&Asked<'_>) -> Response) -> Endpoint {
+    Endpoint { path, access: Access::Read, active: "200", other: "200", about, answer }
+}
+
+pub const ENDPOINTS: &[Endpoint] = &[
+    check(
+        "/server_status",
+        "200",
+        "503",
+        "The status of this node. With `Accept: text/plain` the status word alone.",
+        primary,
+    ),
+    check("/apiv2/server_status", "200 `\"OK\"`", "503 `\"MASTER_DOWN\"`", "As Dremio's own.", dremio),
+    check("/primary", "200", "503", "As `/server_status`, by Patroni's name.", primary),
+    check("/leader", "200", "503", "As `/primary`.", primary),
+    check("/read-write", "200", "503", "As `/primary`.", primary),
+    check("/standby", "503", "200 on a standby that could take over, else 503", "Body as `/server_status`.", standby),
+    check("/replica", "503", "200 on a standby that could take over, else 503", "As `/standby`.", standby),
+    check("/api/leader-check", "200 `\"OK\"`", "404 `\"Not leader\"`", "As orchestrator's.", leader_check),
+    check(
+        "/api/leader-check/{code}",
+        "200 `\"OK\"`",
+        "the code asked for, `\"Not leader\"`",
+        "For load balancers that insist on a code: 200 to 599; anything else means 404.",
+        leader_check,
+    ),
+    check("/api/lb-check", "200 `\"OK\"`", "200 `\"OK\"`", "This API answers.", ok),
+    check("/api/_ping", "200 `\"OK\"`", "200 `\"OK\"`", "As `/api/lb-check`.", ok),
+    check(
+        "/health",
+        "200",
+        "200 on a standby in contact with its election backend, else 503",
+        "Body as `/server_status`.",
+        health,
+    ),
+    check(
+        "/readiness",
+        "200",
+        "200 on a standby in contact with its election backend, else 503",
+        "As `/health`.",
+        health,
+    ),
+    check(
+        "/liveness",
+        "200",
+        "200",
+        "503 once the supervisor's loop has not turned for 10 s. Body as `/server_status`.",
+        liveness,
+    ),
+    check(
+        "/api/health",
+        "200",
+        "200 or 500, where `/health` answers 200 or 503",
+        "`{\"Code\",\"Message\",\"Details\"}` as orchestrator's; `Code` is `OK` or `ERROR`.",
+        node_health,
+    ),
+    check("/api/status", "200", "200 or 500", "As `/api/health`.", node_health),
+    read("/cluster", "The cluster as this node sees it: `primacy status -o json`.", cluster),
+    read("/history", "Past leaderships, newest first: `primacy history -o json`.", history),
+    read("/config", "The effective configuration, secrets hidden.", config),
+    read("/metrics", "Prometheus' text format.", metrics_page),
+    read("/v1/info/state", "openLooKeng's: the node state, a bare JSON string.", openlookeng::state),
+    read("/v1/info", "openLooKeng's: version, environment, uptime.", openlookeng::info),
+    read(
+        "/v1/status",
+        "openLooKeng's: loads and memory of the coordinator's process tree. `heapUsed` is its resident bytes, \
+         `heapAvailable` its memory limit or the machine's memory, `nonHeapUsed` always 0. Loads are means since the \
+         previous sample, which is at least a second old.",
+        openlookeng::status,
+    ),
+];
+
+fn code(good: bool) -> StatusCode {
+    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+fn server_status(asked: &Asked<'_>, status: StatusCode) -> Response {
+    let server = asked.standing.server();
+    if answer::prefers_text(asked.headers) {
+        return answer::text(status, "text/plain; charset=utf-8", server.status.as_str());
+    }
+    answer::json(status, &server)
+}
+
+fn primary(asked: &Asked<'_>) -> Response {
+    server_status(asked, code(asked.standing.active_and_ready()))
+}
+
+fn standby(asked: &Asked<'_>) -> Response {
+    server_status(asked, code(asked.standing.could_take_over()))
+}
+
+fn health(asked: &Asked<'_>) -> Response {
+    server_status(asked, code(asked.standing.healthy()))
+}
+
+fn liveness(asked: &Asked<'_>) -> Response {
+    server_status(asked, code(asked.standing.alive()))
+}
+
+fn dremio(asked: &Asked<'_>) -> Response {
+    let good = asked.standing.active_and_ready();
+    answer::json(code(good), &if good { "OK" } else { "MASTER_DOWN" })
+}
+
+fn ok(_: &Asked<'_>) -> Response {
+    answer::json(StatusCode::OK, &"OK")
+}
+
+fn leader_check(asked: &Asked<'_>) -> Response {
+    if asked.standing.active_and_ready() {
+        return answer::json(StatusCode::OK, &"OK");
+    }
+    let asked_for = asked.uri.path().strip_prefix("/api/leader-check/").and_then(|code| code.parse::<u16>().ok());
+    let status = asked_for
+        .filter(|code| (200..600).contains(code))
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .unwrap_or(StatusCode::NOT_FOUND);
+    answer::json(status, &"Not leader")
+}
+
+fn node_health(asked: &Asked<'_>) -> Response {
+    let server = asked.standing.server();
+    let healthy = asked.standing.healthy();
+    let (status, code, message) = if healthy {
+        (StatusCode::OK, "OK", "Application node is healthy".to_owned())
+    } else {
+        let message = format!("Application node is unhealthy: {}", server.reason);
+        (StatusCode::INTERNAL_SERVER_ERROR, "ERROR", message)
+    };
+    let nodes: Vec<_> = asked.standing.snapshot.cluster.members.iter().map(|member| member.node.as_str()).collect();
+    let details = json!({
+        "Healthy": healthy,
+        "Hostname": server.node,
+        "IsActiveNode": asked.standing.active_and_ready(),
+        "ActiveNode": {"Hostname": server.active.as_ref().map(|active| active.node.as_str()).unwrap_or_default()},
+        "AvailableNodes": nodes,
+        "AppVersion": server.version,
+    });
+    answer::json(status, &json!({"Code": code, "Message": message, "Details": details}))
+}
+
+fn cluster(asked: &Asked<'_>) -> Response {
+    answer::json(StatusCode::OK, &asked.standing.cluster())
+}
+
+fn history(asked: &Asked<'_>) -> Response {
+    answer::json(StatusCode::OK, &asked.standing.snapshot.history)
+}
+
+fn config(asked: &Asked<'_>) -> Response {
+    let tokens = asked.shared.tokens.load();
+    let secrets: Vec<&str> = [&tokens.full, &tokens.read]
+        .into_iter()
+        .flatten()
+        .map(|secret| secret.reveal())
+        .filter(|s| !s.is_empty())
+        .collect();
+    answer::json(StatusCode::OK, &hidden(&asked.standing.snapshot.config, &secrets))
+}
+
+/// Whoever rendered the configuration has hidden its secrets; the ones that this module knows it hides again.
+fn hidden(value: &Value, secrets: &[&str]) -> Value {
+    match value {
+        Value::String(text) if secrets.iter().any(|secret| text.contains(secret)) => Value::from("(secret)"),
+        Value::Array(values) => values.iter().map(|value| hidden(value, secrets)).collect(),
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), hidden(value, secrets))).collect(),
+        other => other.clone(),
+    }
+}
+
+fn metrics_page(asked: &Asked<'_>) -> Response {
+    let page = metrics::encode(&asked.standing, asked.usage().tree);
+    answer::text(StatusCode::OK, metrics::CONTENT_TYPE, page)
+}

@@ -1,0 +1,179 @@
+//! The HTTP API: what load balancers, monitors and the client commands ask.
+//!
+//! It runs on a thread of its own with a runtime of its own. All that it shares with the supervisor is a snapshot that
+//! the supervisor replaces at each change, and the time of the supervisor loop's last turn. So thousands of health
+//! checks a second cannot delay a heartbeat, and a stuck supervisor cannot delay the answer "503, not the active one":
+//! the lease in the snapshot is compared with the clock for every answer ([`standing`]). The rejected alternative, tasks
+//! on the supervisor's runtime, would be simpler and would put the lease at the mercy of every HTTP client.
+//!
+//! | path | active and ready | any other node |
+//! |---|---|---|
+//! | `/server_status`, `/primary`, `/leader`, `/read-write` | 200 | 503 |
+//! | `/apiv2/server_status` | 200 `"OK"` | 503 `"MASTER_DOWN"` |
+//! | `/standby`, `/replica` | 503 | 200 on a standby that could take over |
+//! | `/api/leader-check`, `/api/leader-check/{code}` | 200 | 404, or the code asked for |
+//! | `/api/lb-check`, `/api/_ping` | 200 | 200 |
+//! | `/health`, `/readiness`, `/api/health`, `/api/status` | 200 | 200 on a standby in contact |
+//! | `/liveness` | 200 while the supervisor's loop turns | the same |
+//! | `/cluster`, `/history`, `/config`, `/metrics`, `/v1/info`, `/v1/info/state`, `/v1/status` | 200 | 200 |
+//!
+//! The whole table is [`endpoints::ENDPOINTS`]; docs/reference/api.md is generated from it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::ApiTls;
+use crate::moment::Moment;
+use crate::status::Snapshot;
+
+pub use access::Tokens;
+pub use reference::reference;
+
+mod access;
+mod answer;
+pub mod endpoints;
+mod metrics;
+mod openlookeng;
+mod process;
+mod reference;
+mod server;
+pub mod standing;
+mod tls;
+
+/// Bytes. Handlers need a few KiB; the deepest users are TLS handshakes in unoptimised builds.
+const STACK: usize = 512 * 1024;
+
+/// What the API must know besides the snapshot.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The URL at which others reach this API.
+    pub advertise: String,
+    /// The configuration's `environment`.
+    pub environment: String,
+    pub tokens: Tokens,
+    pub tls: Option<ApiTls>,
+    /// When the supervisor's loop last turned: nanoseconds of CLOCK_BOOTTIME.
+    pub heartbeat: Arc<AtomicU64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{path}: {reason}", path = path.display())]
+    Tls { path: PathBuf, reason: String },
+    #[error("the API's thread cannot be started: {0}")]
+    Start(#[from] std::io::Error),
+}
+
+/// What the API's connections share.
+pub struct Shared {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    heartbeat: Arc<AtomicU64>,
+    advertise: String,
+    environment: String,
+    tokens: ArcSwap<Tokens>,
+    tls: ArcSwapOption<Acceptor>,
+    started: Moment,
+    sampler: Mutex<process::Sampler>,
+}
+
+/// An acceptor with the files that it came from.
+struct Acceptor {
+    paths: ApiTls,
+    acceptor: TlsAcceptor,
+}
+
+impl Shared {
+    fn standing(&self) -> standing::Standing {
+        standing::Standing {
+            snapshot: self.snapshot.load_full(),
+            turned: Moment::from_nanos(self.heartbeat.load(Ordering::Relaxed)),
+            // Read last: the clock may not be older than what it is compared with.
+            now: crate::clock::now(),
+        }
+    }
+}
+
+/// The running API; dropping it stops it.
+pub struct ApiThread {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts the API on `listener`.
+///
+/// # Errors
+/// TLS files that cannot be used; a thread or runtime that cannot be had.
+pub fn start(listener: TcpListener, settings: Settings, snapshot: Arc<ArcSwap<Snapshot>>) -> Result<ApiThread, Error> {
+    let tls = settings.tls.map(load).transpose()?;
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    let shared = Arc::new(Shared {
+        snapshot,
+        heartbeat: settings.heartbeat,
+        advertise: settings.advertise,
+        environment: settings.environment,
+        tokens: ArcSwap::from_pointee(settings.tokens),
+        tls: ArcSwapOption::from(tls.map(Arc::new)),
+        started: crate::clock::now(),
+        sampler: Mutex::default(),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let listener = {
+        let _context = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let (stop, stopped) = watch::channel(false);
+    let served = shared.clone();
+    let thread = std::thread::Builder::new()
+        .name("api".into())
+        .stack_size(STACK)
+        .spawn(move || runtime.block_on(server::serve(listener, served, stopped)))?;
+    Ok(ApiThread { shared, address, stop, thread: Some(thread) })
+}
+
+fn load(paths: ApiTls) -> Result<Acceptor, Error> {
+    Ok(Acceptor { acceptor: tls::acceptor(&paths)?, paths })
+}
+
+impl ApiThread {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Uses these tokens from the next request on.
+    pub fn reload_tokens(&self, tokens: Tokens) {
+        self.shared.tokens.store(Arc::new(tokens));
+    }
+
+    /// Reads the TLS files again, for the next connections; open ones go on. Does nothing without TLS. Reads files, so
+    /// it is not for an async runtime's thread.
+    ///
+    /// # Errors
+    /// Files that cannot be used; the former ones stay in use.
+    pub fn reload_tls(&self) -> Result<(), Error> {
+        let Some(current) = self.shared.tls.load_full() else { return Ok(()) };
+        let acceptor = load(current.paths.clone())?;
+        self.shared.tls.store(Some(Arc::new(acceptor)));
+        Ok(())
+    }
+}
+
+impl Drop for ApiThread {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            // A panic has been printed by its own thread; there is nothing to add.
+            let _ = thread.join();
+        }
+    }
+}

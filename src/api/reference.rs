@@ -1,0 +1,75 @@
+//! docs/reference/api.md, from the table of endpoints.
+
+use std::fmt::Write as _;
+
+use crate::api::endpoints::{Access, ENDPOINTS};
+
+const INTRODUCTION: &str = "\
+# The HTTP API
+
+Generated from the table in `src/api/endpoints.rs`; do not edit.
+
+Every endpoint answers `GET` and `HEAD`. Query strings are ignored. Bodies are JSON unless said otherwise and are never
+to be cached. *Active and ready* is the node whose coordinator runs, is ready, has not been taken out by an operator,
+and whose lease has not run out on the clock at the moment of the answer; an active node without a lease that lasts
+answers as any other node.
+
+Health checks are open to everybody. Where `api.read_token_file` is configured, the other endpoints need
+`Authorization: Bearer TOKEN` with the read token or the full one; without it they answer 401.
+With `api.tls.client_ca` every connection needs a client certificate of that authority.
+
+| path | active and ready | any other node | access | |
+|---|---|---|---|---|
+";
+
+const REST: &str = "
+## The body of `/server_status`
+
+All fields are always present, and null where unknown.
+
+```json
+{\"status\":\"OK\",\"role\":\"active\",\"state\":\"ACTIVE\",\"cluster\":\"dremio\",\"node\":\"node-a\",\"version\":\"0.1.0\",
+ \"epoch\":7,\"since\":\"2026-01-02T03:04:05.678Z\",\"reason\":\"elected after node-b stopped cleanly\",
+ \"active\":{\"node\":\"node-a\",\"api\":\"http://node-a:9090\",\"epoch\":7,\"endpoints\":{\"web\":\"http://node-a:9047\"}},
+ \"coordinator\":{\"pid\":4242,\"started_at\":\"2026-01-02T03:04:00.123Z\",\"ready\":true,\"restarts\":0,\"holds_lock\":true},
+ \"zookeeper\":{\"state\":\"connected\",\"session\":\"0x1000\",\"session_timeout_ms\":10000,\"last_heartbeat_ms\":212},
+ \"lease\":{\"remaining_ms\":6900},
+ \"lock\":{\"held\":true,\"path\":\"/mnt/metadata/.primacy/coordinator.lock\",\"holder\":\"node-a\"},
+ \"paused\":false,\"switchover\":null}
+```
+
+`status` is one of `OK`, `STANDBY`, `WAITING_FOR_LOCK`, `WAITING_FOR_FENCE`, `STARTING`, `STOPPING`, `FENCING`, `ISOLATING`,
+`ISOLATED`, `SHUTTING_DOWN`, `DISCONNECTED`. A node whose lease has run out reports role `fencing`, whatever it was before.
+`active` is null where this node cannot know: another node is named only while there is contact with the election backend.
+
+## Errors and limits
+
+Errors are `{\"error\": \"...\", \"reasons\": {...}}`: 401 (with `WWW-Authenticate`), 404, 405 (with `Allow`), 408, 413.
+
+| what | limit | then |
+|---|---|---|
+| body | 64 KiB | 413, connection closed |
+| body, time | 10 s | 408, connection closed |
+| header | 16 KiB | 431, connection closed |
+| header, TLS handshake, silence between requests | 10 s; 1 s while fewer than a quarter of the connections are free | cut |
+| a client that does not take its answer | 10 s | cut |
+| connections | 1,024, or 128 fewer than the process may have open files | further ones wait |
+";
+
+/// The whole page.
+pub fn reference() -> String {
+    let mut page = INTRODUCTION.to_owned();
+    for endpoint in ENDPOINTS {
+        let access = match endpoint.access {
+            Access::HealthCheck => "everybody",
+            Access::Read => "read",
+        };
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {access} | {} |",
+            endpoint.path, endpoint.active, endpoint.other, endpoint.about
+        )
+        .expect("a String takes any text");
+    }
+    page + REST
+}

@@ -1,0 +1,38 @@
+//! `primacy check`: the preflight.
+
+use clap::{Args, ValueEnum};
+
+use super::{Exit, Options, print};
+use crate::{config, preflight};
+
+/// Check configuration, ZooKeeper, the shared volume and this host before the first start
+///
+/// One line per check: ok, warn or FAIL, with what to do. Exits with 1 if any check fails.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// How the results are written
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub output: Output,
+    /// The coordinator's command, where it is given to `primacy run` in this way too
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// One line per check
+    Text,
+    /// An array of objects: name, result, detail, remedy
+    Json,
+}
+
+pub fn run(options: &Options, arguments: Arguments) -> anyhow::Result<Exit> {
+    let command = (!arguments.command.is_empty()).then_some(arguments.command);
+    let config = config::load(options.config_file(), command)?;
+    let results = preflight::check(&config);
+    match arguments.output {
+        Output::Text => print(&preflight::render(&results))?,
+        Output::Json => print(&(serde_json::to_string_pretty(&results)? + "\n"))?,
+    }
+    Ok(if preflight::failed(&results) { Exit::Failed } else { Exit::Done })
+}

@@ -1,0 +1,71 @@
+//! Exit codes: the one place that knows their numbers, and which error means which.
+//!
+//! Service managers and scripts rely on them (`RestartPreventExitStatus=4 78`), so they are part of the interface.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::config::Problems;
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or a clean stop.
+    Done = 0,
+    /// Failed or refused.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// Lost mastership and fenced itself; the number that Dremio uses.
+    LostMastership = 3,
+    /// Another live member has this node's name.
+    DuplicateName = 4,
+    /// Configuration missing or invalid; `EX_CONFIG` of sysexits.h.
+    Config = 78,
+}
+
+impl Exit {
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What an error that ended a command means.
+    pub fn of(error: &anyhow::Error) -> Self {
+        if error.is::<Problems>() {
+            Self::Config
+        } else if error.is::<Usage>() {
+            Self::Usage
+        } else if is_broken_pipe(error) {
+            Self::Done
+        } else {
+            Self::Failed
+        }
+    }
+}
+
+/// What the user gets to read of an error; nothing where a reader such as `head` had merely seen enough.
+pub fn message(error: &anyhow::Error) -> Option<String> {
+    if is_broken_pipe(error) {
+        None
+    } else if error.is::<Problems>() {
+        Some(format!("{error}"))
+    } else {
+        Some(format!("primacy: {error:#}"))
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// The command line contradicts itself in a way that clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);

@@ -1,0 +1,190 @@
+//! The command line: its types, and one file per command.
+//!
+//! A command takes its arguments apart, calls what does the work and says how the process ends ([`Exit`]); nothing here
+//! decides anything about a cluster. Errors come back as `anyhow::Error` to `main`, which shows them; their kind decides
+//! the exit code.
+//!
+//! `--api` has two meanings in the interface: with URLs it says whom to ask (all client commands), and without a value it
+//! is `which-active`'s "print the URL". So it takes an optional value there, and URLs may always be given before the
+//! command as well: `primacy --api http://node-a:9090 which-active --api`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::client::Client;
+use crate::client::commands::Outcome;
+use crate::config::{self, Config, ElectionKind, defaults};
+
+mod check;
+mod completions;
+mod config_command;
+mod demo;
+pub mod exit;
+mod guardian;
+mod history;
+pub mod logs;
+mod man;
+pub mod reference;
+mod run;
+mod status;
+mod try_lock;
+mod which_active;
+
+pub use exit::Exit;
+
+/// Keeps exactly one coordinator running on a set of hosts that share a metadata volume
+///
+/// Every host that may run the coordinator runs `primacy run`. They elect one active node, which holds the shared lock and runs the coordinator; it is killed before another node can take over.
+#[derive(Debug, Parser)]
+#[command(name = "primacy", version, after_help = EXIT_CODES, max_term_width = 100, subcommand_required = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub options: Options,
+    /// Ask these members' APIs, in turn, instead of ZooKeeper (client commands)
+    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = api_url)]
+    pub api: Vec<String>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, or a clean stop; 1 failed or refused; 2 usage; 3 lost mastership and fenced \
+itself; 4 another live member has this node name; 78 configuration missing or invalid.";
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// The configuration [default: /etc/primacy/primacy.toml]
+    #[arg(short, long, global = true, value_name = "FILE", env = "PRIMACY_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// Log more (-v debug, -vv trace); RUST_LOG has precedence
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Log less (-q warnings, -qq errors only)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub quiet: u8,
+    /// How log lines look; they go to stderr
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT",
+        hide_possible_values = false
+    )]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(run::Arguments),
+    Check(check::Arguments),
+    Status(status::Arguments),
+    WhichActive(which_active::Arguments),
+    History(history::Arguments),
+    Config(config_command::Arguments),
+    Demo(demo::Arguments),
+    DemoChild(demo::ChildArguments),
+    DemoCoordinator(demo::CoordinatorArguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+    Guardian(guardian::Arguments),
+    GenerateReference(reference::Arguments),
+    TryLock(try_lock::Arguments),
+}
+
+impl Command {
+    /// The guardian says what it has to say to its supervisor, and its standard error is the coordinator's.
+    pub fn logs(&self) -> bool {
+        !matches!(self, Self::Guardian(_) | Self::DemoChild(_) | Self::DemoCoordinator(_))
+    }
+}
+
+/// Carries out a command. `logs`: where this process logs.
+///
+/// # Errors
+/// What is to be shown to the user; [`Exit::of`] gives the exit code.
+pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
+    let Cli { options, api, command } = cli;
+    match command {
+        Command::Run(arguments) => run::run(&options, arguments, logs),
+        Command::Check(arguments) => check::run(&options, arguments),
+        Command::Status(arguments) => status::run(&options, api, arguments),
+        Command::WhichActive(arguments) => which_active::run(&options, api, arguments),
+        Command::History(arguments) => history::run(&options, api, arguments),
+        Command::Config(arguments) => config_command::run(&options, &arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::DemoChild(arguments) => demo::run_child(&arguments),
+        Command::DemoCoordinator(arguments) => demo::run_coordinator(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
+        Command::Guardian(arguments) => Ok(guardian::run(&arguments)),
+        Command::GenerateReference(arguments) => reference::run(&arguments),
+        Command::TryLock(arguments) => Ok(try_lock::run(&arguments)),
+    }
+}
+
+impl Options {
+    /// The file that `-c`, `PRIMACY_CONFIG` or the default names.
+    pub fn config_file(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(defaults::CONFIG_FILE))
+    }
+
+    /// Loads for a command that does not run the coordinator, and so does not miss a command for it.
+    fn load_for_client(&self) -> Result<Config, config::Problems> {
+        config::load_for_client(self.config_file())
+    }
+}
+
+/// `--api` of a client command.
+#[derive(Clone, Debug, Args)]
+pub struct ApiArguments {
+    /// Ask these members' APIs, in turn, instead of ZooKeeper
+    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = api_url)]
+    pub api: Vec<String>,
+}
+
+/// Whom a client command asks: `--api`, given before or after the command, goes before the configuration. With
+/// `election = "lock"` there is no ZooKeeper to ask: this host's own API knows.
+fn client(options: &Options, before: Vec<String>, after: Vec<String>) -> Result<Client, config::Problems> {
+    let urls: Vec<String> = before.into_iter().chain(after).collect();
+    if !urls.is_empty() {
+        return Ok(Client::from_api(urls, None));
+    }
+    let Config { cluster, election, zookeeper, api, .. } = options.load_for_client()?;
+    Ok(match election {
+        ElectionKind::ZooKeeper => Client::from_zookeeper(&cluster, zookeeper),
+        ElectionKind::Lock => Client::from_api([api.advertise], api.read_token.or(api.token)),
+    })
+}
+
+impl From<Outcome> for Exit {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Done,
+            Outcome::Failed => Self::Failed,
+        }
+    }
+}
+
+/// Checks one URL of `--api`; gives it without a slash at its end.
+fn api_url(text: &str) -> Result<String, String> {
+    config::base_url(text).map_err(|(what, remedy)| format!("{what}; {remedy}"))
+}
+
+/// To stdout, where a reader that goes away (`| head`) is an error of its own kind and not a panic.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}

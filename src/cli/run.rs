@@ -1,0 +1,40 @@
+//! `primacy run`: the supervisor.
+
+use clap::Args;
+
+use super::logs::Logs;
+use super::{Exit, Options};
+use crate::supervisor::{self, Source};
+use crate::{config, role};
+
+/// Run the supervisor
+///
+/// Takes part in the election, and runs the coordinator while this node is active. SIGTERM and SIGINT stop it cleanly, a second one kills; SIGHUP reloads the configuration.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The coordinator's command, instead of coordinator.command
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+pub fn run(options: &Options, arguments: Arguments, logs: Option<Logs>) -> anyhow::Result<Exit> {
+    let command = (!arguments.command.is_empty()).then_some(arguments.command);
+    let config = config::load(options.config_file(), command.clone())?;
+    if let Some(logs) = &logs {
+        logs.set_level(config.log_level);
+    }
+    let source = Source {
+        file: options.config_file().to_owned(),
+        command,
+        set_log_level: Box::new(move |level| {
+            if let Some(logs) = &logs {
+                logs.set_level(level);
+            }
+        }),
+    };
+    Ok(match supervisor::run(config, source)? {
+        role::Exit::Stopped => Exit::Done,
+        role::Exit::LostMastership => Exit::LostMastership,
+        role::Exit::DuplicateName => Exit::DuplicateName,
+    })
+}

@@ -1,0 +1,109 @@
+//! The read-only client commands, without their command lines.
+//!
+//! Results go to stdout, complaints to stderr, and a reader that goes away (`| head`) is not an error.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::client::render::{Format, render_history, render_status};
+use crate::status::{ActiveView, ClusterView};
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    Failed,
+}
+
+impl Outcome {
+    /// The exit code.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+        }
+    }
+}
+
+/// What `primacy which-active` prints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    #[default]
+    Node,
+    Api,
+    Endpoint(String),
+}
+
+/// `primacy status`; with `watch` again and again, until stdout is closed.
+pub fn status(source: &Client, format: Format, watch: Option<Duration>) -> Outcome {
+    let Some(interval) = watch else {
+        return print(source.cluster().map(|view| render_status(&view, format)));
+    };
+    let clear = if io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+    loop {
+        match source.cluster() {
+            Ok(view) => {
+                if write(&format!("{clear}{}", render_status(&view, format))).is_err() {
+                    return Outcome::Done;
+                }
+            }
+            Err(error) => eprintln!("primacy: {error}"),
+        }
+        std::thread::sleep(interval);
+    }
+}
+
+/// `primacy history`.
+pub fn history(source: &Client, format: Format) -> Outcome {
+    print(source.history().map(|entries| render_history(&entries, format)))
+}
+
+/// `primacy which-active`.
+pub fn which_active(source: &Client, which: &Which) -> Outcome {
+    print(source.cluster().map_err(|error| error.to_string()).and_then(|view| choose(&view, which)))
+}
+
+/// The line to print, or why there is none.
+///
+/// # Errors
+/// Nobody is active, or the active one has no such endpoint.
+pub fn choose(view: &ClusterView, which: &Which) -> Result<String, String> {
+    let Some(ActiveView { node, api, endpoints, .. }) = &view.active else {
+        return Err(format!("no node of cluster {} is active", view.cluster));
+    };
+    match which {
+        Which::Node => Ok(format!("{node}\n")),
+        Which::Api => Ok(format!("{api}\n")),
+        Which::Endpoint(name) => match endpoints.get(name) {
+            Some(endpoint) => Ok(format!("{endpoint}\n")),
+            None => {
+                let known = endpoints.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                let known = if known.is_empty() { "none" } else { &known };
+                Err(format!("{node} has no endpoint {name}; it has: {known}"))
+            }
+        },
+    }
+}
+
+fn print(result: Result<String, impl std::fmt::Display>) -> Outcome {
+    match result {
+        Ok(text) => match write(&text) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                eprintln!("primacy: stdout: {error}");
+                Outcome::Failed
+            }
+            _ => Outcome::Done,
+        },
+        Err(error) => {
+            eprintln!("primacy: {error}");
+            Outcome::Failed
+        }
+    }
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}

@@ -1,0 +1,61 @@
+//! What the client commands use to see a cluster: through any member's API, or in ZooKeeper itself.
+//!
+//! Nothing here is on the way of a lease: it blocks, it times out, it reports.
+
+use crate::config::{Secret, ZooKeeper};
+use crate::status::{ClusterView, HistoryEntry};
+
+mod api;
+pub mod commands;
+pub mod render;
+mod zookeeper;
+
+/// A way to look at a cluster.
+#[derive(Debug)]
+pub enum Client {
+    Api(api::Api),
+    ZooKeeper(Box<zookeeper::Ensemble>),
+}
+
+/// Why nothing could be seen; one sentence per place that was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no API given")]
+    NoApi,
+    #[error("no API answered: {}", .0.join("; "))]
+    NoAnswer(Vec<String>),
+    #[error("ZooKeeper at {servers}: {reason}")]
+    ZooKeeper { servers: String, reason: String },
+}
+
+impl Client {
+    /// Through the APIs at `urls`, tried in turn.
+    pub fn from_api(urls: impl IntoIterator<Item = impl Into<String>>, token: Option<Secret>) -> Self {
+        Self::Api(api::Api::new(urls.into_iter().map(Into::into).collect(), token))
+    }
+
+    /// Through the ensemble that `config` names.
+    pub fn from_zookeeper(cluster: &str, config: ZooKeeper) -> Self {
+        Self::ZooKeeper(Box::new(zookeeper::Ensemble::new(cluster, config)))
+    }
+
+    /// # Errors
+    /// Nobody could be asked.
+    pub fn cluster(&self) -> Result<ClusterView, Error> {
+        match self {
+            Self::Api(api) => api.cluster(),
+            Self::ZooKeeper(ensemble) => ensemble.cluster(),
+        }
+    }
+
+    /// Newest first.
+    ///
+    /// # Errors
+    /// Nobody could be asked.
+    pub fn history(&self) -> Result<Vec<HistoryEntry>, Error> {
+        match self {
+            Self::Api(api) => api.history(),
+            Self::ZooKeeper(ensemble) => ensemble.history(),
+        }
+    }
+}

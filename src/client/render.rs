@@ -1,0 +1,155 @@
+//! How commands print what they have seen.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::status::{ClusterView, HistoryEntry, MemberView, NodeState, RoleWord};
+
+/// `-o`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// As the API's /cluster and /history
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// Tab-separated, with a line of headings
+    Tsv,
+}
+
+const STATUS: [&str; 9] = ["NODE", "ROLE", "STATE", "EPOCH", "SINCE", "READY", "ADDRESS", "LAG", "REASON"];
+const STATUS_TSV: [&str; 9] = ["node", "role", "state", "epoch", "since", "ready", "address", "lag_ms", "reason"];
+const HISTORY: [&str; 7] = ["EPOCH", "NODE", "FROM", "TO", "CAUSE", "GAP MS", "DETAIL"];
+
+/// The output of `primacy status`, with its last line feed.
+pub fn render_status(view: &ClusterView, format: Format) -> String {
+    match format {
+        Format::Json => json(view),
+        Format::Yaml => yaml(view),
+        Format::Tsv => tsv(&STATUS_TSV, view.members.iter().map(|member| status_row(member, |ms| ms.to_string()))),
+        Format::Table => {
+            table(&STATUS, view.members.iter().map(|member| status_row(member, lag))) + &status_footer(view)
+        }
+    }
+}
+
+/// The output of `primacy history`, with its last line feed.
+pub fn render_history(entries: &[HistoryEntry], format: Format) -> String {
+    match format {
+        Format::Json => json(&entries),
+        Format::Yaml => yaml(&entries),
+        Format::Tsv => tsv(&HISTORY, entries.iter().map(history_row)),
+        Format::Table => table(&HISTORY, entries.iter().map(history_row)),
+    }
+}
+
+fn status_row(member: &MemberView, lag: impl Fn(u64) -> String) -> Vec<String> {
+    vec![
+        member.node.clone(),
+        role(member.role).to_owned(),
+        state(member.state).to_owned(),
+        or_empty(member.epoch),
+        member.since.clone(),
+        if member.ready { "yes" } else { "no" }.to_owned(),
+        member.api.clone(),
+        member.last_contact_ms.map(lag).unwrap_or_default(),
+        member.reason.clone(),
+    ]
+}
+
+fn history_row(entry: &HistoryEntry) -> Vec<String> {
+    vec![
+        entry.epoch.to_string(),
+        entry.node.clone(),
+        entry.from.clone(),
+        entry.to.clone().unwrap_or_default(),
+        entry.cause.clone().unwrap_or_default(),
+        or_empty(entry.gap_ms),
+        entry.detail.clone().unwrap_or_default(),
+    ]
+}
+
+fn status_footer(view: &ClusterView) -> String {
+    let mut footer = String::from("\n");
+    match &view.active {
+        Some(active) => {
+            footer += &format!("Cluster {}: {} is active, epoch {}.\n", view.cluster, active.node, active.epoch)
+        }
+        None => footer += &format!("Cluster {}: no node is active.\n", view.cluster),
+    }
+    if view.paused {
+        footer += "Paused: no elections and no fail-over until `primacy resume`.\n";
+    }
+    if let Some(switchover) = &view.switchover {
+        match switchover.get("to").and_then(serde_json::Value::as_str) {
+            Some(to) => footer += &format!("Switchover to {to} pending.\n"),
+            None => footer += "Switchover pending.\n",
+        }
+    }
+    printable(&footer, true)
+}
+
+fn role(role: RoleWord) -> &'static str {
+    match role {
+        RoleWord::Standby => "standby",
+        RoleWord::Promoting => "promoting",
+        RoleWord::Active => "active",
+        RoleWord::Demoting => "demoting",
+        RoleWord::Fencing => "fencing",
+    }
+}
+
+fn state(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Active => "ACTIVE",
+        NodeState::Isolating => "ISOLATING",
+        NodeState::Isolated => "ISOLATED",
+        NodeState::ShuttingDown => "SHUTTING_DOWN",
+        NodeState::Inactive => "INACTIVE",
+    }
+}
+
+/// Milliseconds for people.
+fn lag(millis: u64) -> String {
+    if millis < 1_000 { format!("{millis} ms") } else { format!("{:.1} s", millis as f64 / 1_000.0) }
+}
+
+fn or_empty(number: Option<u64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("plain data with string keys") + "\n"
+}
+
+fn yaml(value: &impl Serialize) -> String {
+    serde_norway::to_string(value).expect("plain data with string keys")
+}
+
+fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(headings);
+    for row in rows {
+        table.add_row(row.iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { printable(cell, false) }));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+fn tsv(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut text = headings.join("\t").to_lowercase().replace(' ', "_") + "\n";
+    for row in rows {
+        let cells: Vec<_> = row.iter().map(|cell| printable(cell, false)).collect();
+        text += &(cells.join("\t") + "\n");
+    }
+    text
+}
+
+/// Without control characters: other nodes' texts may not move this terminal's cursor, nor break a row.
+fn printable(text: &str, lines: bool) -> String {
+    text.chars().map(|c| if c.is_control() && !(lines && c == '\n') { ' ' } else { c }).collect()
+}

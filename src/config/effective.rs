@@ -1,0 +1,198 @@
+//! The configuration as it applies, for people; and what differs between two of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::keys::KEYS;
+use super::{
+    AfterLoss, ApiTls, Config, CoordinatorKind, ElectionKind, HealthProbe, Secret, ZooKeeperTls, checks, defaults,
+};
+
+/// What stands for a secret.
+const SECRET: &str = "(secret)";
+/// What stands for a certificate whose text is known and whose file is not.
+const PEM: &str = "(PEM)";
+
+/// The effective configuration with every key of the file's structure; unset ones are `""`, `[]` or `{}`. Secrets are
+/// hidden: a file that holds one is named, a value that may be one is `(secret)`.
+pub fn effective(config: &Config) -> Value {
+    tree(config, Secrets::Hidden)
+}
+
+/// One key whose value differs.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct KeyChange {
+    /// Dotted.
+    pub key: String,
+    /// A reload carries it out; otherwise it needs a restart.
+    pub takes_effect: bool,
+}
+
+/// What differs between the configuration that applies and one read at a reload, in the order of the reference page.
+///
+/// The texts of the files in `api.tls` are not compared: they are read again at every reload.
+pub fn reload_differences(old: &Config, new: &Config) -> Vec<KeyChange> {
+    let (before, after) = (tree(old, Secrets::Compared), tree(new, Secrets::Compared));
+    let switched = old.api.tls.is_some() != new.api.tls.is_some();
+    KEYS.iter()
+        .filter(|key| at(&before, key.path) != at(&after, key.path))
+        .map(|key| {
+            // A listener that speaks TLS is another listener.
+            let takes_effect = key.reloads && !(switched && key.path.starts_with("api.tls."));
+            KeyChange { key: key.path.to_owned(), takes_effect }
+        })
+        .collect()
+}
+
+/// The value at a dotted path.
+fn at<'v>(tree: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('.').try_fold(tree, |value, name| value.get(name))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    Hidden,
+    /// Their texts, for comparison only: such a tree never leaves this module.
+    Compared,
+}
+
+fn tree(config: &Config, secrets: Secrets) -> Value {
+    let Config { cluster, node, environment, coordinator, health, drain, fencing, hooks, candidate, .. } = config;
+    let secret = |secret: Option<&Secret>| match (secret, secrets) {
+        (None, _) => String::new(),
+        (Some(secret), Secrets::Compared) => secret.reveal().to_owned(),
+        (Some(secret), Secrets::Hidden) => secret.file().map_or_else(|| SECRET.to_owned(), |file| text(Some(file))),
+    };
+    let variables: BTreeMap<&str, &str> = coordinator
+        .environment
+        .iter()
+        .map(|(name, value)| (name.as_str(), if secrets == Secrets::Hidden { SECRET } else { value.as_str() }))
+        .collect();
+    json!({
+        "cluster": cluster,
+        "node": node,
+        "election": match config.election {
+            ElectionKind::ZooKeeper => "zookeeper",
+            ElectionKind::Lock => "lock",
+        },
+        "environment": environment,
+        "mode": "active-standby",
+        "log_level": config.log_level.as_str(),
+        "zookeeper": zookeeper(config, secrets, &secret),
+        "lock": {
+            "directory": text(Some(&config.lock.directory)),
+            "probe_interval": span(config.lock.probe_interval),
+            "probe_timeout": span(config.lock.probe_timeout),
+            "min_free_space": size(config.lock.min_free_space),
+        },
+        "coordinator": {
+            "command": coordinator.command,
+            "kind": match coordinator.kind {
+                CoordinatorKind::Foreground => "foreground",
+                CoordinatorKind::Forking => "forking",
+            },
+            "working_directory": text(coordinator.working_directory.as_deref()),
+            "environment": variables,
+            "user": coordinator.user.as_deref().unwrap_or_default(),
+            "stop_signal": checks::signal_name(coordinator.stop_signal),
+            "stop_timeout": span(coordinator.stop_timeout),
+            "before_kill": coordinator.before_kill,
+            "restarts": { "max": coordinator.restarts.max, "within": span(coordinator.restarts.within) },
+            "backoff": {
+                "first": span(coordinator.backoff.first),
+                "max": span(coordinator.backoff.max),
+                "reset": span(coordinator.backoff.reset),
+            },
+            "endpoints": coordinator.endpoints,
+        },
+        "health": {
+            "startup_timeout": span(health.startup_timeout),
+            "http": if let Some(HealthProbe::Http(url)) = &health.probe { url } else { "" },
+            "tcp": if let Some(HealthProbe::Tcp(address)) = &health.probe { address } else { "" },
+            "command": if let Some(HealthProbe::Command(command)) = &health.probe { command.clone() } else { vec![] },
+            "interval": span(health.interval),
+            "timeout": span(health.timeout),
+            "failures": health.failures,
+        },
+        "drain": {
+            "grace_period": span(drain.grace_period),
+            "command": drain.command,
+            "timeout": span(drain.timeout),
+        },
+        "fencing": {
+            "command": fencing.command,
+            "timeout": span(fencing.timeout),
+            "required": fencing.required,
+            "after_loss": match fencing.after_loss {
+                AfterLoss::Exit => "exit",
+                AfterLoss::Rejoin => "rejoin",
+            },
+            "watchdog": "off",
+            "watchdog_device": defaults::WATCHDOG_DEVICE,
+        },
+        "hooks": {
+            "on_active": hooks.on_active,
+            "on_standby": hooks.on_standby,
+            "before_start": hooks.before_start,
+            "after_stop": hooks.after_stop,
+        },
+        "candidate": { "priority": candidate.priority, "tags": candidate.tags },
+        "api": {
+            "listen": config.api.listen.to_string(),
+            "advertise": config.api.advertise,
+            "token_file": secret(config.api.token.as_ref()),
+            "read_token_file": secret(config.api.read_token.as_ref()),
+            "tls": api_tls(config.api.tls.as_ref()),
+        },
+    })
+}
+
+fn zookeeper(config: &Config, secrets: Secrets, secret: &dyn Fn(Option<&Secret>) -> String) -> Value {
+    let zookeeper = &config.zookeeper;
+    let pem = |pem: &Option<String>| match (pem, secrets) {
+        (None, _) => String::new(),
+        (Some(text), Secrets::Compared) => text.clone(),
+        (Some(_), Secrets::Hidden) => PEM.to_owned(),
+    };
+    let none = ZooKeeperTls { ca: None, cert: None, key: None };
+    let tls = zookeeper.tls.as_ref().unwrap_or(&none);
+    json!({
+        "servers": zookeeper.servers,
+        "root": zookeeper.root,
+        "session_timeout": span(zookeeper.session_timeout),
+        "tick_time": span(zookeeper.tick_time),
+        "heartbeat_interval": span(zookeeper.heartbeat_interval),
+        "margin": span(zookeeper.margin),
+        "digest_file": secret(zookeeper.digest.as_ref()),
+        "tls": { "ca": pem(&tls.ca), "cert": pem(&tls.cert), "key": secret(tls.key.as_ref()) },
+    })
+}
+
+fn api_tls(tls: Option<&ApiTls>) -> Value {
+    json!({
+        "cert": text(tls.map(|tls| tls.cert.as_path())),
+        "key": text(tls.map(|tls| tls.key.as_path())),
+        "client_ca": text(tls.and_then(|tls| tls.client_ca.as_deref())),
+    })
+}
+
+fn text(path: Option<&Path>) -> String {
+    path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// As the file would say it.
+pub(super) fn span(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// As the file would say it: exact, in the largest unit that divides it.
+pub(super) fn size(bytes: u64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.iter().find(|(_, shift)| bytes != 0 && bytes % (1 << shift) == 0) {
+        Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
+        None => format!("{bytes}B"),
+    }
+}

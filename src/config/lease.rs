@@ -1,0 +1,50 @@
+//! Whether the lease that the configuration asks for is long enough to live with.
+//!
+//! The lease counts from before a heartbeat was sent and ends before the servers can give the role to another node:
+//! session − tick / 2 − heartbeat interval − margin. Half a tick and one interval, because the ensemble's leader learns
+//! of a client's life only from its followers' ping answers.
+
+use std::time::Duration;
+
+use super::checks::Refusal;
+use super::{ZooKeeper, defaults};
+
+/// `computed`: the heartbeat interval follows from the session timeout.
+pub fn check(zookeeper: &ZooKeeper, computed: bool) -> Result<(), Refusal> {
+    let ZooKeeper { session_timeout, tick_time, heartbeat_interval, margin, .. } = zookeeper;
+    let needed = *heartbeat_interval * defaults::LEASE_HEARTBEATS;
+    let spent = *tick_time / 2 + *heartbeat_interval + *margin;
+    if session_timeout.checked_sub(spent).is_some_and(|lease| lease >= needed) {
+        return Ok(());
+    }
+    let lease = session_timeout.as_secs_f64() - spent.as_secs_f64();
+    let what = format!(
+        "leaves too short a lease: session_timeout {} − tick_time / 2 {} − heartbeat_interval {} − margin {} = {} s, under \
+         {} heartbeats ({})",
+        seconds(*session_timeout),
+        seconds(*tick_time / 2),
+        seconds(*heartbeat_interval),
+        seconds(*margin),
+        (lease * 1000.0).round() / 1000.0,
+        defaults::LEASE_HEARTBEATS,
+        seconds(needed),
+    );
+    let least = if computed {
+        // With one interval = session / n, the session less (1 + heartbeats) / n of itself must cover tick and margin.
+        let parts = defaults::HEARTBEATS_PER_SESSION;
+        (*tick_time / 2 + *margin) * parts / (parts - 1 - defaults::LEASE_HEARTBEATS)
+    } else {
+        spent + needed
+    };
+    let least = Duration::from_millis(u64::try_from(least.as_micros().div_ceil(1000)).unwrap_or(u64::MAX));
+    let remedy = format!(
+        "raise session_timeout to at least {}, or lower heartbeat_interval or margin (or tick_time, if the ensemble's is \
+         lower)",
+        humantime::format_duration(least)
+    );
+    Err((what, remedy))
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}

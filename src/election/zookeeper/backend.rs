@@ -1,0 +1,173 @@
+//! The outer loop: one session after another, and what happens between them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+use zookeeper_client::Client;
+
+use super::candidate::Candidate;
+use super::paths::Paths;
+use super::view::{self, Seen};
+use super::{Settings, connect, directories, member};
+use crate::election::{Fact, Order};
+use crate::status::Member;
+
+/// Pauses between attempts to connect: doubled from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+pub struct Backend {
+    pub settings: Arc<Settings>,
+    pub paths: Arc<Paths>,
+    pub orders: mpsc::UnboundedReceiver<Order>,
+    pub facts: mpsc::UnboundedSender<Fact>,
+    /// What `Publish` said last.
+    pub member: watch::Sender<Option<Member>>,
+    /// Whether a candidacy is wanted. It survives a session that ended before there was a candidacy.
+    pub stands: bool,
+    /// The reason of the disconnection that was told last; `None` while connected.
+    pub told: Option<String>,
+}
+
+/// Why a session is given up.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// As ordered.
+    Resigned,
+    /// As ordered, and nothing comes after it.
+    Closed,
+    /// It has expired, or it is unknown what it left: another one follows.
+    Abandoned,
+}
+
+impl Backend {
+    pub async fn run(mut self) {
+        while let Some(client) = self.connect().await {
+            let ending = client.state_watcher();
+            let session = client.session_id();
+            let end = self.serve(client).await;
+            if !connect::closed(ending).await {
+                warn!(%session, "the session's end was not confirmed; it expires by itself");
+            }
+            match end {
+                End::Resigned => self.tell(Fact::Resigned),
+                End::Closed => break,
+                End::Abandoned => {}
+            }
+        }
+        self.tell(Fact::Resigned);
+    }
+
+    pub fn tell(&self, fact: Fact) {
+        // Whoever dropped the receiver dropped the orders too, and that ends the task.
+        let _ = self.facts.send(fact);
+    }
+
+    pub fn tell_connected(&mut self, client: &Client) {
+        self.told = None;
+        let session = Some(client.session_id().to_string());
+        self.tell(Fact::Connected { session, timeout: client.session_timeout() });
+    }
+
+    /// Says why there is no contact, once per reason.
+    pub fn tell_disconnected(&mut self, reason: String) {
+        if self.told.as_ref() != Some(&reason) {
+            warn!(reason, "no contact with ZooKeeper");
+            self.tell(Fact::Disconnected { reason: reason.clone() });
+            self.told = Some(reason);
+        }
+    }
+
+    /// Tries for ever; `None` when ordered to close.
+    async fn connect(&mut self) -> Option<Client> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let (settings, paths) = (Arc::clone(&self.settings), Arc::clone(&self.paths));
+            match self.unless_closed(open(&settings, &paths)).await? {
+                Ok(client) => {
+                    info!(session = %client.session_id(), timeout = ?client.session_timeout(), "connected to ZooKeeper");
+                    self.tell_connected(&client);
+                    return Some(client);
+                }
+                Err(reason) => self.tell_disconnected(reason),
+            }
+            self.unless_closed(tokio::time::sleep(pause)).await?;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Waits for something while there is no session; orders are taken meanwhile.
+    async fn unless_closed<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = std::pin::pin!(future);
+        loop {
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => self.without_candidacy(order).ok()?,
+                result = &mut future => return Some(result),
+            }
+        }
+    }
+
+    /// Takes an order while there is no candidacy; an error means that the task has to end.
+    pub fn without_candidacy(&mut self, order: Option<Order>) -> Result<(), End> {
+        match order {
+            Some(Order::Stand) => self.stands = true,
+            Some(Order::Resign { .. }) => {
+                self.stands = false;
+                self.tell(Fact::Resigned);
+            }
+            Some(Order::Claim { .. }) => self.refuse("this node does not stand first in the queue"),
+            Some(Order::Publish(member)) => self.publish(*member),
+            Some(Order::Yield | Order::Announce(_) | Order::Amend(_)) => {}
+            Some(Order::Close) | None => return Err(End::Closed),
+        }
+        Ok(())
+    }
+
+    pub fn refuse(&self, reason: &str) {
+        self.tell(Fact::ClaimRefused { reason: reason.to_owned() });
+    }
+
+    pub fn publish(&self, member: Member) {
+        self.member.send_if_modified(|published| {
+            let changed = published.as_ref() != Some(&member);
+            *published = Some(member);
+            changed
+        });
+    }
+
+    /// Everything that happens within one session. All handles of the session are dropped when this returns.
+    async fn serve(&mut self, client: Client) -> End {
+        let (settings, paths) = (Arc::clone(&self.settings), Arc::clone(&self.paths));
+        let facts = self.facts.clone();
+        let (seen_sender, seen) = watch::channel(Seen::default());
+        let (registered_sender, registered) = watch::channel(false);
+        let published = self.member.subscribe();
+        let member = member::keep(client.clone(), &settings, &paths, published, &registered_sender, &facts);
+        let view = view::follow(client.clone(), &settings, &paths, &seen_sender, &facts);
+        let candidate = Candidate::new(self, &client, seen, registered);
+        tokio::select! {
+            biased;
+            end = candidate.run() => end,
+            () = member => unreachable!("the member is kept for as long as the session lives"),
+            () = view => unreachable!("the view is followed for as long as the session lives"),
+        }
+    }
+}
+
+/// Opens a session and prepares the cluster's directories.
+async fn open(settings: &Settings, paths: &Paths) -> Result<Client, String> {
+    let client = connect::open(&settings.access).await?;
+    let prepared = directories::ensure(&client, paths, settings.access.digest.is_some());
+    let problem = match tokio::time::timeout(settings.access.session_timeout, prepared).await {
+        Ok(Ok(())) => return Ok(client),
+        Ok(Err(problem)) => problem,
+        Err(_) => "ZooKeeper gave a session but does not answer requests".to_owned(),
+    };
+    let ending = client.state_watcher();
+    drop(client);
+    connect::closed(ending).await;
+    Err(problem)
+}

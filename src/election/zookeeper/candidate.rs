@@ -1,0 +1,428 @@
+//! A candidacy: from `Stand` through the queue to `Elected`. What comes after `Claim` is in [`super::lead`].
+//!
+//! Sequential code with two ways to wait: [`Candidate::step`] for a request, [`Candidate::next`] for whatever happens
+//! next. Both take orders meanwhile. An order to resign simply ends the session, whatever the step was about to leave.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+use uuid::Uuid;
+use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
+
+use super::backend::{Backend, End};
+use super::lead::{self, Claim};
+use super::paths::{Paths, queue_key};
+use super::view::{Control, Seen};
+use super::{before_retry, directories, is_definite, until_deleted};
+use crate::election::{Fact, Loss, Order, Rival, Vacancy};
+use crate::status::Breadcrumb;
+
+pub struct Candidate<'a> {
+    pub backend: &'a mut Backend,
+    pub client: &'a Client,
+    pub state: StateWatcher,
+    seen: watch::Receiver<Seen>,
+    registered: watch::Receiver<bool>,
+    /// Whether `Standing` was said, so that an end has to be reported as a loss.
+    stands: bool,
+}
+
+/// What ended a wait.
+pub enum Woken {
+    Event,
+    Reconnected,
+    /// `Stand`, `Yield` or `Claim`: what depends on where the candidacy is.
+    Order(Order),
+}
+
+/// What a look at the queue found.
+enum Look {
+    First(Box<Found>),
+    /// The full path of the one before this node.
+    Behind(String),
+    /// The own node is not there, or it is another session's.
+    Gone,
+}
+
+/// What the first in the queue found, with the versions that guard its claim.
+pub struct Found {
+    pub vacancy: Vacancy,
+    pub epoch_version: Option<i32>,
+    pub breadcrumb_version: Option<i32>,
+    paused: bool,
+    /// Whether anybody else is in the queue.
+    contested: bool,
+}
+
+impl<'a> Candidate<'a> {
+    pub fn new(
+        backend: &'a mut Backend,
+        client: &'a Client,
+        seen: watch::Receiver<Seen>,
+        registered: watch::Receiver<bool>,
+    ) -> Self {
+        Self { state: client.state_watcher(), backend, client, seen, registered, stands: false }
+    }
+
+    pub async fn run(mut self) -> End {
+        match self.candidacies().await {
+            Err(end) => end,
+        }
+    }
+
+    async fn candidacies(&mut self) -> Result<Infallible, End> {
+        // The watcher reports changes only, and the session may have ended while the directories were made.
+        let state = self.client.state();
+        if state != SessionState::SyncConnected {
+            self.take_state(state)?;
+        }
+        loop {
+            self.until_wanted().await?;
+            let node = self.enter_queue().await?;
+            self.stand(&node).await?;
+        }
+    }
+
+    /// Waits until a candidacy is wanted and the node's name is known to be its own.
+    async fn until_wanted(&mut self) -> Result<(), End> {
+        loop {
+            let named = *self.registered.borrow_and_update() || self.backend.member.borrow().is_none();
+            if self.backend.stands && named {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                state = self.state.changed() => { self.take_state(state)?; }
+                order = self.backend.orders.recv() => self.backend.without_candidacy(order)?,
+                changed = self.registered.changed() => if changed.is_err() { pending::<()>().await },
+            }
+        }
+    }
+
+    /// Creates the own node at the back of the queue; answers its full path.
+    async fn enter_queue(&mut self) -> Result<String, End> {
+        let (settings, paths) = (Arc::clone(&self.backend.settings), Arc::clone(&self.backend.paths));
+        let (client, digest) = (self.client, settings.access.digest.is_some());
+        let options = directories::options(CreateMode::EphemeralSequential, digest);
+        let prefix = paths.queue_node(&format!("_c_{}-latch-", Uuid::new_v4()));
+        loop {
+            match self.step(client.create(&prefix, settings.node.as_bytes(), &options)).await? {
+                Ok((_, sequence)) => return Ok(format!("{prefix}{sequence}")),
+                Err(Error::NoNode) => {
+                    if let Err(problem) = self.step(directories::ensure(client, &paths, digest)).await? {
+                        self.backend.tell_disconnected(problem);
+                    }
+                }
+                Err(error) if is_definite(&error) => {
+                    self.backend.tell_disconnected(format!("cannot enter the queue: {error}"));
+                }
+                // It may have been created: only the session's end makes sure that it does not stay.
+                Err(error) => {
+                    debug!(%error, "unknown whether the election node was created; starting over");
+                    return Err(End::Abandoned);
+                }
+            }
+            self.step(before_retry(client)).await?;
+        }
+    }
+
+    /// In the queue. Comes back only to enter it again.
+    async fn stand(&mut self, node: &str) -> Result<(), End> {
+        let (client, paths) = (self.client, Arc::clone(&self.backend.paths));
+        self.stands = true;
+        self.backend.tell(Fact::Standing);
+        let mut own = pin!(until_deleted(client, node));
+        loop {
+            match self.step(look(client, &paths, node)).await? {
+                Ok(Look::Behind(predecessor)) => {
+                    let mut gone = pin!(until_deleted(client, &predecessor));
+                    loop {
+                        match self.next(own.as_mut(), gone.as_mut()).await? {
+                            Woken::Event | Woken::Reconnected => break,
+                            Woken::Order(Order::Yield) => return self.leave_queue(node).await,
+                            Woken::Order(order) => self.refuse_claim(&order),
+                        }
+                    }
+                }
+                Ok(Look::First(found)) if found.paused => {
+                    debug!("first in the queue, but elections are paused");
+                    let mut seen = self.seen.clone();
+                    seen.mark_unchanged();
+                    let mut resumed =
+                        pin!(async move { while seen.changed().await.is_ok() && seen.borrow().paused {} });
+                    loop {
+                        match self.next(own.as_mut(), resumed.as_mut()).await? {
+                            Woken::Event | Woken::Reconnected => break,
+                            Woken::Order(Order::Yield) => return self.leave_queue(node).await,
+                            Woken::Order(order) => self.refuse_claim(&order),
+                        }
+                    }
+                }
+                Ok(Look::First(found)) => {
+                    if self.elected(own.as_mut(), node, *found).await? {
+                        return self.leave_queue(node).await;
+                    }
+                }
+                Ok(Look::Gone) => return Err(self.fall(Loss::NodeDeleted).await),
+                Err(error) => {
+                    debug!(%error, "cannot look at the queue");
+                    let mut retry = pin!(before_retry(client));
+                    while let Woken::Order(order) = self.next(own.as_mut(), retry.as_mut()).await? {
+                        self.refuse_claim(&order);
+                    }
+                }
+            }
+        }
+    }
+
+    /// First in the queue. Comes back to look again (false), or to go to the back of the queue (true).
+    async fn elected(
+        &mut self,
+        mut own: Pin<&mut impl Future<Output = ()>>,
+        node: &str,
+        mut found: Found,
+    ) -> Result<bool, End> {
+        if found.contested {
+            found.vacancy.rivals = self.rivals();
+        }
+        self.backend.tell(Fact::Elected(Box::new(found.vacancy.clone())));
+        loop {
+            let order = match self.next(own.as_mut(), pin!(pending())).await? {
+                Woken::Order(order) => order,
+                // The claim is guarded by what was seen, so a reconnect changes nothing.
+                Woken::Event | Woken::Reconnected => continue,
+            };
+            match order {
+                Order::Yield => return Ok(true),
+                Order::Claim { breadcrumb, volume, entry, former_ended } => {
+                    let wanted = lead::Wanted { breadcrumb, volume, entry };
+                    match lead::claim(self.client, &self.backend.settings, &self.backend.paths, node, &found, wanted)
+                        .await
+                    {
+                        Claim::Taken(tenure) => return Err(self.lead(own, *tenure, former_ended).await),
+                        Claim::Refused(reason) => self.backend.refuse(&reason),
+                        Claim::Gone => return Err(self.fall(Loss::NodeDeleted).await),
+                        Claim::Unknown(reason) => return Err(self.abandon(reason)),
+                    }
+                }
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    /// Who else could take over, by what the members say of themselves: a preference, nothing more.
+    fn rivals(&self) -> Vec<Rival> {
+        let seen = self.seen.borrow();
+        let others = seen.members.values().filter(|member| member.node != self.backend.settings.node);
+        others
+            .map(|member| Rival { node: member.node.clone(), priority: member.priority, eligible: member.eligible })
+            .collect()
+    }
+
+    async fn leave_queue(&mut self, node: &str) -> Result<(), End> {
+        match self.step(self.client.delete(node, None)).await? {
+            Ok(()) | Err(Error::NoNode) => Ok(()),
+            Err(error) => Err(self.abandon(format!("unknown whether the election node was deleted: {error}"))),
+        }
+    }
+
+    /// Waits for the next thing that happens: the event, a reconnect, or an order.
+    pub async fn next(
+        &mut self,
+        mut own: Pin<&mut impl Future<Output = ()>>,
+        mut event: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Woken, End> {
+        loop {
+            tokio::select! {
+                biased;
+                state = self.state.changed() => {
+                    if self.take_state(state)? {
+                        return Ok(Woken::Reconnected);
+                    }
+                }
+                () = event.as_mut() => return Ok(Woken::Event),
+                () = own.as_mut() => return Err(self.fall(Loss::NodeDeleted).await),
+                order = self.backend.orders.recv() => {
+                    if let Some(order) = self.take_order(order)? {
+                        return Ok(Woken::Order(order));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Carries out one request (or a few); an order to resign or to close cuts it short.
+    async fn step<T>(&mut self, request: impl Future<Output = T>) -> Result<T, End> {
+        let mut request = pin!(timeout(self.client.session_timeout(), request));
+        loop {
+            tokio::select! {
+                biased;
+                result = request.as_mut() => {
+                    return result.map_err(|_| self.abandon("ZooKeeper does not answer".to_owned()));
+                }
+                order = self.backend.orders.recv() => {
+                    if let Some(order) = self.take_order(order)? {
+                        self.refuse_claim(&order);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes an order that means the same at every point of a candidacy before the claim; hands back any other.
+    fn take_order(&mut self, order: Option<Order>) -> Result<Option<Order>, End> {
+        match order {
+            Some(order @ (Order::Stand | Order::Yield | Order::Claim { .. })) => return Ok(Some(order)),
+            Some(Order::Resign { .. }) => {
+                self.backend.stands = false;
+                return Err(End::Resigned);
+            }
+            Some(Order::Close) | None => return Err(End::Closed),
+            Some(Order::Publish(member)) => self.backend.publish(*member),
+            Some(Order::Announce(_) | Order::Amend(_)) => {}
+        }
+        Ok(None)
+    }
+
+    fn refuse_claim(&self, order: &Order) {
+        if matches!(order, Order::Claim { .. }) {
+            self.backend.refuse("this node does not stand first in the queue");
+        }
+    }
+
+    /// Takes a change of the session's state; says whether it is a reconnect.
+    pub fn take_state(&mut self, state: SessionState) -> Result<bool, End> {
+        match state {
+            SessionState::SyncConnected => {
+                self.backend.tell_connected(self.client);
+                Ok(true)
+            }
+            SessionState::Disconnected | SessionState::ConnectedReadOnly => {
+                self.backend.tell_disconnected("the connection to ZooKeeper is lost".to_owned());
+                Ok(false)
+            }
+            SessionState::Expired | SessionState::Closed | SessionState::AuthFailed => {
+                warn!(session = %self.client.session_id(), %state, "the session has ended");
+                self.report_loss(Loss::SessionExpired);
+                Err(End::Abandoned)
+            }
+        }
+    }
+
+    /// Gives up a session of which it is unknown what it left.
+    pub fn abandon(&mut self, reason: String) -> End {
+        self.report_loss(Loss::Backend(reason));
+        End::Abandoned
+    }
+
+    fn report_loss(&mut self, loss: Loss) {
+        if std::mem::take(&mut self.stands) {
+            self.backend.stands = false;
+            self.backend.tell(Fact::Lost(loss));
+        }
+    }
+
+    /// Reports a loss and keeps the session until the supervisor has let go: closing it would remove what is left of
+    /// the own node, and so let the next one in, while the coordinator is still being killed.
+    pub async fn fall(&mut self, loss: Loss) -> End {
+        self.report_loss(loss);
+        loop {
+            let result = tokio::select! {
+                biased;
+                state = self.state.changed() => self.take_state(state).map(|_| None),
+                order = self.backend.orders.recv() => self.take_order(order),
+            };
+            match result {
+                Err(end) => return end,
+                Ok(Some(Order::Stand)) => {
+                    self.backend.stands = true;
+                    return End::Abandoned;
+                }
+                Ok(Some(order)) => self.refuse_claim(&order),
+                Ok(None) => {}
+            }
+        }
+    }
+}
+
+/// Looks at the queue and at everything that a claim needs, in one round trip: a server answers the requests of one
+/// session in their order, and all are sent before the first answer is awaited.
+async fn look(client: &Client, paths: &Paths, node: &str) -> Result<Look, Error> {
+    let (synced, queue, own, epoch, active, volume, control) = tokio::join!(
+        client.sync(&paths.election),
+        client.list_children(&paths.election),
+        client.check_stat(node),
+        client.get_data(&paths.epoch),
+        client.get_data(&paths.active),
+        client.get_data(&paths.volume),
+        client.get_data(&paths.control),
+    );
+    synced?;
+    if own?.is_none_or(|stat| stat.ephemeral_owner != client.session_id().0) {
+        return Ok(Look::Gone);
+    }
+    let mut queue = queue?;
+    queue.sort_unstable_by(|a, b| (queue_key(a), a).cmp(&(queue_key(b), b)));
+    let name = &node[paths.election.len() + 1..];
+    match queue.iter().position(|other| other == name) {
+        None => return Ok(Look::Gone),
+        Some(0) => {}
+        Some(place) => return Ok(Look::Behind(paths.queue_node(&queue[place - 1]))),
+    }
+    let (epoch, active, volume, control) = (present(epoch)?, present(active)?, present(volume)?, present(control)?);
+    let former = active.as_ref().map(|(data, _)| breadcrumb(data));
+    let noted = epoch.as_ref().and_then(|(data, _)| std::str::from_utf8(data).ok()?.trim().parse::<u64>().ok());
+    if epoch.is_some() && noted.is_none() {
+        warn!(path = paths.epoch, "the epoch is not readable; the breadcrumb's and the lock file's count");
+    }
+    let vacancy = Vacancy {
+        epoch: noted.unwrap_or(0).max(former.as_ref().map_or(0, |former| former.epoch)),
+        former,
+        volume: volume.map(|(data, _)| String::from_utf8_lossy(&data).into_owned()),
+        rivals: Vec::new(),
+    };
+    Ok(Look::First(Box::new(Found {
+        vacancy,
+        epoch_version: epoch.map(|(_, version)| version),
+        breadcrumb_version: active.map(|(_, version)| version),
+        paused: Control::parse(control.as_ref().map(|(data, _)| data.as_slice())).paused,
+        contested: queue.len() > 1,
+    })))
+}
+
+fn present(result: Result<(Vec<u8>, zookeeper_client::Stat), Error>) -> Result<Option<(Vec<u8>, i32)>, Error> {
+    match result {
+        Ok((data, stat)) => Ok(Some((data, stat.version))),
+        Err(Error::NoNode) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The former active's breadcrumb. One that cannot be read is somebody's who did not stop cleanly.
+fn breadcrumb(data: &[u8]) -> Breadcrumb {
+    serde_json::from_slice(data).unwrap_or_else(|_| Breadcrumb {
+        node: "unknown".to_owned(),
+        epoch: 0,
+        api: String::new(),
+        endpoints: Default::default(),
+        since: String::new(),
+        clean: false,
+        cause: None,
+        to: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreadable_breadcrumb_is_not_clean() {
+        assert!(!breadcrumb(b"?").clean);
+    }
+}

@@ -1,0 +1,381 @@
+//! A leadership: the claim, the heartbeats, and the end.
+//!
+//! Every write is a multi that checks the own election node (its name is unique, so it cannot be anybody else's) and
+//! the version of the epoch node. Rejected: a check of a fixed-name node's version alone. A node that is created again
+//! starts at version 0, and the old owner's write succeeds.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{debug, info, warn};
+use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult, SessionState};
+
+use super::backend::End;
+use super::candidate::{Candidate, Found};
+use super::paths::Paths;
+use super::{Settings, directories, is_definite, service};
+use crate::clock;
+use crate::election::{Fact, Loss, Order};
+use crate::guardian::protocol::Testament;
+use crate::moment::Moment;
+use crate::status::{Breadcrumb, HistoryEntry};
+
+/// How many leaderships are remembered.
+const HISTORY: usize = 100;
+
+/// What a claim writes.
+pub struct Wanted {
+    pub breadcrumb: Breadcrumb,
+    pub volume: String,
+    pub entry: HistoryEntry,
+}
+
+/// How a claim went.
+pub enum Claim {
+    Taken(Box<Tenure>),
+    Refused(String),
+    /// The own election node is not there.
+    Gone,
+    Unknown(String),
+}
+
+/// A leadership that was taken.
+pub struct Tenure {
+    node: String,
+    sent: Moment,
+    breadcrumb: Breadcrumb,
+    epoch_version: i32,
+    breadcrumb_version: i32,
+}
+
+/// Takes the epoch, leaves the breadcrumb, begins the history entry and notes the volume: all or nothing.
+pub async fn claim(
+    client: &Client,
+    settings: &Settings,
+    paths: &Paths,
+    node: &str,
+    found: &Found,
+    wanted: Wanted,
+) -> Claim {
+    let epoch = wanted.breadcrumb.epoch;
+    if epoch <= found.vacancy.epoch {
+        return Claim::Refused(format!("epoch {epoch} does not follow {}", found.vacancy.epoch));
+    }
+    let (mut entry_exists, mut ensured) = (false, false);
+    loop {
+        let sent = clock::now();
+        let request = write_claim(client, settings, paths, node, found, &wanted, entry_exists);
+        let (index, error) = match timeout(client.session_timeout(), request).await {
+            Ok(Ok((epoch_version, breadcrumb_version))) => {
+                return Claim::Taken(Box::new(Tenure {
+                    node: node.to_owned(),
+                    sent,
+                    breadcrumb: wanted.breadcrumb,
+                    epoch_version,
+                    breadcrumb_version,
+                }));
+            }
+            Ok(Err(MultiWriteError::OperationFailed { index, source })) => (index, source),
+            Ok(Err(MultiWriteError::RequestFailed { source })) if is_definite(&source) => {
+                return Claim::Refused(source.to_string());
+            }
+            Ok(Err(error)) => return Claim::Unknown(format!("unknown whether the epoch was taken: {error}")),
+            Err(_) => return Claim::Unknown("unknown whether the epoch was taken: no answer".to_owned()),
+        };
+        match (index, error) {
+            (0, _) => return Claim::Gone,
+            (1, error) => return Claim::Refused(format!("the epoch was taken by another ({error})")),
+            (2, error) => return Claim::Refused(format!("the breadcrumb is another's ({error})")),
+            // Left by a cluster that was partly deleted: the history must not keep anybody from leading.
+            (3, Error::NodeExists) => entry_exists = true,
+            (3, Error::NoNode) if !ensured => {
+                ensured = true;
+                let _ = directories::ensure(client, paths, settings.access.digest.is_some()).await;
+            }
+            (_, Error::NodeExists) => return Claim::Refused("the cluster has got a volume meanwhile".to_owned()),
+            (_, error) => return Claim::Refused(error.to_string()),
+        }
+    }
+}
+
+async fn write_claim(
+    client: &Client,
+    settings: &Settings,
+    paths: &Paths,
+    node: &str,
+    found: &Found,
+    wanted: &Wanted,
+    entry_exists: bool,
+) -> Result<(i32, i32), MultiWriteError> {
+    let options = directories::options(CreateMode::Persistent, settings.access.digest.is_some());
+    let epoch = wanted.breadcrumb.epoch.to_string();
+    let history = paths.history_of(wanted.breadcrumb.epoch);
+    let mut writer = client.new_multi_writer();
+    writer.add_check_version(node, -1)?;
+    let writes = [
+        (&paths.epoch, epoch.into_bytes(), found.epoch_version),
+        (&paths.active, json(&wanted.breadcrumb), found.breadcrumb_version),
+    ];
+    for (path, data, version) in &writes {
+        match version {
+            Some(version) => writer.add_set_data(path, data, Some(*version))?,
+            None => writer.add_create(path, data, &options)?,
+        }
+    }
+    if entry_exists {
+        writer.add_set_data(&history, &json(&wanted.entry), None)?;
+    } else {
+        writer.add_create(&history, &json(&wanted.entry), &options)?;
+    }
+    if found.vacancy.volume.is_none() {
+        writer.add_create(&paths.volume, wanted.volume.as_bytes(), &options)?;
+    }
+    let results = writer.commit().await?;
+    Ok((version_after(results.get(1)), version_after(results.get(2))))
+}
+
+/// A node's version after it was written. ZooKeeper 3.8.0 answers a create inside a multi with an invalid stat; its
+/// version is 0 by definition.
+fn version_after(result: Option<&MultiWriteResult>) -> i32 {
+    match result {
+        Some(MultiWriteResult::SetData { stat }) => stat.version,
+        _ => 0,
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("these types have only string keys")
+}
+
+/// One heartbeat: the only thing that renews the lease.
+async fn heartbeat(
+    client: &Client,
+    settings: &Settings,
+    paths: &Paths,
+    tenure: &Tenure,
+) -> Result<(), MultiWriteError> {
+    let data = json!({"node": settings.node, "epoch": tenure.breadcrumb.epoch, "at": clock::timestamp()}).to_string();
+    loop {
+        let mut writer = client.new_multi_writer();
+        writer.add_check_version(&tenure.node, -1)?;
+        writer.add_check_version(&paths.epoch, tenure.epoch_version)?;
+        writer.add_set_data(&paths.heartbeat, data.as_bytes(), None)?;
+        match writer.commit().await {
+            Ok(_) => return Ok(()),
+            // Deleted by hand. It proves nothing, it only carries the write.
+            Err(MultiWriteError::OperationFailed { index: 2, source: Error::NoNode }) => {
+                let options = directories::options(CreateMode::Persistent, settings.access.digest.is_some());
+                match client.create(&paths.heartbeat, b"", &options).await {
+                    Ok(_) | Err(Error::NodeExists) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Candidate<'_> {
+    /// Leads until the end, which it answers.
+    pub async fn lead(
+        &mut self,
+        mut own: Pin<&mut impl Future<Output = ()>>,
+        tenure: Tenure,
+        former_ended: Option<HistoryEntry>,
+    ) -> End {
+        let (client, settings, paths) =
+            (self.client, Arc::clone(&self.backend.settings), Arc::clone(&self.backend.paths));
+        info!(epoch = tenure.breadcrumb.epoch, node = tenure.node, "epoch taken");
+        self.backend.tell(Fact::Claimed {
+            epoch: tenure.breadcrumb.epoch,
+            sent: tenure.sent,
+            testament: Some(Box::new(testament(&settings, &paths, &tenure))),
+        });
+
+        let announced = watch::channel(None).0;
+        let mut service =
+            std::pin::pin!(service::keep(client, &settings, &paths, tenure.epoch_version, announced.subscribe()));
+        let mut chores: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+        if let Some(entry) = former_ended {
+            chores.push(Box::pin(amend(client, &paths, entry)));
+        }
+        chores.push(Box::pin(forget_old_history(client, &paths)));
+
+        let mut beat: Option<(Moment, BoxFuture<'_, _>)> = None;
+        let mut tick = interval(settings.heartbeat_interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.reset();
+        loop {
+            let connected = client.state() == SessionState::SyncConnected;
+            tokio::select! {
+                biased;
+                state = self.state.changed() => match self.take_state(state) {
+                    Ok(true) => tick.reset_immediately(),
+                    Ok(false) => {}
+                    Err(end) => return end,
+                },
+                () = own.as_mut() => return self.fall(Loss::NodeDeleted).await,
+                outcome = in_flight(&mut beat) => {
+                    let sent = beat.take().map_or(tenure.sent, |(sent, _)| sent);
+                    match self.take_heartbeat(sent, outcome) {
+                        Ok(()) => {}
+                        Err(Loss::Backend(reason)) => return self.abandon(reason),
+                        Err(loss) => return self.fall(loss).await,
+                    }
+                }
+                _ = tick.tick(), if connected && beat.is_none() => {
+                    let sent = clock::now();
+                    let request = heartbeat(client, &settings, &paths, &tenure);
+                    beat = Some((sent, Box::pin(timeout(client.session_timeout(), request))));
+                }
+                order = self.backend.orders.recv() => match order {
+                    Some(Order::Resign { clean, ended }) => {
+                        self.backend.stands = false;
+                        resign(client, &paths, &tenure, clean, ended).await;
+                        return End::Resigned;
+                    }
+                    Some(Order::Close) | None => {
+                        resign(client, &paths, &tenure, false, None).await;
+                        return End::Closed;
+                    }
+                    Some(Order::Publish(member)) => self.backend.publish(*member),
+                    Some(Order::Announce(breadcrumb)) => { announced.send_replace(breadcrumb.map(|breadcrumb| *breadcrumb)); }
+                    Some(Order::Amend(entry)) => chores.push(Box::pin(amend(client, &paths, *entry))),
+                    Some(Order::Claim { .. }) => self.backend.refuse("this node leads already"),
+                    Some(Order::Stand | Order::Yield) => {}
+                },
+                () = service.as_mut() => unreachable!("the announcement is kept for as long as the leadership lasts"),
+                Some(()) = chores.next() => {}
+            }
+        }
+    }
+
+    fn take_heartbeat(
+        &self,
+        sent: Moment,
+        outcome: Result<Result<(), MultiWriteError>, tokio::time::error::Elapsed>,
+    ) -> Result<(), Loss> {
+        match outcome {
+            Ok(Ok(())) => self.backend.tell(Fact::Renewed { sent, acknowledged: clock::now() }),
+            Ok(Err(MultiWriteError::OperationFailed { index: 0, source: Error::NoNode | Error::BadVersion })) => {
+                return Err(Loss::NodeDeleted);
+            }
+            Ok(Err(MultiWriteError::OperationFailed { index: 1, source: Error::NoNode | Error::BadVersion })) => {
+                return Err(Loss::Overtaken);
+            }
+            // Neither renewed nor lost: a lost connection tells so itself, and the lease runs out by itself.
+            Ok(Err(error)) => warn!(%error, "a heartbeat was not acknowledged"),
+            Err(_) => return Err(Loss::Backend("a heartbeat was not answered for a whole session timeout".to_owned())),
+        }
+        Ok(())
+    }
+}
+
+async fn in_flight<T>(beat: &mut Option<(Moment, BoxFuture<'_, T>)>) -> T {
+    match beat {
+        Some((_, request)) => request.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the guardian undoes when it ends this leadership without its supervisor.
+fn testament(settings: &Settings, paths: &Paths, tenure: &Tenure) -> Testament {
+    let clean = Breadcrumb { clean: true, cause: Some("supervisor_lost".to_owned()), ..tenure.breadcrumb.clone() };
+    Testament {
+        zookeeper: settings.access.clone(),
+        election_node: tenure.node.clone(),
+        breadcrumb: Some((
+            paths.active.clone(),
+            tenure.breadcrumb_version,
+            String::from_utf8(json(&clean)).expect("JSON is UTF-8"),
+        )),
+        also_delete: vec![paths.service(&settings.node), paths.member(&settings.node)],
+    }
+}
+
+/// Completes a history entry, best effort.
+async fn amend(client: &Client, paths: &Paths, entry: HistoryEntry) {
+    let path = paths.history_of(entry.epoch);
+    let written = timeout(client.session_timeout(), client.set_data(&path, &json(&entry), None)).await;
+    if !matches!(written, Ok(Ok(_))) {
+        debug!(path, ?written, "history entry was not completed");
+    }
+}
+
+async fn forget_old_history(client: &Client, paths: &Paths) {
+    let Ok(mut names) = client.list_children(&paths.history).await else { return };
+    names.sort_unstable();
+    let old = names.len().saturating_sub(HISTORY);
+    for name in &names[..old] {
+        let _ = client.delete(&format!("{}/{name}", paths.history), None).await;
+    }
+}
+
+/// A part of a resignation.
+enum Part {
+    CheckEpoch,
+    Breadcrumb(Vec<u8>),
+    Entry(String, Vec<u8>),
+    Leave,
+}
+
+/// Gives the leadership up in one multi, so the next one is let in by the very write that says how this one ended. What
+/// cannot be written (somebody deleted it, or an earlier try was carried out after all) is left out; at worst the
+/// session's end removes the election node and the breadcrumb stays unclean.
+async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool, ended: Option<HistoryEntry>) {
+    let mut parts = vec![Part::CheckEpoch];
+    if clean {
+        let (cause, to) = ended.as_ref().map_or((None, None), |ended| (ended.cause.clone(), ended.to.clone()));
+        parts.push(Part::Breadcrumb(json(&Breadcrumb { clean, cause, to, ..tenure.breadcrumb.clone() })));
+    }
+    if let Some(ended) = ended {
+        parts.push(Part::Entry(paths.history_of(ended.epoch), json(&ended)));
+    }
+    parts.push(Part::Leave);
+    let attempts = async {
+        while parts.len() > 1 {
+            match write_resignation(client, paths, tenure, &parts).await {
+                Ok(()) => return,
+                Err(MultiWriteError::OperationFailed { index: 0, .. }) => return,
+                Err(MultiWriteError::OperationFailed { index, source }) if index < parts.len() => {
+                    debug!(index, %source, "a part of the resignation cannot be written");
+                    parts.remove(index);
+                }
+                Err(error) => {
+                    debug!(%error, "the resignation was not acknowledged");
+                    if client.state().is_terminated() {
+                        return;
+                    }
+                    super::before_retry(client).await;
+                }
+            }
+        }
+    };
+    if timeout(client.session_timeout(), attempts).await.is_err() {
+        warn!("ZooKeeper could not be told of the resignation; the session will expire");
+    }
+}
+
+async fn write_resignation(
+    client: &Client,
+    paths: &Paths,
+    tenure: &Tenure,
+    parts: &[Part],
+) -> Result<(), MultiWriteError> {
+    let mut writer = client.new_multi_writer();
+    for part in parts {
+        match part {
+            Part::CheckEpoch => writer.add_check_version(&paths.epoch, tenure.epoch_version)?,
+            Part::Breadcrumb(data) => writer.add_set_data(&paths.active, data, Some(tenure.breadcrumb_version))?,
+            Part::Entry(path, data) => writer.add_set_data(path, data, None)?,
+            Part::Leave => writer.add_delete(&tenure.node, None)?,
+        }
+    }
+    writer.commit().await.map(|_| ())
+}

@@ -1,0 +1,163 @@
+//! The ZooKeeper backend.
+//!
+//! # Theory of operation
+//!
+//! One task owns one session at a time, and a candidacy never outlives its session: whatever ends a candidacy
+//! (resignation, a request whose outcome is unknown, expiry) ends the session, and with it every ephemeral node that
+//! the candidacy may have left. So there is no clean-up code to get wrong, and no ghost of a timed-out create.
+//!
+//! ```text
+//! connect ─► idle ─Stand► queue ─first► elected ─Claim► leading ─Resign► close ─► connect …
+//!               members/<node> and the view of the cluster are kept beside, on the same session
+//! ```
+//!
+//! * **Queue.** Curator's LeaderLatch layout. The predecessor's deletion is answered by one pipelined look (sync, list,
+//!   own node, epoch, breadcrumb, volume, control): a server answers one session's requests in their order, so the look
+//!   costs one round trip.
+//! * **Claim.** One multi takes the epoch and leaves the breadcrumb, guarded by the own node's existence and by the
+//!   versions that the look saw. Between the look and the claim the supervisor takes the lock and fences the former
+//!   active, however long that lasts; a claim that is overtaken meanwhile is refused as a whole. Rejected: taking the
+//!   epoch first. It costs round trips at every fail-over and burns an epoch per wait.
+//! * **Lease.** Session state, pings and reads prove nothing (a follower that is cut off answers all three), so only an
+//!   acknowledged heartbeat multi renews, and it counts from the clock read before it was sent.
+//! * **Views** are watches, never polls; they run in the same task, so dropping them drops their hold on the session.
+//!   Rejected: a recursive watch on the cluster's path, which would deliver every heartbeat to everybody.
+//!
+//! Rejected as a whole: the crate's own lock client. It has no loss signal and no lease.
+
+mod backend;
+mod candidate;
+mod connect;
+mod directories;
+mod lead;
+mod member;
+mod paths;
+mod service;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use zookeeper_client::{Client, Error, EventType, SessionState};
+
+use crate::config::Config;
+use crate::election::Handle;
+use crate::guardian::protocol::{TlsMaterial, ZooKeeperAccess};
+use crate::status::ProcessIdentity;
+
+pub use self::connect::open;
+pub use self::paths::Paths;
+
+/// What the backend needs to know of the configuration and of this process.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub cluster: String,
+    pub node: String,
+    /// `zookeeper.root`
+    pub root: String,
+    pub access: ZooKeeperAccess,
+    pub heartbeat_interval: Duration,
+    /// Tells this process's own ghosts from others that use the same name.
+    pub process: ProcessIdentity,
+}
+
+impl Settings {
+    /// The settings that the configuration asks for.
+    pub fn new(config: &Config, process: ProcessIdentity) -> Self {
+        let zookeeper = &config.zookeeper;
+        let tls = zookeeper.tls.as_ref().map(|tls| TlsMaterial {
+            ca: tls.ca.clone(),
+            cert: tls.cert.clone(),
+            key: tls.key.as_ref().map(|key| key.reveal().to_owned()),
+        });
+        Self {
+            cluster: config.cluster.clone(),
+            node: config.node.clone(),
+            root: zookeeper.root.clone(),
+            access: ZooKeeperAccess {
+                servers: zookeeper.servers.clone(),
+                session_timeout: zookeeper.session_timeout,
+                digest: zookeeper.digest.as_ref().map(|digest| digest.reveal().to_owned()),
+                tls,
+            },
+            heartbeat_interval: zookeeper.heartbeat_interval,
+            process,
+        }
+    }
+}
+
+/// Starts the backend on the current tokio runtime. It ends after `Order::Close`, or when the handle is dropped.
+///
+/// A `Publish` before the first `Stand` makes the candidacy wait until the node's name is proven to be its own.
+pub fn start(settings: Settings) -> Handle {
+    let (orders, order_receiver) = mpsc::unbounded_channel();
+    let (fact_sender, facts) = mpsc::unbounded_channel();
+    let paths = Paths::new(&settings.root, &settings.cluster);
+    let backend = backend::Backend {
+        settings: Arc::new(settings),
+        paths: Arc::new(paths),
+        orders: order_receiver,
+        facts: fact_sender,
+        member: watch::channel(None).0,
+        stands: false,
+        told: None,
+    };
+    tokio::spawn(backend.run());
+    Handle { orders, facts }
+}
+
+/// How long to wait before a request that failed is tried again on the same connection.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Whether the server answered, and so did nothing of what was asked. Anything else may have been carried out.
+fn is_definite(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NoNode
+            | Error::NoAuth
+            | Error::BadVersion
+            | Error::NoChildrenForEphemerals
+            | Error::NodeExists
+            | Error::NotEmpty
+            | Error::InvalidAcl
+            | Error::QuotaExceeded
+            | Error::Throttled
+            | Error::MarshallingError
+            | Error::Unimplemented
+            | Error::BadArguments(_)
+    )
+}
+
+/// Waits until the session is connected; for ever once it has ended.
+async fn until_connected(client: &Client) {
+    let mut watcher = client.state_watcher();
+    loop {
+        match watcher.peek_state() {
+            SessionState::SyncConnected => return,
+            state if state.is_terminated() => std::future::pending().await,
+            _ => watcher.changed().await,
+        };
+    }
+}
+
+/// Waits before a request is tried again: a moment, and until there is a connection.
+async fn before_retry(client: &Client) {
+    tokio::time::sleep(RETRY).await;
+    until_connected(client).await;
+}
+
+/// Waits until a node is gone. Never says so because of a lost connection or session.
+async fn until_deleted(client: &Client, path: &str) {
+    loop {
+        match client.check_and_watch_stat(path).await {
+            Ok((None, _)) => return,
+            Ok((Some(_), watcher)) => match watcher.changed().await.event_type {
+                EventType::NodeDeleted => return,
+                EventType::Session => std::future::pending().await,
+                _ => {}
+            },
+            Err(_) => before_retry(client).await,
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The cluster as ZooKeeper shows it: for the API, the web page and the preference among candidates. Nothing that
+//! matters for safety is decided on it.
+//!
+//! Every node has a one-shot watch of its own (the server sets them again after a reconnect and reports what was missed;
+//! persistent watchers lose it), so an idle cluster costs no requests.
+//!
+//! A node counts as active here when its breadcrumb is not clean, its member is present and says that it is active: the
+//! breadcrumb alone outlives a crash, and the member alone does not know who came after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+use zookeeper_client::{Client, Error, EventType, MultiReadResult, OneshotWatcher};
+
+use super::paths::Paths;
+use super::{Settings, before_retry};
+use crate::election::Fact;
+use crate::status::{ActiveView, Breadcrumb, ClusterView, HistoryEntry, Member, MemberView, RoleWord};
+
+/// The part of the view that the election itself looks at: who there is, and whether elections are paused.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub members: BTreeMap<String, Member>,
+    pub paused: bool,
+}
+
+/// What `control` holds.
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(default)]
+pub struct Control {
+    pub paused: bool,
+    pub switchover: Option<serde_json::Value>,
+}
+
+impl Control {
+    /// An absent node means: nothing is paused. An unreadable one is taken for paused, for somebody wanted something.
+    pub fn parse(data: Option<&[u8]>) -> Self {
+        match data {
+            None | Some(b"") => Self::default(),
+            Some(data) => serde_json::from_slice(data).unwrap_or(Self { paused: true, switchover: None }),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Members,
+    Member(String),
+    Active,
+    Epoch,
+    Control,
+    History,
+    /// One history entry: the newest ones are completed later.
+    Entry(String),
+}
+
+enum Content {
+    Data(Option<Vec<u8>>),
+    Names(Vec<String>),
+    Entries(Vec<(String, Option<HistoryEntry>)>),
+}
+
+enum Step {
+    Read { part: Part, content: Content, watcher: OneshotWatcher },
+    Changed(Part),
+}
+
+type Steps<'a> = FuturesUnordered<BoxFuture<'a, Step>>;
+
+/// How many of the newest history entries are watched: the lasting one, and the one before it, which its successor
+/// completes.
+const WATCHED_ENTRIES: usize = 2;
+
+/// Follows the cluster for as long as the session lives, and reports every change.
+pub async fn follow(
+    client: Client,
+    settings: &Settings,
+    paths: &Paths,
+    seen: &watch::Sender<Seen>,
+    facts: &mpsc::UnboundedSender<Fact>,
+) {
+    let mut state = State::default();
+    let mut steps = Steps::new();
+    let mut reads = 0_usize;
+    let mut wanted = vec![Part::Members, Part::Active, Part::Epoch, Part::Control, Part::History];
+    let (mut told_cluster, mut told_history) = (None, None);
+    loop {
+        for part in wanted.drain(..) {
+            reads += 1;
+            steps.push(Box::pin(read(&client, paths, part)));
+        }
+        match steps.next().await {
+            // Terminal: nothing is watched any more.
+            None => std::future::pending().await,
+            Some(Step::Changed(part)) => wanted.push(part),
+            Some(Step::Read { part, content, watcher }) => {
+                reads -= 1;
+                wanted = state.take(&part, content);
+                if state.follows(&part) {
+                    steps.push(Box::pin(async move {
+                        match watcher.changed().await.event_type {
+                            EventType::Session => std::future::pending().await,
+                            _ => Step::Changed(part),
+                        }
+                    }));
+                }
+            }
+        }
+        if reads > 0 || !wanted.is_empty() {
+            continue;
+        }
+        seen.send_replace(state.seen());
+        let cluster = state.cluster(&settings.cluster);
+        if told_cluster.as_ref() != Some(&cluster) {
+            let _ = facts.send(Fact::Cluster(Box::new(cluster.clone())));
+            told_cluster = Some(cluster);
+        }
+        let history = state.entries();
+        if told_history.as_ref() != Some(&history) {
+            let _ = facts.send(Fact::History(history.clone()));
+            told_history = Some(history);
+        }
+    }
+}
+
+/// Reads one part and watches it; tries again until it succeeds.
+async fn read(client: &Client, paths: &Paths, part: Part) -> Step {
+    loop {
+        let result = match &part {
+            Part::Members => names(client, &paths.members).await,
+            Part::History => history(client, paths).await,
+            Part::Member(node) => data(client, &paths.member(node)).await,
+            Part::Entry(name) => data(client, &format!("{}/{name}", paths.history)).await,
+            Part::Active => data(client, &paths.active).await,
+            Part::Epoch => data(client, &paths.epoch).await,
+            Part::Control => data(client, &paths.control).await,
+        };
+        match result {
+            Ok((content, watcher)) => return Step::Read { part, content, watcher },
+            Err(_) => before_retry(client).await,
+        }
+    }
+}
+
+/// The watch is set before the data is read, so no change falls between the two. It also tells of a creation.
+async fn data(client: &Client, path: &str) -> Result<(Content, OneshotWatcher), Error> {
+    let watch = client.check_and_watch_stat(path);
+    let read = client.get_data(path);
+    let (_, watcher) = watch.await?;
+    match read.await {
+        Ok((data, _)) => Ok((Content::Data(Some(data)), watcher)),
+        Err(Error::NoNode) => Ok((Content::Data(None), watcher)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn names(client: &Client, path: &str) -> Result<(Content, OneshotWatcher), Error> {
+    match client.list_and_watch_children(path).await {
+        Ok((names, watcher)) => Ok((Content::Names(names), watcher)),
+        // The directory itself has vanished: wait until somebody creates it again.
+        Err(Error::NoNode) => match client.check_and_watch_stat(path).await? {
+            (None, watcher) => Ok((Content::Names(Vec::new()), watcher)),
+            (Some(_), _) => Err(Error::NoNode),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// All entries in one request.
+async fn history(client: &Client, paths: &Paths) -> Result<(Content, OneshotWatcher), Error> {
+    let (content, watcher) = names(client, &paths.history).await?;
+    let Content::Names(names) = content else { return Err(Error::NoNode) };
+    let mut reader = client.new_multi_reader();
+    for name in &names {
+        reader.add_get_data(&format!("{}/{name}", paths.history))?;
+    }
+    let entries = names.into_iter().zip(reader.commit().await?).map(|(name, result)| match result {
+        MultiReadResult::Data { data, .. } => (name, serde_json::from_slice(&data).ok()),
+        _ => (name, None),
+    });
+    Ok((Content::Entries(entries.collect()), watcher))
+}
+
+#[derive(Default)]
+struct State {
+    /// By node; `None` while its content is unknown.
+    members: BTreeMap<String, Option<Member>>,
+    active: Option<Breadcrumb>,
+    epoch: Option<u64>,
+    control: Control,
+    history: BTreeMap<String, Option<HistoryEntry>>,
+    watched_entries: BTreeSet<String>,
+}
+
+impl State {
+    /// Takes in what was read; answers what has to be read because of it.
+    fn take(&mut self, part: &Part, content: Content) -> Vec<Part> {
+        match (part, content) {
+            (Part::Members, Content::Names(names)) => {
+                let names: BTreeSet<String> = names.into_iter().collect();
+                self.members.retain(|name, _| names.contains(name));
+                let fresh: Vec<String> = names.into_iter().filter(|name| !self.members.contains_key(name)).collect();
+                self.members.extend(fresh.iter().map(|name| (name.clone(), None)));
+                return fresh.into_iter().map(Part::Member).collect();
+            }
+            (Part::Member(name), Content::Data(Some(data))) => {
+                self.members.insert(name.clone(), serde_json::from_slice(&data).ok());
+            }
+            (Part::Member(name), _) => {
+                self.members.remove(name);
+            }
+            (Part::Active, Content::Data(data)) => self.active = parse(data),
+            (Part::Epoch, Content::Data(data)) => self.epoch = parse(data),
+            (Part::Control, Content::Data(data)) => self.control = Control::parse(data.as_deref()),
+            (Part::History, Content::Entries(entries)) => {
+                self.history = entries.into_iter().collect();
+                let newest: Vec<String> = self.history.keys().rev().take(WATCHED_ENTRIES).cloned().collect();
+                let fresh: Vec<String> =
+                    newest.into_iter().filter(|name| self.watched_entries.insert(name.clone())).collect();
+                return fresh.into_iter().map(Part::Entry).collect();
+            }
+            (Part::Entry(name), Content::Data(Some(data))) => {
+                self.history.insert(name.clone(), serde_json::from_slice(&data).ok());
+            }
+            (Part::Entry(name), _) => {
+                self.history.remove(name);
+                self.watched_entries.remove(name);
+            }
+            (Part::Members | Part::Active | Part::Epoch | Part::Control | Part::History, _) => {}
+        }
+        Vec::new()
+    }
+
+    /// Whether a part is worth watching: a member that went is found through its directory when it comes back.
+    fn follows(&self, part: &Part) -> bool {
+        match part {
+            Part::Member(name) => self.members.contains_key(name),
+            Part::Entry(name) => self.history.contains_key(name),
+            Part::Members | Part::Active | Part::Epoch | Part::Control | Part::History => true,
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        let members =
+            self.members.iter().filter_map(|(name, member)| member.clone().map(|member| (name.clone(), member)));
+        Seen { members: members.collect(), paused: self.control.paused }
+    }
+
+    fn cluster(&self, cluster: &str) -> ClusterView {
+        ClusterView {
+            cluster: cluster.to_owned(),
+            epoch: self.epoch,
+            active: self.active.as_ref().filter(|active| self.leads(active)).map(|active| ActiveView {
+                node: active.node.clone(),
+                api: active.api.clone(),
+                epoch: active.epoch,
+                endpoints: active.endpoints.clone(),
+            }),
+            paused: self.control.paused,
+            switchover: self.control.switchover.clone(),
+            members: self.members.values().flatten().map(MemberView::from).collect(),
+        }
+    }
+
+    fn leads(&self, breadcrumb: &Breadcrumb) -> bool {
+        let member = self.members.get(&breadcrumb.node).and_then(Option::as_ref);
+        !breadcrumb.clean && member.is_some_and(|member| member.role == RoleWord::Active)
+    }
+
+    fn entries(&self) -> Vec<HistoryEntry> {
+        self.history.values().rev().flatten().cloned().collect()
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(data: Option<Vec<u8>>) -> Option<T> {
+    data.and_then(|data| serde_json::from_slice(&data).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreadable_control_node_counts_as_a_pause() {
+        assert!(!Control::parse(None).paused);
+        assert!(!Control::parse(Some(b"")).paused);
+        assert!(!Control::parse(Some(b"{}")).paused);
+        assert!(Control::parse(Some(b"{\"paused\":true}")).paused);
+        assert!(Control::parse(Some(b"pause!")).paused);
+    }
+}

@@ -1,0 +1,422 @@
+//! The main thread: one loop that waits, kills what is overdue before anything else, and then looks at what happened.
+
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use nix::unistd::{Pid, getppid};
+
+use super::cgroup::Cgroup;
+use super::ending::{Ending, Step};
+use super::link::{Gone, Link};
+use super::preparation::{Account, Purpose, explain, prepare};
+use super::protocol::{ExitStatus, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament};
+use super::surroundings::{self, Surroundings};
+use super::testament;
+use super::tree::{Happening, Tree};
+use super::volume::{Event, Task, Volume};
+use super::wakeups::Wakeups;
+use crate::moment::Moment;
+use crate::{clock, syscalls};
+
+/// When it is worth saying that closing the lock takes long.
+const CLOSE_IS_LATE: Duration = Duration::from_secs(1);
+
+/// The lock, as far as this thread knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lock {
+    Open,
+    Held {
+        fd: RawFd,
+    },
+    /// `late`: when to say that it takes long.
+    Closing {
+        late: Option<Moment>,
+    },
+}
+
+/// What was configured.
+struct Configured {
+    settings: Settings,
+    account: Result<Account, String>,
+    volume: Volume,
+}
+
+/// The main thread's state.
+pub struct Keeper {
+    wakeups: Wakeups,
+    link: Link,
+    surroundings: Surroundings,
+    parent: Pid,
+    configured: Option<Configured>,
+    lock: Lock,
+    /// Latched.
+    lost: bool,
+    /// The epoch whose record is in the lock file.
+    written: Option<u64>,
+    /// When the probe that is under way began.
+    probe: Option<Moment>,
+    tree: Tree,
+    epoch: u64,
+    deadline: Option<Moment>,
+    testament: Option<Testament>,
+    /// Set when this process ends the leadership by itself. Final.
+    ending: Option<Ending>,
+}
+
+impl Keeper {
+    /// Takes over the socket and sets this process up.
+    pub fn start() -> std::io::Result<Self> {
+        let parent = getppid();
+        let socket = syscalls::adopt(GUARDIAN_FD)?;
+        let wakeups = Wakeups::new()?;
+        let surroundings = surroundings::arrange()?;
+        Ok(Self {
+            wakeups,
+            link: Link::new(socket)?,
+            surroundings,
+            parent,
+            configured: None,
+            lock: Lock::Open,
+            lost: false,
+            written: None,
+            probe: None,
+            tree: Tree::new(Cgroup::find()),
+            epoch: 0,
+            deadline: None,
+            testament: None,
+            ending: None,
+        })
+    }
+
+    /// Until the supervisor is gone, or this leadership was ended.
+    pub fn run(mut self) -> i32 {
+        loop {
+            self.keep_time();
+            if let Some(will) = self.end() {
+                return will.map_or(0, |will| testament::execute(&will));
+            }
+            let ready = match self.wakeups.wait(self.due(), self.link.pollable(), self.tree.exec_pipe()) {
+                Ok(ready) => ready,
+                Err(error) => {
+                    // Without a way to wait there is no way to keep a deadline.
+                    self.supervisor_gone(&Gone(format!("cannot wait for events: {error}")));
+                    continue;
+                }
+            };
+            self.keep_time();
+            if ready.parent_died && getppid() != self.parent {
+                self.supervisor_gone(&Gone("the supervisor died".to_owned()));
+            }
+            if ready.volume {
+                self.hear_volume();
+            }
+            if ready.socket {
+                self.hear_supervisor();
+            }
+        }
+    }
+
+    /// What time alone demands, the deadline first: this thread may have been frozen since it began to wait.
+    fn keep_time(&mut self) {
+        let now = clock::now();
+        if let Some(deadline) = self.deadline.filter(|deadline| now >= *deadline) {
+            if self.ending.is_none() && (!self.tree.is_empty() || self.lock != Lock::Open) {
+                self.begin_to_end(Ending::at_deadline(deadline), now);
+                self.note(NoteLevel::Error, format!("the deadline {deadline} has passed: the coordinator is killed"));
+            }
+        }
+        for happening in self.tree.advance(now) {
+            self.tell(happening, now);
+        }
+        if let (Some(began), Some(configured)) = (self.probe, &self.configured)
+            && now >= began + configured.settings.probe_timeout
+        {
+            let directory = configured.settings.lock_directory.display();
+            let problem = format!("the volume at {directory} has not answered within lock.probe_timeout");
+            self.probe = None;
+            self.lose(problem);
+        }
+        if let Lock::Closing { late: Some(late) } = self.lock
+            && now >= late
+        {
+            self.lock = Lock::Closing { late: None };
+            let at =
+                self.configured.as_ref().map(|configured| configured.settings.lock_directory.display().to_string());
+            let text = format!("closing the lock waits for the volume at {}", at.unwrap_or_default());
+            self.note(NoteLevel::Warn, text);
+        }
+    }
+
+    /// When [`Keeper::keep_time`] has something to do.
+    fn due(&self) -> Option<Moment> {
+        let deadline =
+            self.deadline.filter(|_| self.ending.is_none() && (!self.tree.is_empty() || self.lock != Lock::Open));
+        let probe = self.probe.zip(self.configured.as_ref());
+        let probe = probe.map(|(began, configured)| began + configured.settings.probe_timeout);
+        let closing = if let Lock::Closing { late } = self.lock { late } else { None };
+        [deadline, probe, closing, self.tree.due()].into_iter().flatten().min()
+    }
+
+    fn hear_supervisor(&mut self) {
+        self.link.flush();
+        let (orders, gone) = match self.link.receive() {
+            Ok(orders) => (orders, None),
+            Err((orders, gone)) => (orders, Some(gone)),
+        };
+        for order in orders {
+            self.obey(order);
+        }
+        if let Some(gone) = gone {
+            self.supervisor_gone(&gone);
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        if self.ending.is_some() {
+            if let Order::Ping { number } = order {
+                self.link.send(&Report::Pong { number });
+            }
+            return;
+        }
+        let now = clock::now();
+        match order {
+            Order::Configure(settings) => self.configure(*settings),
+            Order::AcquireLock { expected_volume, patient } => match (&self.configured, self.lost) {
+                (Some(configured), false) => configured.volume.ask(Task::Acquire { expected_volume, patient }),
+                (None, _) => self.unusable("the guardian has no settings yet"),
+                (_, true) => self.unusable("the lock was lost; this guardian must be replaced"),
+            },
+            Order::WriteRecord(record) => match &self.configured {
+                Some(configured) => configured.volume.ask(Task::Write(record)),
+                None => self.unusable("the guardian has no settings yet"),
+            },
+            Order::SetDeadline { deadline } => self.set_deadline(deadline),
+            Order::Start { epoch, deadline } => {
+                self.set_deadline(deadline);
+                if let Err(problem) = self.start_coordinator(epoch, deadline, now) {
+                    self.link.send(&Report::StartFailed { problem });
+                }
+            }
+            Order::Stop => match &self.configured {
+                Some(configured) if !self.tree.is_empty() => {
+                    self.tree.stop(configured.settings.stop_signal, now + configured.settings.stop_timeout);
+                }
+                _ => self.link.send(&Report::TreeDead),
+            },
+            Order::Kill if self.tree.is_empty() => self.link.send(&Report::TreeDead),
+            Order::Kill => self.tree.kill(now),
+            Order::CloseLock { .. } if !self.tree.is_empty() => {
+                self.note(NoteLevel::Error, "the lock stays: processes of the coordinator still live".to_owned());
+            }
+            Order::CloseLock { cause } => self.close_lock(cause, now),
+            Order::Testament(testament) => self.testament = testament,
+            Order::Ping { number } => self.link.send(&Report::Pong { number }),
+        }
+    }
+
+    fn configure(&mut self, settings: Settings) {
+        if self.configured.is_some() {
+            self.note(NoteLevel::Error, "a guardian is configured only once".to_owned());
+            return;
+        }
+        let volume = match Volume::open(&settings, self.wakeups.bell()) {
+            Ok(volume) => volume,
+            Err(error) => {
+                self.unusable(&format!("cannot start the guardian's volume thread: {error}"));
+                return;
+            }
+        };
+        self.link.send(&Report::Ready { pid: nix::unistd::getpid().as_raw() });
+        for text in std::mem::take(&mut self.surroundings.notes) {
+            self.note(NoteLevel::Info, text);
+        }
+        let account = Account::look_up(settings.user.as_deref());
+        self.configured = Some(Configured { settings, account, volume });
+    }
+
+    fn set_deadline(&mut self, deadline: Moment) {
+        self.deadline = Some(deadline);
+    }
+
+    fn start_coordinator(&mut self, epoch: u64, deadline: Moment, now: Moment) -> Result<(), String> {
+        let configured = self.configured.as_mut().ok_or("the guardian has no settings yet")?;
+        let Lock::Held { fd } = self.lock else { return Err("the lock is not held".to_owned()) };
+        if self.lost {
+            return Err("the lock was lost".to_owned());
+        }
+        if self.written != Some(epoch) {
+            return Err(format!("the record of epoch {epoch} is not in the lock file"));
+        }
+        if deadline <= now {
+            return Err("the lease has ended".to_owned());
+        }
+        if !self.tree.is_empty() {
+            return Err("processes of the coordinator still live".to_owned());
+        }
+        if configured.account.is_err() {
+            configured.account = Account::look_up(configured.settings.user.as_deref());
+        }
+        let account = configured.account.as_ref().map_err(String::clone)?;
+        let settings = &configured.settings;
+        let purpose = Purpose { command: &settings.command, epoch, lock: Some(fd), main: None };
+        let launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
+        self.epoch = epoch;
+        self.tree.start(&launch, settings.forking).map_err(|error| format!("cannot fork: {}", error.desc()))
+    }
+
+    fn tell(&mut self, happening: Happening, now: Moment) {
+        let report = match happening {
+            Happening::Started { pid, holds_lock } => Report::Started { pid, holds_lock },
+            Happening::StartFailed(error) => {
+                let settings = self.configured.as_ref().map(|configured| &configured.settings);
+                let problem = settings.map(|settings| explain(settings, &settings.command, error)).unwrap_or_default();
+                Report::StartFailed { problem }
+            }
+            Happening::HoldsLock(holds_lock) => Report::HoldsLock { holds_lock },
+            Happening::Exited(status) => Report::Exited { status },
+            Happening::Dead => Report::TreeDead,
+            Happening::Stuck(processes) => Report::Stuck { processes },
+            Happening::StopTimedOut { main } => return self.stop_timed_out(main, now),
+            Happening::HookEnded(ExitStatus::Code(0)) => return,
+            Happening::HookEnded(status) => {
+                return self.note(NoteLevel::Warn, format!("before_kill ended with {status:?}"));
+            }
+            Happening::HookTimedOut => {
+                return self.note(NoteLevel::Warn, "before_kill took too long and was killed".to_owned());
+            }
+        };
+        self.link.send(&report);
+    }
+
+    fn stop_timed_out(&mut self, main: i32, now: Moment) {
+        self.note(
+            NoteLevel::Warn,
+            format!("process {main} has not ended within coordinator.stop_timeout: it is killed"),
+        );
+        match self.run_before_kill(main) {
+            Ok(Some(hook)) => self.tree.hook_started(hook, now),
+            Ok(None) => self.tree.kill(now),
+            Err(problem) => {
+                self.tree.kill(now);
+                self.note(NoteLevel::Warn, format!("before_kill was not run: {problem}"));
+            }
+        }
+    }
+
+    fn run_before_kill(&self, main: i32) -> Result<Option<Pid>, String> {
+        let Some(Configured { settings, account, .. }) = &self.configured else { return Ok(None) };
+        if settings.before_kill.is_empty() {
+            return Ok(None);
+        }
+        let account = account.as_ref().map_err(String::clone)?;
+        let purpose = Purpose { command: &settings.before_kill, epoch: self.epoch, lock: None, main: Some(main) };
+        let launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
+        // How its exec went shows in its exit code, 127.
+        let (hook, _) = syscalls::launch(&launch).map_err(|error| error.desc().to_owned())?;
+        Ok(Some(hook))
+    }
+
+    fn hear_volume(&mut self) {
+        let events = self.configured.as_ref().map(|configured| configured.volume.events()).unwrap_or_default();
+        for event in events {
+            match event {
+                Event::Report(report) => self.link.send(&report),
+                Event::Locked { fd, volume, record } => {
+                    // A lock that comes after CloseLock was asked for is closed by that.
+                    if self.lock == Lock::Open {
+                        self.lock = Lock::Held { fd };
+                        self.link.send(&Report::LockAcquired { volume, record });
+                    }
+                }
+                Event::Written { epoch } => {
+                    self.written = Some(epoch);
+                    self.link.send(&Report::RecordWritten { epoch });
+                }
+                Event::Unusable(problem) => self.link.send(&Report::VolumeUnusable { problem }),
+                Event::ProbeBegan(started) => self.probe = Some(started),
+                Event::Probed { started, took, free_bytes } => {
+                    self.probe = None;
+                    if !self.lost {
+                        self.link.send(&Report::Probed { started, took, free_bytes });
+                    }
+                }
+                Event::Lost(problem) => {
+                    self.probe = None;
+                    self.lose(problem);
+                }
+                Event::Closed => {
+                    self.lock = Lock::Open;
+                    self.written = None;
+                    self.probe = None;
+                    self.link.send(&Report::LockClosed);
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, problem: String) {
+        if !self.lost {
+            self.lost = true;
+            self.link.send(&Report::VolumeLost { problem });
+        }
+    }
+
+    fn close_lock(&mut self, cause: String, now: Moment) {
+        match (&self.configured, self.lock) {
+            (Some(configured), Lock::Open | Lock::Held { .. }) => {
+                configured.volume.ask(Task::Close { cause });
+                self.lock = Lock::Closing { late: Some(now + CLOSE_IS_LATE) };
+            }
+            // Its end is reported in any case.
+            (Some(_), Lock::Closing { .. }) => {}
+            (None, _) => self.link.send(&Report::LockClosed),
+        }
+    }
+
+    fn supervisor_gone(&mut self, gone: &Gone) {
+        self.note(NoteLevel::Error, gone.0.clone());
+        self.link.close();
+        if self.ending.is_none() {
+            self.begin_to_end(Ending::without_supervisor(), clock::now());
+        }
+    }
+
+    fn begin_to_end(&mut self, ending: Ending, now: Moment) {
+        self.tree.kill(now);
+        if let (Some(configured), Lock::Open) = (&self.configured, self.lock) {
+            // Calls off an attempt that may be under way.
+            configured.volume.ask(Task::Close { cause: ending.cause().to_owned() });
+        }
+        self.ending = Some(ending);
+    }
+
+    /// Goes on with the end as far as it is possible. `Some`: this process has done all it can; what remains is the
+    /// testament, if there is one.
+    fn end(&mut self) -> Option<Option<Testament>> {
+        let step = self.ending.as_ref()?.next_step(self.tree.is_empty(), self.lock != Lock::Open);
+        match step {
+            Step::AwaitTree => None,
+            Step::CloseLock => {
+                if matches!(self.lock, Lock::Held { .. }) {
+                    let cause = self.ending.as_ref().map(Ending::cause).unwrap_or_default().to_owned();
+                    self.close_lock(cause, clock::now());
+                }
+                None
+            }
+            Step::Leave { fenced_at } => {
+                if let Some(deadline) = fenced_at {
+                    self.link.send(&Report::Fenced { deadline });
+                }
+                Some(self.testament.take())
+            }
+        }
+    }
+
+    fn unusable(&mut self, problem: &str) {
+        self.link.send(&Report::VolumeUnusable { problem: problem.to_owned() });
+    }
+
+    fn note(&mut self, level: NoteLevel, text: String) {
+        self.link.send(&Report::Note { level, text });
+    }
+}

@@ -1,0 +1,151 @@
+//! From the settings to a [`Launch`]: environment, user, search in PATH, and words for what went wrong.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use nix::unistd::{Gid, Uid, User};
+
+use super::protocol::{GUARDIAN_FD, Settings};
+use crate::syscalls::{Identity, Launch, LaunchError, Step};
+
+/// Where a program without a slash is looked for if there is no PATH: what execvp uses.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// Who the coordinator is to be, looked up before it is needed: name services can be slow.
+#[derive(Clone, Debug)]
+pub struct Account {
+    identity: Option<Identity>,
+    variables: Vec<(&'static str, OsString)>,
+}
+
+impl Account {
+    /// The account of `coordinator.user`, a name or a number.
+    pub fn look_up(name: Option<&str>) -> Result<Self, String> {
+        let Some(name) = name else { return Ok(Self { identity: None, variables: Vec::new() }) };
+        let found = match name.parse::<u32>() {
+            Ok(uid) => User::from_uid(Uid::from_raw(uid)),
+            Err(_) => User::from_name(name),
+        };
+        let user = found
+            .map_err(|error| format!("cannot look up coordinator.user \"{name}\": {error}"))?
+            .ok_or_else(|| format!("coordinator.user \"{name}\" does not exist on this host; create it"))?;
+        let variables = vec![
+            ("HOME", user.dir.into_os_string()),
+            ("USER", OsString::from(&user.name)),
+            ("LOGNAME", OsString::from(&user.name)),
+        ];
+        if Uid::effective() == user.uid && Gid::effective() == user.gid && !user.uid.is_root() {
+            return Ok(Self { identity: None, variables });
+        }
+        if !Uid::effective().is_root() {
+            return Err(format!("coordinator.user \"{name}\" needs primacy to run as root, or as that user"));
+        }
+        let c_name =
+            CString::new(user.name.as_str()).map_err(|_| format!("coordinator.user \"{name}\" contains NUL"))?;
+        let groups = nix::unistd::getgrouplist(&c_name, user.gid)
+            .map_err(|error| format!("cannot look up the groups of coordinator.user \"{name}\": {error}"))?;
+        let groups = groups.into_iter().map(Gid::as_raw).collect();
+        Ok(Self { identity: Some(Identity { uid: user.uid.as_raw(), gid: user.gid.as_raw(), groups }), variables })
+    }
+}
+
+/// What differs between the coordinator and its before_kill hook.
+pub struct Purpose<'a> {
+    pub command: &'a [String],
+    pub epoch: u64,
+    pub lock: Option<RawFd>,
+    /// The main process, for the hook.
+    pub main: Option<i32>,
+}
+
+/// Everything for a start. `oom_score_adj` is what the guardian had before it lowered its own.
+pub fn prepare(
+    settings: &Settings,
+    account: &Account,
+    oom_score_adj: Option<&str>,
+    purpose: &Purpose<'_>,
+) -> Result<Launch, String> {
+    let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    variables.extend(account.variables.iter().map(|(name, value)| (OsString::from(name), value.clone())));
+    variables.extend(settings.environment.iter().map(|(name, value)| (name.into(), value.into())));
+    for (name, value) in [
+        ("PRIMACY_CLUSTER", Some(settings.cluster.clone())),
+        ("PRIMACY_NODE", Some(settings.node.clone())),
+        ("PRIMACY_EPOCH", Some(purpose.epoch.to_string())),
+        ("PRIMACY_LOCK_FD", purpose.lock.map(|fd| fd.to_string())),
+        ("PRIMACY_PID", purpose.main.map(|pid| pid.to_string())),
+    ] {
+        match value {
+            Some(value) => variables.insert(name.into(), value.into()),
+            None => variables.remove(&OsString::from(name)),
+        };
+    }
+    let program = purpose.command.first().ok_or("the command is empty")?;
+    let text = |bytes: Vec<u8>, what: &str| CString::new(bytes).map_err(|_| format!("{what} contains a NUL byte"));
+    let mut programs = Vec::new();
+    if program.contains('/') {
+        programs.push(text(program.clone().into_bytes(), "the command")?);
+    } else {
+        let path = variables.get(&OsString::from("PATH")).cloned().unwrap_or_else(|| DEFAULT_PATH.into());
+        for directory in std::env::split_paths(&path) {
+            programs.push(text(directory.join(program).into_os_string().into_vec(), "PATH")?);
+        }
+    }
+    let mut arguments = Vec::new();
+    for argument in purpose.command {
+        arguments.push(text(argument.clone().into_bytes(), "the command")?);
+    }
+    let mut environment = Vec::new();
+    for (name, value) in &variables {
+        environment.push(text([name.as_bytes(), b"=", value.as_bytes()].concat(), "the environment")?);
+    }
+    let directory = settings.working_directory.as_deref().map(Path::as_os_str);
+    Ok(Launch {
+        programs,
+        arguments,
+        environment,
+        working_directory: directory
+            .map(|directory| text(directory.as_bytes().to_vec(), "coordinator.working_directory"))
+            .transpose()?,
+        identity: account.identity.clone(),
+        inherit: purpose.lock,
+        close: GUARDIAN_FD,
+        oom_score_adj: oom_score_adj.and_then(|score| CString::new(score).ok()),
+    })
+}
+
+/// One sentence on a failed start, with the remedy.
+pub fn explain(settings: &Settings, command: &[String], error: LaunchError) -> String {
+    let errno = nix::errno::Errno::from_raw(error.errno);
+    let program = command.first().map_or("", String::as_str);
+    match error.step {
+        Step::Exec => {
+            let remedy = match errno {
+                nix::errno::Errno::ENOENT => "check the path, and the interpreter named in its first line",
+                nix::errno::Errno::EACCES => {
+                    "make it executable for the coordinator's user, and its directories searchable"
+                }
+                nix::errno::Errno::ENOEXEC => "it is no binary and has no #! line; name its interpreter in the command",
+                _ => "run it by hand as the coordinator's user",
+            };
+            format!("cannot execute {program}: {}; {remedy}", errno.desc())
+        }
+        Step::WorkingDirectory => {
+            let directory = settings.working_directory.as_deref().unwrap_or(Path::new(""));
+            format!(
+                "cannot enter coordinator.working_directory {}: {}; create it, or let the coordinator's user in",
+                directory.display(),
+                errno.desc()
+            )
+        }
+        Step::User => {
+            let user = settings.user.as_deref().unwrap_or("");
+            format!("cannot become coordinator.user \"{user}\": {}; primacy must run as root for that", errno.desc())
+        }
+        Step::ParentGone => "the guardian ended while the coordinator was being started".to_owned(),
+        Step::Prepare => format!("cannot prepare the process for {program}: {}", errno.desc()),
+    }
+}

@@ -1,0 +1,129 @@
+//! What the guardian does in ZooKeeper after it has ended a leadership by itself: mark the breadcrumb clean and delete
+//! the one election node, by its unique name, so that the next one is elected at once instead of after a session.
+//!
+//! Only after the tree is dead and the lock closed; nothing here may be needed for safety. The runtime is built at that
+//! moment: a standby guardian should cost neither memory nor threads for it. Every await has a time-out, and after one
+//! session time-out there is nothing left to gain, for the node is gone by itself.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use zookeeper_client::{Client, Error, MultiWriteError, SessionState, TlsOptions};
+
+use super::protocol::{Testament, ZooKeeperAccess};
+use crate::clock;
+
+/// For one request, and for one attempt to connect.
+const REQUEST: Duration = Duration::from_secs(2);
+/// For the session's end.
+const CLOSING: Duration = Duration::from_millis(500);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no answer in time")]
+    TimedOut,
+    #[error(transparent)]
+    ZooKeeper(#[from] Error),
+}
+
+/// Carries it out. The exit code is for people: nobody waits for it.
+pub fn execute(testament: &Testament) -> i32 {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return 1 };
+    match runtime.block_on(until_done(testament)) {
+        Ok(()) => 0,
+        Err(failure) => {
+            let node = &testament.election_node;
+            eprintln!("primacy guardian: cannot delete {node}: {failure}; it goes when its session ends");
+            1
+        }
+    }
+}
+
+async fn until_done(testament: &Testament) -> Result<(), Failure> {
+    let began = clock::now();
+    loop {
+        match once(testament).await {
+            Ok(()) => return Ok(()),
+            Err(failure) if clock::now().since(began) + PAUSE > testament.zookeeper.session_timeout => {
+                return Err(failure);
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn once(testament: &Testament) -> Result<(), Failure> {
+    let client = connect(&testament.zookeeper).await?;
+    let done = undo(&client, testament).await;
+    let mut states = client.state_watcher();
+    drop(client);
+    let closed = async { while states.changed().await != SessionState::Closed {} };
+    // A session that is not closed in time expires.
+    let _ = timeout(CLOSING, closed).await;
+    done
+}
+
+async fn connect(access: &ZooKeeperAccess) -> Result<Client, Failure> {
+    let mut connector = Client::connector().with_session_timeout(access.session_timeout);
+    if let Some(digest) = &access.digest {
+        connector = connector.with_auth("digest", digest.as_bytes());
+    }
+    if let Some(tls) = &access.tls {
+        let mut options = TlsOptions::new();
+        if let Some(ca) = &tls.ca {
+            options = options.with_pem_ca(ca)?;
+        }
+        if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
+            options = options.with_pem_identity(cert, key)?;
+        }
+        return within(connector.with_tls(options).secure_connect(&access.servers)).await;
+    }
+    within(connector.connect(&access.servers)).await
+}
+
+async fn undo(client: &Client, testament: &Testament) -> Result<(), Failure> {
+    let node = &testament.election_node;
+    let both = match &testament.breadcrumb {
+        Some((path, version, clean)) => {
+            let mut writer = client.new_multi_writer();
+            writer.add_set_data(path, clean.as_bytes(), Some(*version))?;
+            writer.add_delete(node, None)?;
+            let committed = async { writer.commit().await.map_err(error_of) };
+            match within(committed).await {
+                Ok(_) => true,
+                // The breadcrumb is somebody else's by now, or this very multi succeeded before its answer was lost.
+                Err(Failure::ZooKeeper(Error::BadVersion | Error::NoNode)) => false,
+                Err(failure) => return Err(failure),
+            }
+        }
+        None => false,
+    };
+    if !both {
+        delete(client, node).await?;
+    }
+    for path in &testament.also_delete {
+        // Best effort: these go with the session.
+        let _ = delete(client, path).await;
+    }
+    Ok(())
+}
+
+async fn delete(client: &Client, path: &str) -> Result<(), Failure> {
+    match within(client.delete(path, None)).await {
+        Ok(()) | Err(Failure::ZooKeeper(Error::NoNode)) => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn error_of(error: MultiWriteError) -> Error {
+    match error {
+        MultiWriteError::RequestFailed { source } | MultiWriteError::OperationFailed { source, .. } => source,
+    }
+}
+
+async fn within<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    Ok(timeout(REQUEST, request).await.map_err(|_| Failure::TimedOut)??)
+}

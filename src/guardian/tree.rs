@@ -1,0 +1,339 @@
+//! The coordinator's process tree: start, stop, kill, and the proof that nothing of it is left.
+//!
+//! The proof is `waitpid` saying ECHILD. The guardian is a child subreaper, so whatever the coordinator forks ends up as
+//! its child at the latest when its parent dies, and a process without children has no tree. Rejected: counting the
+//! processes found in /proc, which misses what forks between two looks, and the process group alone, which misses all
+//! that calls setsid.
+//!
+//! Killing is SIGKILL to the process group at once; whatever is left is looked for in /proc, stopped (so that a tree
+//! that forks all the time stands still), killed, and looked for again.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use super::cgroup::Cgroup;
+use super::protocol::{ExitStatus, StuckProcess};
+use crate::moment::Moment;
+use crate::processes;
+use crate::syscalls::{Death, Launch, LaunchError, launch, launch_outcome, send_signal, wait_any};
+
+/// Between the kill of the process group and the first look for what is left: most trees are gone by then.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+/// The longest pause between two looks while the tree is expected to go at once.
+const SOON: Duration = Duration::from_millis(20);
+/// The pause after [`STUCK_AFTER`]: what has not gone by then waits for a device or a server.
+const LATE: Duration = Duration::from_millis(100);
+/// When processes that got SIGKILL and still live are reported.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
+/// How long before_kill may take (contract).
+const HOOK_LIMIT: Duration = Duration::from_secs(10);
+/// How often processes that ignore everything are looked at in one round.
+const PASSES: usize = 3;
+/// When to check again, after a start, whether the coordinator has closed the lock's descriptor.
+const LOCK_CHECKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+
+/// What happened to the tree.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Happening {
+    Started {
+        pid: i32,
+        holds_lock: bool,
+    },
+    StartFailed(LaunchError),
+    HoldsLock(bool),
+    /// The main process ended and nobody had ordered that.
+    Exited(ExitStatus),
+    Dead,
+    Stuck(Vec<StuckProcess>),
+    /// `stop_timeout` has passed: run before_kill with this process, then [`Tree::hook_started`] or [`Tree::kill`].
+    StopTimedOut {
+        main: i32,
+    },
+    HookEnded(ExitStatus),
+    HookTimedOut,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// No process of ours exists.
+    Empty,
+    Running,
+    Stopping {
+        kill_at: Moment,
+    },
+    /// before_kill runs.
+    Asking {
+        until: Moment,
+    },
+    Killing {
+        since: Moment,
+        next: Moment,
+        pause: Duration,
+    },
+}
+
+/// The tree.
+pub struct Tree {
+    phase: Phase,
+    forking: bool,
+    /// Until the exec's outcome is known.
+    exec: Option<OwnedFd>,
+    failed: Option<LaunchError>,
+    main: Option<Pid>,
+    /// The main process's end, once it has been waited for.
+    status: Option<ExitStatus>,
+    hook: Option<Pid>,
+    lock: Option<i32>,
+    holds_lock: bool,
+    lock_checks: Vec<Moment>,
+    reported_stuck: Vec<StuckProcess>,
+    cgroup: Option<Cgroup>,
+}
+
+impl Tree {
+    pub fn new(cgroup: Option<Cgroup>) -> Self {
+        Self {
+            phase: Phase::Empty,
+            forking: false,
+            exec: None,
+            failed: None,
+            main: None,
+            status: None,
+            hook: None,
+            lock: None,
+            holds_lock: false,
+            lock_checks: Vec::new(),
+            reported_stuck: Vec::new(),
+            cgroup,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.phase == Phase::Empty
+    }
+
+    /// The pipe that tells the exec's outcome.
+    pub fn exec_pipe(&self) -> Option<BorrowedFd<'_>> {
+        self.exec.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Forks. The outcome of the exec comes as `Started` or `StartFailed`. Only for an empty tree.
+    pub fn start(&mut self, order: &Launch, forking: bool) -> nix::Result<()> {
+        assert!(self.is_empty(), "a second coordinator must never be started");
+        let (pid, pipe) = launch(order)?;
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.add(pid.as_raw());
+        }
+        *self = Self {
+            phase: Phase::Running,
+            forking,
+            exec: Some(pipe),
+            main: Some(pid),
+            lock: order.inherit,
+            ..Self::new(self.cgroup.take())
+        };
+        Ok(())
+    }
+
+    /// The stop signal, then SIGKILL at `kill_at`. A tree that is being stopped or killed already stays so.
+    pub fn stop(&mut self, signal: i32, kill_at: Moment) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.phase = Phase::Stopping { kill_at };
+        if self.forking {
+            for pid in processes::descendants() {
+                send_signal(Pid::from_raw(pid), signal);
+            }
+        } else if let Some(main) = self.main.filter(|_| self.status.is_none()) {
+            send_signal(main, signal);
+        }
+    }
+
+    /// before_kill was started for a tree whose stop timed out.
+    pub fn hook_started(&mut self, hook: Pid, now: Moment) {
+        self.hook = Some(hook);
+        self.phase = Phase::Asking { until: now + HOOK_LIMIT };
+    }
+
+    /// SIGKILL to everything, until nothing is left.
+    pub fn kill(&mut self, now: Moment) {
+        if matches!(self.phase, Phase::Empty | Phase::Killing { .. }) {
+            return;
+        }
+        self.phase = Phase::Killing { since: now, next: now + FIRST_LOOK, pause: FIRST_LOOK };
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
+        // A pid is ours until it has been waited for; a group's number may be somebody else's after that.
+        if let Some(main) = self.main.filter(|_| self.status.is_none()) {
+            let _ = killpg(main, Signal::SIGKILL);
+            // Before its setsid the child is not in a group of its own.
+            let _ = kill(main, Signal::SIGKILL);
+        }
+        if let Some(hook) = self.hook {
+            let _ = killpg(hook, Signal::SIGKILL);
+            let _ = kill(hook, Signal::SIGKILL);
+        }
+    }
+
+    /// When [`Tree::advance`] has something to do.
+    pub fn due(&self) -> Option<Moment> {
+        let phase = match &self.phase {
+            Phase::Empty => return None,
+            Phase::Running => None,
+            Phase::Stopping { kill_at } => Some(*kill_at),
+            Phase::Asking { until } => Some(*until),
+            Phase::Killing { next, .. } => Some(*next),
+        };
+        phase.into_iter().chain(self.lock_checks.first().copied()).min()
+    }
+
+    /// Waits for whoever died and does what is due.
+    pub fn advance(&mut self, now: Moment) -> Vec<Happening> {
+        let mut happenings = Vec::new();
+        if self.is_empty() {
+            return happenings;
+        }
+        self.look_at_exec(now, &mut happenings);
+        let anybody = self.reap(now, &mut happenings);
+        if !anybody {
+            self.look_at_exec(now, &mut happenings);
+            self.died(&mut happenings);
+            return happenings;
+        }
+        self.check_lock(now, &mut happenings);
+        match &self.phase {
+            Phase::Stopping { kill_at } if now >= *kill_at => {
+                // The main process of a forking coordinator may have gone long ago.
+                let main = self.main.filter(|_| self.status.is_none()).map(Pid::as_raw);
+                match main.or_else(|| processes::descendants().first().copied()) {
+                    Some(main) => happenings.push(Happening::StopTimedOut { main }),
+                    None => self.kill(now),
+                }
+            }
+            Phase::Asking { until } if now >= *until => {
+                happenings.push(Happening::HookTimedOut);
+                self.kill(now);
+            }
+            Phase::Killing { since, next, pause } if now >= *next => {
+                let (since, pause) = (*since, *pause);
+                self.kill_round(since, now, &mut happenings);
+                let late = now.since(since) >= STUCK_AFTER;
+                let pause = if late { LATE } else { (pause * 2).min(SOON) };
+                self.phase = Phase::Killing { since, next: now + pause, pause };
+            }
+            Phase::Empty | Phase::Running | Phase::Stopping { .. } | Phase::Asking { .. } | Phase::Killing { .. } => {}
+        }
+        happenings
+    }
+
+    fn look_at_exec(&mut self, now: Moment, happenings: &mut Vec<Happening>) {
+        let Some(outcome) = self.exec.as_ref().and_then(launch_outcome) else { return };
+        self.exec = None;
+        match outcome {
+            // The end of a child that was killed before its exec looks like an exec.
+            Ok(()) if self.phase != Phase::Running => {}
+            Ok(()) => {
+                let pid = self.main.map_or(0, Pid::as_raw);
+                self.holds_lock = self.lock.is_some_and(|fd| processes::holds_ofd_lock(pid, fd));
+                self.lock_checks = LOCK_CHECKS.iter().map(|after| now + *after).collect();
+                happenings.push(Happening::Started { pid, holds_lock: self.holds_lock });
+            }
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    fn check_lock(&mut self, now: Moment, happenings: &mut Vec<Happening>) {
+        if self.lock_checks.first().is_none_or(|at| now < *at) {
+            return;
+        }
+        self.lock_checks.remove(0);
+        let (Some(main), Some(fd), None) = (self.main, self.lock, self.status) else { return };
+        let holds = processes::holds_ofd_lock(main.as_raw(), fd);
+        if holds != self.holds_lock {
+            self.holds_lock = holds;
+            happenings.push(Happening::HoldsLock(holds));
+        }
+    }
+
+    /// Waits for the dead. False: there is no child at all, which proves the tree dead.
+    fn reap(&mut self, now: Moment, happenings: &mut Vec<Happening>) -> bool {
+        loop {
+            let (pid, status) = match wait_any() {
+                Ok(Some((pid, Death::Exited(code)))) => (pid, ExitStatus::Code(code)),
+                Ok(Some((pid, Death::Killed(signal)))) => (pid, ExitStatus::Signal(signal)),
+                Ok(None) => return true,
+                Err(Errno::ECHILD) => return false,
+                // Unknown is never "dead".
+                Err(_) => return true,
+            };
+            if Some(pid) == self.main {
+                self.status = Some(status);
+                self.look_at_exec(now, happenings);
+                self.main_ended(status, now, happenings);
+            } else if Some(pid) == self.hook {
+                self.hook = None;
+                happenings.push(Happening::HookEnded(status));
+                if matches!(self.phase, Phase::Asking { .. }) {
+                    self.kill(now);
+                }
+            }
+        }
+    }
+
+    fn main_ended(&mut self, status: ExitStatus, now: Moment, happenings: &mut Vec<Happening>) {
+        if self.failed.is_some() || self.forking {
+            return;
+        }
+        if self.phase == Phase::Running {
+            happenings.push(Happening::Exited(status));
+        }
+        self.kill(now);
+    }
+
+    fn died(&mut self, happenings: &mut Vec<Happening>) {
+        let was = std::mem::replace(&mut self.phase, Phase::Empty);
+        match (self.failed.take(), was) {
+            (Some(error), Phase::Running) => happenings.push(Happening::StartFailed(error)),
+            (_, Phase::Running) if self.forking => {
+                happenings.extend(self.status.map(Happening::Exited));
+                happenings.push(Happening::Dead);
+            }
+            _ => happenings.push(Happening::Dead),
+        }
+        *self = Self::new(self.cgroup.take());
+    }
+
+    fn kill_round(&mut self, since: Moment, now: Moment, happenings: &mut Vec<Happening>) {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
+        let mut found = Vec::new();
+        for _ in 0..PASSES {
+            let fresh: Vec<i32> = processes::descendants().into_iter().filter(|pid| !found.contains(pid)).collect();
+            if fresh.is_empty() {
+                break;
+            }
+            for pid in &fresh {
+                send_signal(Pid::from_raw(*pid), libc::SIGSTOP);
+            }
+            found.extend(fresh);
+        }
+        for pid in &found {
+            send_signal(Pid::from_raw(*pid), libc::SIGKILL);
+        }
+        if now.since(since) >= STUCK_AFTER {
+            let stuck: Vec<StuckProcess> = found.iter().filter_map(|pid| processes::stuck(*pid)).collect();
+            if !stuck.is_empty() && stuck != self.reported_stuck {
+                self.reported_stuck.clone_from(&stuck);
+                happenings.push(Happening::Stuck(stuck));
+            }
+        }
+    }
+}

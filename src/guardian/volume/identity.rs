@@ -1,0 +1,114 @@
+//! `volume.json`: which volume this is.
+//!
+//! A lock in an unmounted mount point succeeds, locally, on every host. So the volume carries a random id that the
+//! cluster knows, and a directory without it is refused.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The file's name in `lock.directory`.
+const FILE_NAME: &str = "volume.json";
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    id: String,
+}
+
+/// Where the identity is kept.
+pub fn path(directory: &Path) -> PathBuf {
+    directory.join(FILE_NAME)
+}
+
+/// The volume's id; `None` where there is no such file.
+pub fn read(directory: &Path) -> io::Result<Option<String>> {
+    match fs::read(path(directory)) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice::<Content>(&bytes)?.id)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Why this directory is not the volume that the cluster knows as `expected`; `None` if it is.
+pub fn mismatch(directory: &Path, expected: &str) -> Option<String> {
+    let at = directory.display();
+    match read(directory) {
+        Ok(Some(id)) if id == expected => None,
+        Ok(Some(id)) => Some(format!(
+            "{at} is a foreign volume: it has the id {id}, the cluster's is {expected}; mount the cluster's volume"
+        )),
+        Ok(None) => match fs::metadata(directory) {
+            Ok(_) => Some(format!(
+                "{at} has no {FILE_NAME}, the cluster's volume {expected} has one; is the volume mounted?"
+            )),
+            Err(error) => Some(super::problems::directory(directory, &error)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::InvalidData || error.is_invalid_json() => {
+            Some(format!("{} is unreadable: {error}; restore it with the id {expected}", path(directory).display()))
+        }
+        Err(error) => Some(super::problems::of("read", &path(directory), &error)),
+    }
+}
+
+trait InvalidJson {
+    fn is_invalid_json(&self) -> bool;
+}
+
+impl InvalidJson for io::Error {
+    fn is_invalid_json(&self) -> bool {
+        self.get_ref().is_some_and(|inner| inner.is::<serde_json::Error>())
+            || self.kind() == io::ErrorKind::UnexpectedEof
+    }
+}
+
+/// The id that is there, or else a random one, made durable. Only under the lock.
+pub fn adopt_or_create(directory: &Path) -> io::Result<String> {
+    if let Some(id) = read(directory)? {
+        return Ok(id);
+    }
+    let id = Uuid::new_v4().to_string();
+    let temporary = directory.join(format!(".{FILE_NAME}.{id}"));
+    let written = write_durably(&temporary, &id).and_then(|()| fs::rename(&temporary, path(directory)));
+    if written.is_err() {
+        // The error that matters is the one above.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    File::open(directory)?.sync_all()?;
+    Ok(id)
+}
+
+fn write_durably(path: &Path, id: &str) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    serde_json::to_writer(&mut file, &Content { id: id.to_owned() })?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_created_once_and_adopted_ever_after() {
+        let directory = tempfile::tempdir().unwrap();
+        let id = adopt_or_create(directory.path()).unwrap();
+        assert_eq!(adopt_or_create(directory.path()).unwrap(), id);
+        assert_eq!(mismatch(directory.path(), &id), None);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn each_kind_of_wrong_directory_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(mismatch(&directory.path().join("gone"), "x").unwrap().contains("does not exist"));
+        assert!(mismatch(directory.path(), "x").unwrap().contains("is the volume mounted?"));
+        fs::write(path(directory.path()), "{\"id\":\"y\"}").unwrap();
+        assert!(mismatch(directory.path(), "x").unwrap().contains("foreign volume"));
+        fs::write(path(directory.path()), "half").unwrap();
+        assert!(mismatch(directory.path(), "x").unwrap().contains("unreadable"));
+    }
+}

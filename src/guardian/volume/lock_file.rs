@@ -1,0 +1,177 @@
+//! `coordinator.lock`: byte 0, length 1, as an open-file-description lock; its content is the record of the epoch.
+//!
+//! There is no unlocking here, and no asking whether the lock is still held: after a loss that others have used
+//! meanwhile, locking again succeeds and hides it. The lock ends when the last descriptor is closed.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::guardian::protocol::Record;
+
+/// The file's name in `lock.directory`.
+pub const FILE_NAME: &str = "coordinator.lock";
+
+/// Bytes read of the file at most: a record has a few hundred.
+const CONTENT_LIMIT: usize = 16 * 1024;
+
+/// The lock file, open for writing.
+#[derive(Debug)]
+pub struct LockFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl LockFile {
+    /// Opens the file, creating it where there is none.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        let path = directory.join(FILE_NAME);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path)?;
+        Ok(Self { file, path })
+    }
+
+    /// True: the lock is ours. False: somebody else has it. On NFS this waits out outages and grace periods.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        let range = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: 0,
+            l_len: 1,
+            l_pid: 0,
+        };
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&range)) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the path still leads to this very file: whoever deletes or replaces it lets somebody else lock the
+    /// other one.
+    pub fn is_at_its_path(&self) -> io::Result<bool> {
+        let here = self.file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn inode(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.ino())
+    }
+
+    pub fn number(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let mut content = vec![0; CONTENT_LIMIT];
+        let mut filled = 0;
+        while filled < content.len() {
+            match self.file.read_at(&mut content[filled..], filled as u64)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        content.truncate(filled);
+        Ok(content)
+    }
+
+    /// Replaces the content.
+    pub fn write(&self, content: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(content, 0)?;
+        self.file.set_len(content.len() as u64)
+    }
+
+    /// Makes what was written durable, and learns whether it could be written at all.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Writes `content`, which the file has already, and syncs it: the only proof that the volume still takes this
+    /// client's writes.
+    pub fn probe(&self, content: &[u8]) -> io::Result<()> {
+        // Nothing written is nothing proven; a line end leaves "no record" what it is.
+        self.file.write_all_at(if content.is_empty() { b"\n" } else { content }, 0)?;
+        self.sync()
+    }
+}
+
+/// A record as the file's content.
+pub fn content_of(record: &Record) -> io::Result<Vec<u8>> {
+    let mut content = serde_json::to_vec(record)?;
+    content.push(b'\n');
+    Ok(content)
+}
+
+/// The record in the content; `None` where there is none that can be read. Only the first value counts: the rest may be
+/// a longer record's tail, if a write was cut short.
+pub fn record_in(content: &[u8]) -> Option<Record> {
+    serde_json::Deserializer::from_slice(content).into_iter().next()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub fn record() -> Record {
+        Record {
+            node: "a".to_owned(),
+            host: "h".to_owned(),
+            host_id: "i".to_owned(),
+            boot_id: "b".to_owned(),
+            pid: 1,
+            pid_started: 2,
+            epoch: 3,
+            since: "2026-01-02T03:04:05Z".to_owned(),
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn a_second_description_is_refused_until_the_first_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = LockFile::open(directory.path()).unwrap();
+        let second = LockFile::open(directory.path()).unwrap();
+        assert!(first.try_lock().unwrap());
+        assert!(!second.try_lock().unwrap());
+        drop(first);
+        assert!(second.try_lock().unwrap());
+    }
+
+    #[test]
+    fn a_replaced_or_deleted_file_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = LockFile::open(directory.path()).unwrap();
+        assert!(lock.is_at_its_path().unwrap());
+        std::fs::remove_file(lock.path()).unwrap();
+        assert!(!lock.is_at_its_path().unwrap());
+        LockFile::open(directory.path()).unwrap();
+        assert!(!lock.is_at_its_path().unwrap());
+    }
+
+    #[test]
+    fn a_record_survives_a_probe_and_a_longer_predecessor() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = LockFile::open(directory.path()).unwrap();
+        lock.probe(b"").unwrap();
+        assert_eq!(record_in(&lock.read().unwrap()), None);
+        let content = content_of(&record()).unwrap();
+        lock.write(&content).unwrap();
+        lock.probe(&content).unwrap();
+        assert_eq!(record_in(&lock.read().unwrap()), Some(record()));
+        let tail = [content.as_slice(), b"ngitude\"}\n"].concat();
+        assert_eq!(record_in(&tail), Some(record()));
+    }
+}

@@ -1,0 +1,356 @@
+//! The guardian's second thread: everything that touches the shared volume.
+//!
+//! Any call here may hang for as long as the file server is away, so the main thread never waits for this one: tasks go
+//! in by a channel, events come out by another, with a bell. This thread owns the lock's descriptor; the main thread
+//! knows only its number, to let a coordinator inherit it.
+//!
+//! While standby it looks at the volume every `probe_interval`; while it holds the lock it proves as often that the
+//! volume still takes this client's writes. The first failure is final: another host may have had the lock meanwhile,
+//! and nothing that succeeds afterwards would show it.
+
+mod attempt;
+mod identity;
+mod leftovers;
+mod lock_file;
+mod mounts;
+mod problems;
+mod view;
+
+pub use mounts::Mount;
+
+use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use nix::sys::eventfd::EventFd;
+
+use self::attempt::{Attempt, Outcome};
+use self::lock_file::{LockFile, content_of, record_in};
+use super::protocol::{Ended, NoteLevel, Record, Report, Settings, VolumeView};
+use crate::clock;
+use crate::moment::Moment;
+
+/// Of this thread's stack, in bytes: the deepest thing it does is parse a small JSON file.
+const STACK: usize = 256 * 1024;
+
+/// What the main thread asks for.
+#[derive(Debug)]
+pub enum Task {
+    Acquire {
+        expected_volume: Option<String>,
+        patient: bool,
+    },
+    Write(Record),
+    /// Note the end in the record and close; also ends an attempt to take the lock.
+    Close {
+        cause: String,
+    },
+}
+
+/// What this thread tells the main thread.
+#[derive(Debug)]
+pub enum Event {
+    /// For the supervisor, as it is.
+    Report(Report),
+    Locked {
+        fd: RawFd,
+        volume: String,
+        record: Option<Record>,
+    },
+    Written {
+        epoch: u64,
+    },
+    /// The attempt or the write failed.
+    Unusable(String),
+    ProbeBegan(Moment),
+    Probed {
+        started: Moment,
+        took: Duration,
+        free_bytes: u64,
+    },
+    Lost(String),
+    Closed,
+}
+
+/// The main thread's end.
+pub struct Volume {
+    tasks: Sender<Task>,
+    events: Receiver<Event>,
+}
+
+impl Volume {
+    /// Starts the thread. It inherits the signal mask, so block signals before.
+    pub fn open(settings: &Settings, bell: Arc<EventFd>) -> std::io::Result<Self> {
+        let (tasks, orders) = channel();
+        let (reports, events) = channel();
+        let settings = Part {
+            cluster: settings.cluster.clone(),
+            node: settings.node.clone(),
+            directory: settings.lock_directory.clone(),
+            probe_interval: settings.probe_interval,
+            min_free_space: settings.min_free_space,
+        };
+        std::thread::Builder::new().name("volume".to_owned()).stack_size(STACK).spawn(move || {
+            let mut thread = Thread::new(settings, orders, Outbox { reports, bell });
+            let outcome = catch_unwind(AssertUnwindSafe(|| thread.run()));
+            if outcome.is_err() {
+                thread
+                    .outbox
+                    .send(Event::Lost("the guardian's volume thread failed; this is a defect of primacy".to_owned()));
+                // The lock must not end before the coordinator does.
+                std::mem::forget(thread);
+            }
+        })?;
+        Ok(Self { tasks, events })
+    }
+
+    /// Never blocks. A thread that has failed has said so by `Lost`.
+    pub fn ask(&self, task: Task) {
+        let _ = self.tasks.send(task);
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        self.events.try_iter().collect()
+    }
+}
+
+/// The part of the settings that concerns the volume.
+struct Part {
+    cluster: String,
+    node: String,
+    directory: PathBuf,
+    probe_interval: Duration,
+    min_free_space: u64,
+}
+
+struct Outbox {
+    reports: Sender<Event>,
+    bell: Arc<EventFd>,
+}
+
+impl Outbox {
+    fn send(&self, event: Event) {
+        // Without a receiver the process is ending.
+        let _ = self.reports.send(event);
+        let _ = self.bell.write(1);
+    }
+
+    fn note(&self, level: NoteLevel, text: String) {
+        self.send(Event::Report(Report::Note { level, text }));
+    }
+}
+
+struct Thread {
+    settings: Part,
+    tasks: Receiver<Task>,
+    outbox: Outbox,
+    file: Option<LockFile>,
+    attempt: Option<Attempt>,
+    held: Option<Held>,
+    view: Option<VolumeView>,
+    /// When to look or to probe next.
+    next: Moment,
+}
+
+/// The lock is ours.
+struct Held {
+    volume: String,
+    /// What the file contains.
+    content: Vec<u8>,
+    /// Written by this process.
+    record: Option<Record>,
+    lost: bool,
+    free_bytes: u64,
+}
+
+impl Thread {
+    fn new(settings: Part, tasks: Receiver<Task>, outbox: Outbox) -> Self {
+        let next = clock::now();
+        Self { settings, tasks, outbox, file: None, attempt: None, held: None, view: None, next }
+    }
+
+    fn run(&mut self) {
+        self.look();
+        self.clear_leftovers();
+        loop {
+            let due = self.attempt.as_ref().map_or(self.next, |attempt| attempt.next.min(self.next));
+            match self.tasks.recv_timeout(due.since(clock::now())) {
+                Ok(Task::Acquire { expected_volume, patient }) => {
+                    if self.held.is_none() {
+                        self.attempt = Some(Attempt::new(expected_volume, patient, clock::now()));
+                        self.try_to_lock();
+                    }
+                }
+                Ok(Task::Write(record)) => self.write(record),
+                Ok(Task::Close { cause }) => self.close(&cause),
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.attempt.as_ref().is_some_and(|attempt| attempt.next <= clock::now()) {
+                        self.try_to_lock();
+                    }
+                    if self.next <= clock::now() {
+                        if self.held.is_some() { self.probe() } else { self.look() }
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let view = view::look(&self.settings.directory, self.settings.min_free_space, &mut self.file);
+        self.publish(view);
+        self.next = clock::now() + self.settings.probe_interval;
+    }
+
+    fn publish(&mut self, view: VolumeView) {
+        if self.view.as_ref().is_none_or(|former| view::differ(former, &view)) {
+            self.view = Some(view.clone());
+            self.outbox.send(Event::Report(Report::Volume(view)));
+        }
+    }
+
+    fn try_to_lock(&mut self) {
+        let Some(mut attempt) = self.attempt.take() else { return };
+        match attempt.once(&self.settings.directory, &mut self.file) {
+            Outcome::Held { volume, content } => {
+                let Some(file) = &self.file else { return };
+                let (fd, record) = (file.number(), record_in(&content));
+                self.outbox.send(Event::Locked { fd, volume: volume.clone(), record: record.clone() });
+                self.held = Some(Held { volume, content, record: None, lost: false, free_bytes: 0 });
+                self.next = clock::now() + self.settings.probe_interval;
+            }
+            Outcome::Busy { holder } => {
+                if attempt.is_first() && self.clear_leftovers() {
+                    attempt.retry_at(clock::now());
+                } else if attempt.tell(holder.as_ref()) {
+                    self.outbox.send(Event::Report(Report::LockRefused { holder }));
+                }
+                self.attempt = Some(attempt);
+            }
+            Outcome::Unusable(problem) => {
+                // Whatever was taken is given back: closing is the only way.
+                self.file = None;
+                self.outbox.send(Event::Unusable(problem));
+            }
+        }
+    }
+
+    /// True if a process was killed that held the lock.
+    fn clear_leftovers(&mut self) -> bool {
+        let Some(file) = &self.file else { return false };
+        let Some(record) = file.read().ok().and_then(|content| record_in(&content)) else { return false };
+        let Ok(inode) = file.inode() else { return false };
+        let Part { cluster, node, .. } = &self.settings;
+        let Some(cleared) = leftovers::clear(&record, cluster, node, file.path(), inode) else { return false };
+        for (pid, command) in &cleared.killed {
+            self.outbox.note(
+                NoteLevel::Warn,
+                format!(
+                    "killed {command} ({pid}), left over from epoch {}: its guardian is dead and it held the lock",
+                    record.epoch
+                ),
+            );
+        }
+        for pid in &cleared.left {
+            self.outbox
+                .note(NoteLevel::Error, format!("process {pid}, left over, holds the lock and cannot be killed"));
+        }
+        true
+    }
+
+    fn write(&mut self, record: Record) {
+        let (Some(file), Some(held)) = (&self.file, &mut self.held) else {
+            self.outbox.send(Event::Unusable("the lock is not held, so no record may be written".to_owned()));
+            return;
+        };
+        if held.lost {
+            self.outbox.send(Event::Unusable("the lock is lost, so no record may be written".to_owned()));
+            return;
+        }
+        let written = content_of(&record).and_then(|content| {
+            file.write(&content)?;
+            file.sync()?;
+            Ok(content)
+        });
+        match written {
+            Ok(content) => {
+                held.content = content;
+                self.outbox.send(Event::Written { epoch: record.epoch });
+                held.record = Some(record);
+            }
+            Err(error) => self.outbox.send(Event::Unusable(problems::of("write", file.path(), &error))),
+        }
+    }
+
+    fn probe(&mut self) {
+        let (Some(file), Some(held)) = (&self.file, &mut self.held) else { return };
+        let started = clock::now();
+        self.next = started + self.settings.probe_interval;
+        if held.lost {
+            return;
+        }
+        self.outbox.send(Event::ProbeBegan(started));
+        let directory = &self.settings.directory;
+        if let Err(problem) = prove(file, held, directory) {
+            held.lost = true;
+            self.outbox.send(Event::Lost(problem));
+            return;
+        }
+        held.free_bytes = fs2::available_space(directory).unwrap_or(held.free_bytes);
+        let (took, free_bytes) = (clock::now().since(started), held.free_bytes);
+        self.outbox.send(Event::Probed { started, took, free_bytes });
+        let view = VolumeView {
+            id: Some(held.volume.clone()),
+            problem: None,
+            missing: false,
+            free_bytes: Some(free_bytes),
+            record: record_in(&held.content),
+            ..self.standing_view()
+        };
+        self.publish(view);
+    }
+
+    /// What of the view does not need the file system.
+    fn standing_view(&self) -> VolumeView {
+        let mount = mounts::Mount::of(&self.settings.directory);
+        let mut warnings = mount.as_ref().map(mounts::Mount::warnings).unwrap_or_default();
+        let free = self.held.as_ref().map_or(u64::MAX, |held| held.free_bytes);
+        warnings.extend(view::scarce(&self.settings.directory, free, self.settings.min_free_space));
+        VolumeView { file_system: mount.map(|mount| mount.file_system), warnings, ..VolumeView::default() }
+    }
+
+    fn close(&mut self, cause: &str) {
+        self.attempt = None;
+        if let (Some(file), Some(Held { record: Some(record), lost: false, .. })) = (&self.file, &mut self.held) {
+            record.ended = Some(Ended { at: clock::timestamp(), cause: cause.to_owned() });
+            // Only for people. Not synced: closing must not take longer than it has to.
+            if let Err(error) = content_of(record).and_then(|content| file.write(&content)) {
+                let text = problems::of("note the end of the epoch in", file.path(), &error);
+                self.outbox.note(NoteLevel::Warn, text);
+            }
+        }
+        self.held = None;
+        self.file = None;
+        self.outbox.send(Event::Closed);
+        self.next = clock::now() + self.settings.probe_interval;
+    }
+}
+
+/// One probe; the error says what was lost.
+fn prove(file: &LockFile, held: &Held, directory: &std::path::Path) -> Result<(), String> {
+    file.probe(&held.content).map_err(|error| problems::of("write and sync", file.path(), &error))?;
+    match file.is_at_its_path() {
+        Ok(true) => {}
+        Ok(false) => {
+            return Err(format!(
+                "{} was deleted, replaced or unmounted while it was locked: others may lock another one in its place",
+                file.path().display()
+            ));
+        }
+        Err(error) => return Err(problems::of("find", file.path(), &error)),
+    }
+    identity::mismatch(directory, &held.volume).map_or(Ok(()), Err)
+}

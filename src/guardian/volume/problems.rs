@@ -1,0 +1,34 @@
+//! Sentences for what the volume may answer, each with its remedy.
+
+use std::io;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+/// `verb` as in "cannot read": what failed on `path`.
+pub fn of(verb: &str, path: &Path, error: &io::Error) -> String {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    let remedy = match errno {
+        Some(Errno::ENOENT | Errno::ENOTDIR) => "is the volume mounted?",
+        Some(Errno::ENOSPC | Errno::EDQUOT) => "the volume is full: free space on it",
+        Some(Errno::EROFS) => "the volume is read-only: remount it for writing",
+        Some(Errno::EACCES | Errno::EPERM) => "let the user that primacy runs as write there",
+        Some(Errno::EIO) => {
+            "the server has given up this client's lock or state, or the device is broken; see the kernel's log"
+        }
+        Some(Errno::ESTALE) => "the server no longer knows this file: remount the volume",
+        Some(Errno::ENOLCK) => "the volume has no lock service: mount NFS with version 4.2",
+        _ => "see the kernel's log",
+    };
+    let text = errno.map_or_else(|| error.to_string(), |errno| format!("{} ({errno:?})", errno.desc()));
+    format!("cannot {verb} {}: {text}; {remedy}", path.display())
+}
+
+/// What is wrong with `lock.directory` itself.
+pub fn directory(directory: &Path, error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::NotFound {
+        format!("lock.directory {} does not exist; mount the volume", directory.display())
+    } else {
+        of("use lock.directory", directory, error)
+    }
+}

@@ -1,0 +1,89 @@
+//! The volume as a standby sees it: cheap checks, no lock.
+
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, access};
+
+use super::identity;
+use super::lock_file::{LockFile, record_in};
+use super::mounts::Mount;
+use super::problems;
+use crate::guardian::protocol::VolumeView;
+
+/// Looks at the directory, and opens the lock file for writing as soon as the volume has its identity: a first open
+/// while the holder is unreachable blocks until the server has recalled that one's delegation (13 s).
+pub fn look(directory: &Path, min_free_space: u64, file: &mut Option<LockFile>) -> VolumeView {
+    let mut view = VolumeView::default();
+    let mount = Mount::of(directory);
+    if let Some(mount) = &mount {
+        view.file_system = Some(mount.file_system.clone());
+        view.warnings = mount.warnings();
+    }
+    view.problem = problem(directory, &mut view, mount.as_ref(), file);
+    view.free_bytes = fs2::available_space(directory).ok();
+    view.warnings.extend(view.free_bytes.and_then(|free| scarce(directory, free, min_free_space)));
+    view.record = file.as_ref().and_then(|file| file.read().ok()).and_then(|content| record_in(&content));
+    view
+}
+
+fn problem(
+    directory: &Path,
+    view: &mut VolumeView,
+    mount: Option<&Mount>,
+    file: &mut Option<LockFile>,
+) -> Option<String> {
+    match std::fs::metadata(directory) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Some(format!("lock.directory {} is not a directory", directory.display())),
+        Err(error) => {
+            *file = None;
+            view.missing = error.kind() == std::io::ErrorKind::NotFound;
+            return Some(problems::directory(directory, &error));
+        }
+    }
+    match identity::read(directory) {
+        Ok(id) => view.id = id,
+        Err(error) => return Some(problems::of("read", &identity::path(directory), &error)),
+    }
+    if mount.is_some_and(Mount::is_read_only) {
+        return Some(format!("{} is mounted read-only; remount it for writing", directory.display()));
+    }
+    if let Err(error) = access(directory, AccessFlags::W_OK | AccessFlags::X_OK) {
+        return Some(problems::of("write to", directory, &error.into()));
+    }
+    match file {
+        Some(open) => match open.is_at_its_path() {
+            Ok(true) => return None,
+            Ok(false) => *file = None,
+            Err(error) => return Some(problems::of("use", open.path(), &error)),
+        },
+        None => {}
+    }
+    if view.id.is_some() {
+        match LockFile::open(directory) {
+            Ok(opened) => *file = Some(opened),
+            Err(error) => return Some(problems::of("open", &directory.join(super::lock_file::FILE_NAME), &error)),
+        }
+    }
+    None
+}
+
+/// A warning if there is less free space than wanted.
+pub fn scarce(directory: &Path, free: u64, min_free_space: u64) -> Option<String> {
+    (free < min_free_space).then(|| {
+        format!(
+            "the volume of {} has less than lock.min_free_space free ({min_free_space} bytes); free space on it",
+            directory.display()
+        )
+    })
+}
+
+/// Whether two views differ by more than a little free space: that changes all the time.
+pub fn differ(former: &VolumeView, present: &VolumeView) -> bool {
+    let without_space = |view: &VolumeView| VolumeView { free_bytes: None, ..view.clone() };
+    let space_moved = match (former.free_bytes, present.free_bytes) {
+        (Some(before), Some(after)) => before.abs_diff(after) > before / 16,
+        (before, after) => before.is_some() != after.is_some(),
+    };
+    space_moved || without_space(former) != without_space(present)
+}

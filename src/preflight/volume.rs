@@ -1,0 +1,143 @@
+//! The shared volume: what is mounted, whether locks exclude, whether writes reach the disk, how much room there is.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::clock;
+use crate::config::{Config, ElectionKind};
+use crate::guardian::volume::Mount;
+use crate::status::CheckResult;
+
+use super::{fail, ok, warn};
+
+const NAME: &str = "lock.directory";
+
+/// All of it on a thread of its own: a dead mount may block it for ever.
+pub fn check(config: &Config) -> Vec<CheckResult> {
+    let (sender, receiver) = mpsc::channel();
+    let lock = config.lock.clone();
+    let first_creates = config.election == ElectionKind::ZooKeeper;
+    std::thread::spawn(move || {
+        let _ = sender.send(look(&lock.directory, lock.min_free_space, first_creates));
+    });
+    receiver.recv_timeout(config.lock.probe_timeout).unwrap_or_else(|_| {
+        vec![fail(
+            NAME,
+            format!("{} does not answer within {:?}", config.lock.directory.display(), config.lock.probe_timeout),
+            "is the file server reachable? see dmesg and the mount's options",
+        )]
+    })
+}
+
+fn look(directory: &Path, min_free_space: u64, first_creates: bool) -> Vec<CheckResult> {
+    let mut results = Vec::new();
+    let mount = Mount::of(directory);
+    if let Some(mount) = &mount {
+        let found = format!("{} on {}", mount.file_system, mount.point.display());
+        let warnings = mount.warnings();
+        if warnings.is_empty() {
+            results.push(ok("volume.mount", found));
+        }
+        for warning in warnings {
+            let (detail, remedy) = warning.split_once("; ").unwrap_or((&warning, "mount an nfs4 volume there"));
+            results.push(warn("volume.mount", detail, remedy));
+        }
+    }
+    let (place, missing) = if directory.is_dir() {
+        (directory.to_owned(), false)
+    } else {
+        (directory.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(directory).to_owned(), true)
+    };
+    if missing {
+        let detail = format!("{} does not exist", directory.display());
+        results.push(if first_creates {
+            warn(NAME, detail, "is the volume mounted? the first active of a new cluster creates the directory")
+        } else {
+            fail(NAME, detail, "mount the volume, then create the directory once with mkdir")
+        });
+        if first_creates && !place.join(".").exists() {
+            return results;
+        }
+    }
+    results.extend(write_and_lock(&place));
+    results.push(match fs2::available_space(&place) {
+        Ok(free) if free >= min_free_space => ok("volume.free_space", format!("{} free", bytesize::ByteSize(free))),
+        Ok(free) => warn(
+            "volume.free_space",
+            format!(
+                "{} free, less than lock.min_free_space = {}",
+                bytesize::ByteSize(free),
+                bytesize::ByteSize(min_free_space)
+            ),
+            "free space on the volume",
+        ),
+        Err(error) => fail("volume.free_space", error.to_string(), "is the volume mounted?"),
+    });
+    results
+}
+
+fn write_and_lock(place: &Path) -> Vec<CheckResult> {
+    let path = place.join(format!(".primacy-check-{}", std::process::id()));
+    let mut results = Vec::new();
+    let begun = clock::now();
+    let written = OpenOptions::new().create_new(true).read(true).write(true).open(&path).and_then(|mut file| {
+        file.write_all(b"primacy check\n")?;
+        file.sync_all()?;
+        Ok(file)
+    });
+    match written {
+        Err(error) => results.push(fail(
+            "volume.write",
+            format!("{}: {error}", path.display()),
+            "make the volume writable for this user, and mount it read-write",
+        )),
+        Ok(file) => {
+            let took = clock::now().since(begun);
+            results.push(ok("volume.write", format!("write and fsync in {:.1} ms", took.as_secs_f64() * 1e3)));
+            results.push(exclusion(&file, &path));
+        }
+    }
+    // Gone already where it could not be created.
+    let _ = std::fs::remove_file(&path);
+    results
+}
+
+/// Locks the file here and lets another process try: it must fail, and it must succeed once the lock is gone.
+fn exclusion(file: &File, path: &PathBuf) -> CheckResult {
+    const REMEDY: &str = "this file system cannot protect a coordinator; use NFSv4 without nolock or local_lock";
+    if let Err(error) = lock(file) {
+        return fail("volume.lock", format!("an OFD lock cannot be taken: {error}"), REMEDY);
+    }
+    match other_process_locks(path) {
+        Ok(false) => ok("volume.lock", "another process is kept out while the lock is held"),
+        Ok(true) => fail("volume.lock", "another process got the lock while it was held", REMEDY),
+        Err(error) => fail("volume.lock", format!("no second process could be started: {error}"), "try again"),
+    }
+}
+
+fn lock(file: &File) -> nix::Result<()> {
+    let request = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 1,
+        l_pid: 0,
+    };
+    fcntl(file, FcntlArg::F_OFD_SETLK(&request)).map(drop)
+}
+
+fn other_process_locks(path: &PathBuf) -> std::io::Result<bool> {
+    let status = Command::new("/proc/self/exe").arg("try-lock").arg(path).stdin(Stdio::null()).status()?;
+    Ok(status.success())
+}
+
+/// The other process: whether it gets the lock.
+pub fn try_lock(path: &Path) -> bool {
+    OpenOptions::new().read(true).write(true).open(path).is_ok_and(|file| lock(&file).is_ok())
+}

@@ -1,0 +1,111 @@
+//! ZooKeeper: reachable, permitted, the session it grants, what that leaves for a lease, and its clock.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::timeout;
+use zookeeper_client::{Acls, Client, CreateMode, Error};
+
+use crate::clock;
+use crate::config::Config;
+use crate::election::zookeeper::{Settings, open};
+use crate::role::LeaseTiming;
+use crate::status::{CheckResult, ProcessIdentity};
+
+use super::{fail, ok, warn};
+
+/// Bounds everything after the connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Timestamps in logs and history are compared across hosts by people; leases do not depend on them.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
+
+pub fn check(config: &Config) -> Vec<CheckResult> {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(look(config)),
+        Err(error) => vec![fail("zookeeper", error.to_string(), "try again")],
+    }
+}
+
+async fn look(config: &Config) -> Vec<CheckResult> {
+    let nobody = ProcessIdentity { host_id: String::new(), boot_id: String::new(), pid: 0, pid_started: 0 };
+    let settings = Settings::new(config, nobody);
+    let client = match open(&settings.access).await {
+        Ok(client) => client,
+        Err(reason) => {
+            return vec![fail("zookeeper.servers", reason, "start ZooKeeper, or correct zookeeper.servers")];
+        }
+    };
+    let granted = client.session_timeout();
+    let asked = config.zookeeper.session_timeout;
+    let mut results = vec![if granted == asked {
+        ok("zookeeper.session_timeout", format!("connected; {granted:?} granted"))
+    } else {
+        warn(
+            "zookeeper.session_timeout",
+            format!("{asked:?} asked for, {granted:?} granted"),
+            "the ensemble permits 2 to 20 ticks; what it grants is what counts",
+        )
+    }];
+    results.push(lease(config, granted));
+    match timeout(PATIENCE, try_node(&client, config)).await {
+        Ok(Ok(offset)) if offset <= CLOCK_TOLERANCE => {
+            results.push(ok("zookeeper.clock", format!("this host's clock is within {offset:?} of ZooKeeper's")));
+        }
+        Ok(Ok(offset)) => results.push(warn(
+            "zookeeper.clock",
+            format!("this host's clock is {offset:?} away from ZooKeeper's"),
+            "synchronise the clocks, or history and logs will mislead; leases do not depend on it",
+        )),
+        Ok(Err(Error::NoAuth)) => results.push(fail(
+            "zookeeper.permission",
+            format!("{} may not be written", config.zookeeper.root),
+            "set zookeeper.digest_file to the user that owns it",
+        )),
+        Ok(Err(error)) => results.push(fail("zookeeper.write", error.to_string(), "see the server's log")),
+        Err(_) => results.push(fail(
+            "zookeeper.write",
+            format!("no answer within {PATIENCE:?}"),
+            "has the ensemble a quorum?",
+        )),
+    }
+    results
+}
+
+fn lease(config: &Config, granted: Duration) -> CheckResult {
+    let timing = LeaseTiming {
+        session_timeout: granted,
+        tick_time: config.zookeeper.tick_time,
+        heartbeat_interval: config.zookeeper.heartbeat_interval,
+        margin: config.zookeeper.margin,
+    };
+    let sum = format!(
+        "session {granted:?} - tick/2 {:?} - heartbeat {:?} - margin {:?} = {:?}",
+        timing.tick_time / 2,
+        timing.heartbeat_interval,
+        timing.margin,
+        timing.length()
+    );
+    match timing.check() {
+        Ok(()) => ok("lease", sum),
+        Err(problem) => fail(
+            "lease",
+            format!("{sum}, less than three heartbeats ({:?})", problem.least),
+            "raise zookeeper.session_timeout, or lower heartbeat_interval or margin",
+        ),
+    }
+}
+
+/// Writes and removes a node of its own below the root; returns how far the clocks are apart.
+async fn try_node(client: &Client, config: &Config) -> Result<Duration, Error> {
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    let root = config.zookeeper.root.trim_end_matches('/');
+    if !root.is_empty() {
+        client.mkdir(root, &options).await?;
+    }
+    let path = format!("{root}/.check-{}", uuid::Uuid::new_v4());
+    let (stat, _) = client.create(&path, b"", &CreateMode::Ephemeral.with_acls(Acls::anyone_all())).await?;
+    client.delete(&path, None).await?;
+    let stamped = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(stat.ctime).unwrap_or(0));
+    let here = clock::wall();
+    Ok(here.duration_since(stamped).unwrap_or_else(|error| error.duration()))
+}

@@ -1,0 +1,188 @@
+//! What `/proc` says of processes. Only local, memory-backed reads: none of them can hang on a dead mount.
+
+use std::fs;
+use std::path::Path;
+
+use crate::guardian::protocol::StuckProcess;
+
+/// Fields of `/proc/PID/stat`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub pid: i32,
+    pub command: String,
+    pub state: char,
+    pub parent: i32,
+    /// Clock ticks since boot: with the pid this names one process for ever (until the next boot).
+    pub started: u64,
+}
+
+impl Stat {
+    /// `None` if there is no such process.
+    pub fn of(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // The command may itself contain blanks and parentheses: it ends at the last one.
+        let (head, tail) = text.rsplit_once(") ")?;
+        let (pid, command) = head.split_once(" (")?;
+        let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
+        Some(Self {
+            pid: pid.parse().ok()?,
+            command: command.to_owned(),
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    /// Dead, only not yet waited for.
+    pub fn is_zombie(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+}
+
+/// Whether the process that had this pid and start time still runs. A start time of 0 stands for any.
+pub fn lives(pid: i32, started: u64) -> bool {
+    Stat::of(pid).is_some_and(|stat| !stat.is_zombie() && (started == 0 || stat.started == started))
+}
+
+/// This process's id.
+pub fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+/// `/etc/machine-id`, or the host name where there is none: the same over reboots, different on every host.
+pub fn host_id() -> String {
+    fs::read_to_string("/etc/machine-id")
+        .map(|id| id.trim().to_owned())
+        .ok()
+        .filter(|id| !id.is_empty())
+        .unwrap_or_else(|| {
+            nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
+        })
+}
+
+/// Different after every boot of the same host.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// The children of this process, zombies included.
+pub fn children() -> Vec<i32> {
+    let mut found = Vec::new();
+    if !push_children(own_pid(), &mut found) {
+        found = pids().filter_map(Stat::of).filter(|stat| stat.parent == own_pid()).map(|stat| stat.pid).collect();
+    }
+    found
+}
+
+/// Everything below this process. A snapshot of a moving target: who kills by it looks again until nothing is left.
+pub fn descendants() -> Vec<i32> {
+    descendants_of(own_pid())
+}
+
+/// Everything below a process.
+pub fn descendants_of(root: i32) -> Vec<i32> {
+    let mut found = Vec::new();
+    if !push_children(root, &mut found) {
+        return descendants_by_parent(root);
+    }
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        push_children(pid, &mut found);
+        next += 1;
+    }
+    found
+}
+
+/// Reads the `children` files of all threads of a process: its cost depends on the tree, not on the machine. False where
+/// the kernel lacks these files.
+fn push_children(pid: i32, found: &mut Vec<i32>) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    let mut supported = true;
+    for thread in threads.flatten() {
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(children) => {
+                for child in children.split_ascii_whitespace().filter_map(|text| text.parse().ok()) {
+                    if !found.contains(&child) {
+                        found.push(child);
+                    }
+                }
+            }
+            Err(error) => {
+                supported &= error.kind() != std::io::ErrorKind::NotFound || !Path::new(&thread.path()).exists();
+            }
+        }
+    }
+    supported
+}
+
+/// The same from the parents of all processes.
+fn descendants_by_parent(root: i32) -> Vec<i32> {
+    let all: Vec<Stat> = pids().filter_map(Stat::of).collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        let children = all.iter().filter(|stat| stat.parent == pid && !found.contains(&stat.pid)).map(|stat| stat.pid);
+        let children: Vec<i32> = children.collect();
+        found.extend(children);
+        next += 1;
+    }
+    found.remove(0);
+    found
+}
+
+/// All processes of this machine (of this pid namespace).
+pub fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// What a process that does not die waits for; `None` if it is dead.
+pub fn stuck(pid: i32) -> Option<StuckProcess> {
+    let stat = Stat::of(pid).filter(|stat| !stat.is_zombie())?;
+    let waits_in = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    Some(StuckProcess { pid, command: stat.command, waits_in })
+}
+
+/// Whether a process has an OFD lock on what it has open at descriptor `fd`.
+pub fn holds_ofd_lock(pid: i32, fd: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}"))
+        .is_ok_and(|info| info.lines().any(|line| line.starts_with("lock:") && line.contains("OFDLCK")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_name_with_blanks_and_parentheses_does_not_confuse_the_fields() {
+        let text = "42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 100 200";
+        let stat = Stat::parse(text).unwrap();
+        assert_eq!(stat, Stat { pid: 42, command: "a) b (c".to_owned(), state: 'S', parent: 7, started: 12345 });
+    }
+
+    #[test]
+    fn this_process_lives_and_a_former_owner_of_its_pid_does_not() {
+        let own = Stat::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(lives(own.pid, own.started));
+        assert!(!lives(own.pid, own.started + 1));
+    }
+
+    #[test]
+    fn both_ways_of_finding_descendants_find_a_grandchild() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let mut shell = std::process::Command::new("/bin/sh")
+            .args(["-c", "sleep 60 & echo $!; wait"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(shell.stdout.take().unwrap()), &mut line).unwrap();
+        let grandchild: i32 = line.trim().parse().unwrap();
+        assert!(descendants().contains(&grandchild));
+        assert!(descendants_by_parent(own).contains(&grandchild));
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(grandchild), nix::sys::signal::Signal::SIGKILL).unwrap();
+        shell.wait().unwrap();
+    }
+}

@@ -1,0 +1,135 @@
+//! The way up: elected → lock → fence the former → claim and record → before_start → start → ready.
+
+use crate::moment::Moment;
+
+use super::machine::{Guardian, Machine, Stage};
+use super::words::{Action, Cause, End, Former, Role, Vacancy};
+
+impl Machine {
+    pub(super) fn elected(&mut self, now: Moment, vacancy: Vacancy, out: &mut Vec<Action>) {
+        let Stage::Standing = self.stage else { return };
+        if vacancy.better_candidate && self.yielded != Some(vacancy.epoch) {
+            self.yielded = Some(vacancy.epoch);
+            out.push(Action::Yield);
+            return;
+        }
+        self.change_role(Role::Promoting, Cause::Elected, None, out);
+        self.stage = Stage::Locking { vacancy, asked: false, by: Some(now + self.rules.volume_timeout) };
+        self.ask_for_lock(now, out);
+    }
+
+    pub(super) fn ask_for_lock(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let ready = self.guardian == Guardian::Ready;
+        let timeout = self.rules.volume_timeout;
+        if let Stage::Locking { asked, by, .. } = &mut self.stage
+            && !*asked
+            && ready
+        {
+            *asked = true;
+            *by = Some(now + timeout);
+            self.hold_lock(now, out);
+            out.push(Action::AcquireLock);
+        }
+    }
+
+    /// Without a lease nothing would make a guardian let go of a lock whose supervisor froze on the way up.
+    pub(super) fn hold_lock(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let until = now + self.rules.lease;
+        self.hold_until = Some(until);
+        out.push(Action::SetDeadline(until));
+    }
+
+    pub(super) fn lock_acquired(&mut self, now: Moment, recorded: u64, out: &mut Vec<Action>) {
+        let Stage::Locking { vacancy, asked: true, .. } = self.stage else { return };
+        let epoch = vacancy.epoch.max(recorded) + 1;
+        if vacancy.former == Former::Unclean && self.rules.fencing {
+            self.stage = Stage::FencingFormer { epoch };
+            out.push(Action::FenceFormer);
+        } else {
+            self.claim(now, epoch, out);
+        }
+    }
+
+    pub(super) fn former_fenced(&mut self, now: Moment, succeeded: bool, out: &mut Vec<Action>) {
+        let Stage::FencingFormer { epoch } = self.stage else { return };
+        if succeeded || !self.rules.fencing_required {
+            self.claim(now, epoch, out);
+        } else {
+            self.end_now(now, End::StartFailed, out);
+        }
+    }
+
+    pub(super) fn claim(&mut self, now: Moment, epoch: u64, out: &mut Vec<Action>) {
+        let by = now + self.rules.volume_timeout;
+        self.stage = Stage::Claiming { epoch, claimed: false, recorded: false, by };
+        out.push(Action::Claim { epoch });
+        out.push(Action::WriteRecord { epoch });
+    }
+
+    pub(super) fn claimed(&mut self, now: Moment, taken: u64, sent: Moment, out: &mut Vec<Action>) {
+        if let Stage::Claiming { epoch, claimed, .. } = &mut self.stage
+            && *epoch == taken
+        {
+            *claimed = true;
+            self.hold_until = None;
+            self.lease_until = None;
+            self.renewed(now, sent, out);
+            self.check_lease(now, out);
+            self.prepare_once_claimed(now, out);
+        }
+    }
+
+    pub(super) fn prepare_once_claimed(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let Stage::Claiming { epoch, claimed: true, recorded: true, .. } = self.stage else { return };
+        if self.rules.before_start {
+            self.stage = Stage::Preparing { epoch };
+            out.push(Action::RunBeforeStart);
+        } else {
+            self.begin_start(now, epoch, out);
+        }
+    }
+
+    pub(super) fn begin_start(&mut self, now: Moment, epoch: u64, out: &mut Vec<Action>) {
+        let by = now + self.rules.startup_timeout;
+        self.stage = Stage::Starting { epoch, ordered: false, running: false, by };
+        self.start_if_lease_allows(now, out);
+    }
+
+    pub(super) fn start_if_lease_allows(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let least = self.rules.least_to_start;
+        if let Stage::Starting { epoch, ordered, .. } = &mut self.stage
+            && !*ordered
+            && let Some(deadline) = self.lease_until
+            && deadline.since(now) >= least
+        {
+            *ordered = true;
+            out.push(Action::Start { epoch: *epoch, deadline });
+        }
+    }
+
+    pub(super) fn started(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let probed = self.rules.probed;
+        if let Stage::Starting { ordered: true, running, .. } = &mut self.stage {
+            *running = true;
+            if !probed {
+                self.ready(now, out);
+            }
+        }
+    }
+
+    pub(super) fn ready(&mut self, now: Moment, out: &mut Vec<Action>) {
+        if let Stage::Starting { epoch, running: true, .. } = self.stage {
+            self.stage = Stage::Leading { epoch, since: now };
+            self.change_role(Role::Active, Cause::Ready, Some(epoch), out);
+        }
+    }
+
+    pub(super) fn renewed(&mut self, now: Moment, sent: Moment, out: &mut Vec<Action>) {
+        let until = sent + self.rules.lease;
+        if self.lease_matters() && self.lease_until.is_none_or(|known| known < until) {
+            self.lease_until = Some(until);
+            out.push(Action::SetDeadline(until));
+            self.start_if_lease_allows(now, out);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The way down: stop or kill → tree dead → after_stop → lock closed → resign → a fresh guardian.
+
+use crate::moment::Moment;
+
+use super::machine::{EndStep, Ending, Guardian, Machine, Stage};
+use super::words::{Action, Cause, End, Exit, Role};
+
+impl Machine {
+    /// Ends the leadership: by the stop signal, or by SIGKILL if it was lost.
+    pub(super) fn end_now(&mut self, now: Moment, end: End, out: &mut Vec<Action>) {
+        if let Stage::Ending(ending) = &self.stage {
+            // Already on the way down; a loss only makes it faster.
+            if end.is_loss() && matches!(ending.step, EndStep::Stopping) {
+                self.kill(now, out);
+            } else if end.is_loss() && matches!(ending.step, EndStep::Tidying) {
+                self.close_lock(now, out);
+            }
+            return;
+        }
+        let tree = self.tree_may_live();
+        let lock = !matches!(self.stage, Stage::Locking { asked: false, .. });
+        self.begin_end(now, end, out);
+        if tree {
+            if end.is_loss() {
+                self.kill(now, out);
+            } else {
+                self.set_step(EndStep::Stopping);
+                out.push(Action::StopTree);
+            }
+        } else {
+            self.tree_is_dead();
+            if lock { self.close_lock(now, out) } else { self.resign(true, out) }
+        }
+    }
+
+    /// The guardian is gone, and with it the lock's descriptor (not what the coordinator inherited).
+    pub(super) fn end_without_guardian(&mut self, now: Moment, end: End, out: &mut Vec<Action>) {
+        let tree = self.tree_may_live();
+        self.begin_end(now, end, out);
+        if let Stage::Ending(ending) = &mut self.stage {
+            ending.lock_closed = true;
+        }
+        // Even where no start was ordered: what the guardian did last is not known.
+        if tree {
+            self.set_step(EndStep::Killing { give_away: Some(now + self.rules.stuck_after) });
+            out.push(Action::KillOrphans);
+        } else {
+            self.tree_is_dead();
+            self.resign(true, out);
+        }
+    }
+
+    /// Leaves the queue without ever having asked for the lock.
+    pub(super) fn withdraw(&mut self, end: End, out: &mut Vec<Action>) {
+        self.stage = Stage::Ending(Ending {
+            end,
+            step: EndStep::Resigning,
+            epoch: None,
+            started: false,
+            engaged: false,
+            tree_dead: true,
+            lock_closed: true,
+            resigned: true,
+        });
+        out.push(Action::Resign { clean: false, end: None });
+    }
+
+    pub(super) fn begin_end(&mut self, now: Moment, end: End, out: &mut Vec<Action>) {
+        let epoch = self.epoch();
+        let started = self.tree_may_live();
+        if let Stage::Leading { since, .. } = self.stage
+            && now.since(since) >= self.rules.backoff.reset
+        {
+            self.failures = 0;
+        }
+        self.hold_until = None;
+        self.stage = Stage::Ending(Ending {
+            end,
+            step: EndStep::Resigning,
+            epoch,
+            started,
+            engaged: true,
+            tree_dead: false,
+            lock_closed: false,
+            resigned: false,
+        });
+        let role = if started && end.is_loss() { Role::Fencing } else { Role::Demoting };
+        self.change_role(role, Cause::Ended(end), epoch, out);
+    }
+
+    pub(super) fn kill(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let Stage::Ending(ending) = self.stage else { return };
+        self.change_role(Role::Fencing, Cause::Ended(ending.end), ending.epoch, out);
+        self.set_step(EndStep::Killing { give_away: Some(now + self.rules.stuck_after) });
+        out.push(Action::KillTree);
+    }
+
+    pub(super) fn set_step(&mut self, step: EndStep) {
+        if let Stage::Ending(ending) = &mut self.stage {
+            ending.step = step;
+        }
+    }
+
+    pub(super) fn tree_is_dead(&mut self) {
+        if let Stage::Ending(ending) = &mut self.stage {
+            ending.tree_dead = true;
+        }
+    }
+
+    pub(super) fn tree_died(&mut self, now: Moment, out: &mut Vec<Action>) {
+        match self.stage {
+            Stage::Clearing { epoch } => self.begin_start(now, epoch, out),
+            Stage::Ending(Ending { step: EndStep::Stopping | EndStep::Killing { .. }, .. }) => {
+                self.tree_is_dead();
+                if self.rules.after_stop && self.lease_until.is_some_and(|until| now < until) {
+                    self.set_step(EndStep::Tidying);
+                    out.push(Action::RunAfterStop);
+                } else {
+                    self.close_lock(now, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn close_lock(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let Stage::Ending(ending) = &mut self.stage else { return };
+        if ending.lock_closed {
+            self.resign_or_finish(now, out);
+        } else {
+            ending.step = EndStep::ClosingLock { give_away: Some(now + self.rules.stuck_after) };
+            out.push(Action::CloseLock(ending.end));
+        }
+    }
+
+    pub(super) fn lock_closed(&mut self, now: Moment, out: &mut Vec<Action>) {
+        if let Stage::Ending(ending) = &mut self.stage
+            && let EndStep::ClosingLock { .. } = ending.step
+        {
+            ending.lock_closed = true;
+            self.resign_or_finish(now, out);
+        }
+    }
+
+    pub(super) fn resign_or_finish(&mut self, now: Moment, out: &mut Vec<Action>) {
+        if let Stage::Ending(Ending { resigned: true, .. }) = self.stage {
+            self.finish(now, out);
+        } else {
+            self.resign(true, out);
+        }
+    }
+
+    /// Orders the resignation, at most once. `clean`: the tree is dead and the lock closed.
+    pub(super) fn resign(&mut self, clean: bool, out: &mut Vec<Action>) {
+        let Stage::Ending(ending) = &mut self.stage else { return };
+        if ending.resigned {
+            return;
+        }
+        ending.resigned = true;
+        if clean {
+            ending.step = EndStep::Resigning;
+        }
+        let end = ending.epoch.map(|_| ending.end);
+        out.push(Action::Resign { clean, end });
+    }
+
+    pub(super) fn fenced(&mut self, now: Moment, out: &mut Vec<Action>) {
+        match self.stage {
+            Stage::Idle { .. } | Stage::Standing | Stage::Finished => return,
+            Stage::Ending(Ending { step: EndStep::Resigning, .. }) => return,
+            Stage::Ending(_) => {}
+            _ => self.begin_end(now, End::LeaseExpired, out),
+        }
+        if let Stage::Ending(ending) = &mut self.stage {
+            ending.tree_dead = true;
+            ending.lock_closed = true;
+            self.resign_or_finish(now, out);
+        }
+    }
+
+    pub(super) fn resigned(&mut self, now: Moment, out: &mut Vec<Action>) {
+        if let Stage::Ending(Ending { step: EndStep::Resigning, .. }) = self.stage {
+            self.finish(now, out);
+        }
+    }
+
+    /// The leadership (or candidacy) is over and nothing of it remains.
+    pub(super) fn finish(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let Stage::Ending(Ending { end, epoch, started, engaged, .. }) = self.stage else { return };
+        self.lease_until = None;
+        self.change_role(Role::Standby, Cause::Ended(end), epoch, out);
+        if started && end.is_loss() && self.rules.exit_after_loss {
+            self.stage = Stage::Finished;
+            out.push(Action::Exit(Exit::LostMastership));
+        } else if self.stop_requested {
+            self.stage = Stage::Finished;
+            out.push(Action::Exit(Exit::Stopped));
+        } else {
+            let until = (end.backs_off() && engaged).then(|| {
+                self.failures += 1;
+                now + self.rules.backoff.delay(self.failures)
+            });
+            self.stage = Stage::Idle { until };
+            if engaged || self.guardian == Guardian::Awaited {
+                self.guardian = Guardian::Awaited;
+                self.volume_usable = false;
+                out.push(Action::ReplaceGuardian);
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What may happen at any time: the guardian, the volume, the coordinator or the election is lost, or a stop is asked for.
+
+use crate::moment::Moment;
+
+use super::machine::{EndStep, Guardian, Machine, Restarts, Stage};
+use super::words::{Action, Cause, End, Exit, Loss, Role};
+
+impl Machine {
+    pub(super) fn guardian_ready(&mut self, now: Moment, out: &mut Vec<Action>) {
+        self.guardian = Guardian::Ready;
+        self.ask_for_lock(now, out);
+    }
+
+    pub(super) fn guardian_lost(&mut self, now: Moment, out: &mut Vec<Action>) {
+        self.guardian = Guardian::Awaited;
+        self.volume_usable = false;
+        match &mut self.stage {
+            Stage::Idle { .. } | Stage::Standing | Stage::Locking { asked: false, .. } => {
+                out.push(Action::ReplaceGuardian);
+            }
+            Stage::Locking { .. }
+            | Stage::FencingFormer { .. }
+            | Stage::Claiming { .. }
+            | Stage::Preparing { .. }
+            | Stage::Starting { .. }
+            | Stage::Leading { .. }
+            | Stage::Clearing { .. } => self.end_without_guardian(now, End::SupervisorLost, out),
+            Stage::Ending(ending) => {
+                ending.lock_closed = true;
+                match ending.step {
+                    EndStep::Stopping | EndStep::Killing { .. } => {
+                        self.set_step(EndStep::Killing { give_away: Some(now + self.rules.stuck_after) });
+                        out.push(Action::KillOrphans);
+                    }
+                    EndStep::ClosingLock { .. } => self.lock_closed(now, out),
+                    EndStep::Tidying | EndStep::Resigning => {}
+                }
+            }
+            Stage::Finished => {}
+        }
+    }
+
+    pub(super) fn volume_seen(&mut self, now: Moment, usable: bool, out: &mut Vec<Action>) {
+        self.volume_usable = usable;
+        if usable {
+            return;
+        }
+        match self.stage {
+            Stage::Standing => {
+                // Not able to take over: somebody else must be next in the queue.
+                self.withdraw(End::StartFailed, out);
+            }
+            Stage::Locking { .. } => self.end_now(now, End::StartFailed, out),
+            _ => {}
+        }
+    }
+
+    pub(super) fn exited(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let (Stage::Starting { epoch, ordered: true, .. } | Stage::Leading { epoch, .. }) = self.stage else { return };
+        let Restarts { max, within } = self.rules.restarts;
+        self.restarts.retain(|at| now.since(*at) < within);
+        if self.restarts() < max {
+            self.restarts.push(now);
+            self.change_role(Role::Promoting, Cause::Restarting, Some(epoch), out);
+            self.stage = Stage::Clearing { epoch };
+        } else {
+            let end = if let Stage::Leading { .. } = self.stage { End::CoordinatorExited } else { End::StartFailed };
+            self.begin_end(now, end, out);
+            // The guardian kills what the main process left; nothing needs to be stopped.
+            self.set_step(EndStep::Killing { give_away: Some(now + self.rules.stuck_after) });
+        }
+    }
+
+    pub(super) fn lost(&mut self, now: Moment, loss: Loss, out: &mut Vec<Action>) {
+        let end = match loss {
+            Loss::SessionExpired => End::SessionExpired,
+            Loss::NodeDeleted | Loss::Overtaken => End::ElectionNodeDeleted,
+        };
+        match self.stage {
+            Stage::Standing => {
+                self.withdraw(end, out);
+            }
+            Stage::Idle { .. } | Stage::Finished => {}
+            _ => self.end_now(now, end, out),
+        }
+    }
+
+    pub(super) fn stop(&mut self, now: Moment, out: &mut Vec<Action>) {
+        match self.stage {
+            Stage::Idle { .. } => {
+                self.stage = Stage::Finished;
+                out.push(Action::Exit(Exit::Stopped));
+            }
+            Stage::Standing => {
+                self.withdraw(End::Stopped, out);
+            }
+            Stage::Ending(_) | Stage::Finished => {}
+            _ => self.end_now(now, End::Stopped, out),
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! The state machine: [`Machine::step`] and [`Machine::deadline`].
+
+use std::time::Duration;
+
+use crate::moment::Moment;
+
+use super::lease::LeaseTiming;
+use super::words::{Action, Cause, DeadlineReason, End, Event, Exit, Phase, Role, Transition, Vacancy};
+
+/// What the machine goes by; fixed for its life except for what [`Machine::set_rules`] replaces.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rules {
+    /// Priority 0 never stands.
+    pub may_stand: bool,
+    /// How long a renewal lasts, counted from when it was sent.
+    pub lease: Duration,
+    /// What must be left of the lease when a coordinator is started.
+    pub least_to_start: Duration,
+    /// A fencing command exists; `fencing_required`: no start unless it succeeded.
+    pub fencing: bool,
+    pub fencing_required: bool,
+    pub before_start: bool,
+    pub after_stop: bool,
+    /// A health probe decides on readiness; without one the coordinator is ready as soon as it runs.
+    pub probed: bool,
+    pub startup_timeout: Duration,
+    /// How long the volume may take to answer.
+    pub volume_timeout: Duration,
+    /// How long to wait for what was killed before the role is given away, not clean (the lock then still protects).
+    pub stuck_after: Duration,
+    pub restarts: Restarts,
+    pub backoff: Backoff,
+    /// After fencing itself: exit with 3, or stand again.
+    pub exit_after_loss: bool,
+}
+
+impl Rules {
+    /// Takes the lease's length from what the ensemble granted.
+    pub fn lease_from(&mut self, timing: &LeaseTiming) {
+        self.lease = timing.length();
+        self.least_to_start = timing.least_to_start();
+    }
+}
+
+/// Local restarts after a crash before the role is given away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Restarts {
+    pub max: u32,
+    pub within: Duration,
+}
+
+/// Between candidacies after failed starts and crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Backoff {
+    pub first: Duration,
+    pub max: Duration,
+    /// Healthy for this long: the next failure counts as the first.
+    pub reset: Duration,
+}
+
+impl Backoff {
+    pub(super) fn delay(&self, failures: u32) -> Duration {
+        self.first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.max)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Guardian {
+    Awaited,
+    Ready,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Stage {
+    /// Not in the queue; before `until` (a back-off) it will not stand.
+    Idle {
+        until: Option<Moment>,
+    },
+    Standing,
+    /// Elected. `asked`: AcquireLock is under way; `by`: when its silence means that the volume hangs.
+    Locking {
+        vacancy: Vacancy,
+        asked: bool,
+        by: Option<Moment>,
+    },
+    FencingFormer {
+        epoch: u64,
+    },
+    Claiming {
+        epoch: u64,
+        claimed: bool,
+        recorded: bool,
+        by: Moment,
+    },
+    Preparing {
+        epoch: u64,
+    },
+    /// `ordered`: Start is sent, so a tree may live. Until then it waits for enough lease.
+    Starting {
+        epoch: u64,
+        ordered: bool,
+        running: bool,
+        by: Moment,
+    },
+    Leading {
+        epoch: u64,
+        since: Moment,
+    },
+    /// The coordinator died and will be started again here, once its tree is dead.
+    Clearing {
+        epoch: u64,
+    },
+    Ending(Ending),
+    Finished,
+}
+
+/// A leadership on its way down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ending {
+    pub(super) end: End,
+    pub(super) step: EndStep,
+    pub(super) epoch: Option<u64>,
+    /// A coordinator may have been started: only then is a loss a fencing.
+    pub(super) started: bool,
+    /// The guardian was asked for the lock: it is replaced afterwards.
+    pub(super) engaged: bool,
+    pub(super) tree_dead: bool,
+    pub(super) lock_closed: bool,
+    /// Resign is ordered.
+    pub(super) resigned: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum EndStep {
+    /// The stop signal is sent; the guardian's stop_timeout runs.
+    Stopping,
+    /// SIGKILL is sent. `give_away`: when the role is given away although it has not died.
+    Killing {
+        give_away: Option<Moment>,
+    },
+    Tidying,
+    ClosingLock {
+        give_away: Option<Moment>,
+    },
+    Resigning,
+}
+
+/// The core. Clone and Hash, so that the model checker can run the very same code.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    pub(super) rules: Rules,
+    pub(super) role: Role,
+    pub(super) stage: Stage,
+    pub(super) guardian: Guardian,
+    pub(super) volume_usable: bool,
+    /// Until when this node may act as the active one.
+    pub(super) lease_until: Option<Moment>,
+    /// Until when a lock without a lease is kept for us by the guardian.
+    pub(super) hold_until: Option<Moment>,
+    /// The epoch of the vacancy that was yielded to a better candidate.
+    pub(super) yielded: Option<u64>,
+    pub(super) failures: u32,
+    pub(super) restarts: Vec<Moment>,
+    pub(super) stop_requested: bool,
+}
+
+impl Machine {
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            role: Role::Standby,
+            stage: Stage::Idle { until: None },
+            guardian: Guardian::Awaited,
+            volume_usable: false,
+            lease_until: None,
+            hold_until: None,
+            yielded: None,
+            failures: 0,
+            restarts: Vec::new(),
+            stop_requested: false,
+        }
+    }
+
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Replaces the rules (a reload, or a newly negotiated session). A lease already granted is not stretched.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    pub const fn lease_until(&self) -> Option<Moment> {
+        self.lease_until
+    }
+
+    /// The epoch this node leads with, from the claim on.
+    pub const fn epoch(&self) -> Option<u64> {
+        match &self.stage {
+            Stage::Claiming { epoch, claimed: true, .. }
+            | Stage::Preparing { epoch }
+            | Stage::Starting { epoch, .. }
+            | Stage::Leading { epoch, .. }
+            | Stage::Clearing { epoch } => Some(*epoch),
+            Stage::Ending(ending) => ending.epoch,
+            Stage::Idle { .. }
+            | Stage::Standing
+            | Stage::Locking { .. }
+            | Stage::FencingFormer { .. }
+            | Stage::Claiming { .. }
+            | Stage::Finished => None,
+        }
+    }
+
+    /// How many local restarts lie in the current window.
+    pub fn restarts(&self) -> u32 {
+        u32::try_from(self.restarts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a process of the coordinator's tree may be alive, as far as the core knows.
+    pub const fn tree_may_live(&self) -> bool {
+        match &self.stage {
+            Stage::Starting { ordered, .. } => *ordered,
+            Stage::Leading { .. } | Stage::Clearing { .. } => true,
+            Stage::Ending(ending) => !ending.tree_dead,
+            Stage::Idle { .. }
+            | Stage::Standing
+            | Stage::Locking { .. }
+            | Stage::FencingFormer { .. }
+            | Stage::Claiming { .. }
+            | Stage::Preparing { .. }
+            | Stage::Finished => false,
+        }
+    }
+
+    /// Why this leadership is ending, while it is.
+    pub const fn end(&self) -> Option<End> {
+        if let Stage::Ending(ending) = &self.stage { Some(ending.end) } else { None }
+    }
+
+    /// A standby that could take over at once.
+    pub const fn eligible(&self) -> bool {
+        matches!(self.stage, Stage::Standing) && self.volume_usable && matches!(self.guardian, Guardian::Ready)
+    }
+
+    pub fn phase(&self, now: Moment) -> Phase {
+        match &self.stage {
+            Stage::Idle { until: Some(until) } if now < *until => Phase::BackingOff,
+            Stage::Idle { .. } => Phase::Idle,
+            Stage::Standing => Phase::Standing,
+            Stage::Locking { .. } => Phase::WaitingForLock,
+            Stage::FencingFormer { .. } => Phase::WaitingForFence,
+            Stage::Claiming { .. } | Stage::Preparing { .. } | Stage::Starting { .. } | Stage::Clearing { .. } => {
+                Phase::Starting
+            }
+            Stage::Leading { .. } => Phase::Leading,
+            Stage::Ending(_) if self.role == Role::Fencing => Phase::Fencing,
+            Stage::Ending(_) => Phase::Stopping,
+            Stage::Finished => Phase::Finished,
+        }
+    }
+
+    /// When the machine must be stepped although nothing happened, and why.
+    pub fn deadline(&self) -> Option<(Moment, DeadlineReason)> {
+        let mut earliest: Option<(Moment, DeadlineReason)> = None;
+        let mut at = |moment: Option<Moment>, reason| {
+            if let Some(moment) = moment
+                && earliest.is_none_or(|(other, _)| moment < other)
+            {
+                earliest = Some((moment, reason));
+            }
+        };
+        if self.lease_matters() {
+            at(self.lease_until, DeadlineReason::Lease);
+        }
+        at(self.hold_until.map(|until| until - self.rules.lease / 2), DeadlineReason::HoldLock);
+        match &self.stage {
+            Stage::Idle { until } => at(*until, DeadlineReason::Backoff),
+            Stage::Locking { by, .. } => at(*by, DeadlineReason::Volume),
+            Stage::Claiming { by, .. } => at(Some(*by), DeadlineReason::Volume),
+            Stage::Starting { by, .. } => at(Some(*by), DeadlineReason::Startup),
+            Stage::Ending(Ending {
+                step: EndStep::Killing { give_away } | EndStep::ClosingLock { give_away }, ..
+            }) => at(*give_away, DeadlineReason::Stuck),
+            Stage::Standing
+            | Stage::FencingFormer { .. }
+            | Stage::Preparing { .. }
+            | Stage::Leading { .. }
+            | Stage::Clearing { .. }
+            | Stage::Ending(_)
+            | Stage::Finished => {}
+        }
+        earliest
+    }
+
+    /// Takes in one fact. The lease is looked at first, whatever the fact is: a process that thaws must not act on what
+    /// it finds in its mailbox before it knows that its time is up.
+    pub fn step(&mut self, now: Moment, event: Event) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.check_lease(now, &mut out);
+        self.take_in(now, event, &mut out);
+        self.check_time(now, &mut out);
+        self.stand_if_possible(now, &mut out);
+        out
+    }
+
+    pub(super) const fn lease_matters(&self) -> bool {
+        match &self.stage {
+            Stage::Claiming { claimed, .. } => *claimed,
+            Stage::Preparing { .. } | Stage::Starting { .. } | Stage::Leading { .. } | Stage::Clearing { .. } => true,
+            Stage::Ending(ending) => matches!(ending.step, EndStep::Stopping | EndStep::Tidying),
+            Stage::Idle { .. }
+            | Stage::Standing
+            | Stage::Locking { .. }
+            | Stage::FencingFormer { .. }
+            | Stage::Finished => false,
+        }
+    }
+
+    pub(super) fn check_lease(&mut self, now: Moment, out: &mut Vec<Action>) {
+        if self.lease_matters() && self.lease_until.is_some_and(|until| until <= now) {
+            self.end_now(now, End::LeaseExpired, out);
+        }
+    }
+
+    fn take_in(&mut self, now: Moment, event: Event, out: &mut Vec<Action>) {
+        match event {
+            Event::GuardianReady => self.guardian_ready(now, out),
+            Event::GuardianLost => self.guardian_lost(now, out),
+            Event::VolumeSeen { usable } => self.volume_seen(now, usable, out),
+            Event::Elected(vacancy) => self.elected(now, vacancy, out),
+            Event::LockAcquired { recorded } => self.lock_acquired(now, recorded, out),
+            Event::LockRefused => {
+                if let Stage::Locking { by, .. } = &mut self.stage {
+                    *by = None;
+                }
+            }
+            Event::VolumeUnusable => match self.stage {
+                Stage::Locking { .. } | Stage::Claiming { .. } => self.end_now(now, End::StartFailed, out),
+                _ => {}
+            },
+            Event::FormerFenced { succeeded } => self.former_fenced(now, succeeded, out),
+            Event::Claimed { epoch, sent } => self.claimed(now, epoch, sent, out),
+            Event::ClaimRefused => {
+                if let Stage::Claiming { claimed: false, .. } = self.stage {
+                    self.end_now(now, End::StartFailed, out);
+                }
+            }
+            Event::RecordWritten { epoch: written } => {
+                if let Stage::Claiming { epoch, recorded, .. } = &mut self.stage
+                    && *epoch == written
+                {
+                    *recorded = true;
+                    self.prepare_once_claimed(now, out);
+                }
+            }
+            Event::Prepared { succeeded } => {
+                if let Stage::Preparing { epoch } = self.stage {
+                    if succeeded { self.begin_start(now, epoch, out) } else { self.end_now(now, End::StartFailed, out) }
+                }
+            }
+            Event::Started => self.started(now, out),
+            Event::StartFailed => {
+                if let Stage::Starting { ordered: true, .. } = self.stage {
+                    self.end_now(now, End::StartFailed, out);
+                }
+            }
+            Event::Ready => self.ready(now, out),
+            Event::Unhealthy => {
+                if let Stage::Leading { .. } = self.stage {
+                    self.end_now(now, End::CoordinatorUnhealthy, out);
+                }
+            }
+            Event::Exited => self.exited(now, out),
+            Event::TreeDead => self.tree_died(now, out),
+            Event::Tidied => {
+                if let Stage::Ending(Ending { step: EndStep::Tidying, .. }) = self.stage {
+                    self.close_lock(now, out);
+                }
+            }
+            Event::Renewed { sent } => self.renewed(now, sent, out),
+            Event::Lost(loss) => self.lost(now, loss, out),
+            Event::VolumeLost => {
+                if !matches!(self.stage, Stage::Idle { .. } | Stage::Standing | Stage::Finished) {
+                    self.end_now(now, End::VolumeLost, out);
+                }
+            }
+            Event::Fenced => self.fenced(now, out),
+            Event::LockClosed => self.lock_closed(now, out),
+            Event::Resigned => self.resigned(now, out),
+            Event::StopRequested => {
+                self.stop_requested = true;
+                self.stop(now, out);
+            }
+            Event::KillRequested => {
+                self.stop_requested = true;
+                self.stop(now, out);
+                if let Stage::Ending(Ending { step: EndStep::Stopping, .. }) = self.stage {
+                    self.kill(now, out);
+                }
+            }
+            Event::DuplicateName => {
+                if matches!(self.stage, Stage::Idle { .. } | Stage::Standing) {
+                    self.stage = Stage::Finished;
+                    out.push(Action::Exit(Exit::DuplicateName));
+                }
+            }
+            Event::TimePassed => {}
+        }
+    }
+
+    fn check_time(&mut self, now: Moment, out: &mut Vec<Action>) {
+        if self.hold_until.is_some_and(|until| until - self.rules.lease / 2 <= now) {
+            self.hold_lock(now, out);
+        }
+        match self.stage {
+            Stage::Locking { by: Some(by), .. } | Stage::Claiming { by, .. } | Stage::Starting { by, .. }
+                if by <= now =>
+            {
+                self.end_now(now, End::StartFailed, out);
+            }
+            Stage::Ending(Ending { step: EndStep::Killing { give_away: Some(at) }, .. }) if at <= now => {
+                self.set_step(EndStep::Killing { give_away: None });
+                self.resign(false, out);
+            }
+            Stage::Ending(Ending { step: EndStep::ClosingLock { give_away: Some(at) }, .. }) if at <= now => {
+                self.set_step(EndStep::ClosingLock { give_away: None });
+                self.resign(false, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn stand_if_possible(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let Stage::Idle { until } = self.stage else { return };
+        if self.rules.may_stand
+            && !self.stop_requested
+            && self.volume_usable
+            && self.guardian == Guardian::Ready
+            && until.is_none_or(|until| until <= now)
+        {
+            self.stage = Stage::Standing;
+            out.push(Action::Stand);
+        }
+    }
+
+    /// The one place where the role changes.
+    pub(super) fn change_role(&mut self, to: Role, cause: Cause, epoch: Option<u64>, out: &mut Vec<Action>) {
+        let from = self.role;
+        if from == to {
+            return;
+        }
+        assert!(legal(from, to), "illegal transition {} -> {}", from.as_str(), to.as_str());
+        self.role = to;
+        out.push(Action::Announce(Transition { from, to, cause, epoch }));
+    }
+}
+
+/// The edges of the role diagram.
+const fn legal(from: Role, to: Role) -> bool {
+    matches!(
+        (from, to),
+        (Role::Standby, Role::Promoting)
+            | (Role::Promoting, Role::Active | Role::Demoting | Role::Fencing)
+            | (Role::Active, Role::Promoting | Role::Demoting | Role::Fencing)
+            | (Role::Demoting, Role::Fencing | Role::Standby)
+            | (Role::Fencing, Role::Standby)
+    )
+}

@@ -1,0 +1,25 @@
+//! The pure core: which role this node plays, and what to do next. No I/O, no clock, no async.
+//!
+//! Theory of operation: the shell tells the [`Machine`] what happened ([`Event`], past tense) and at which moment; the
+//! machine answers with orders ([`Action`], imperative) and with the next moment at which time alone will matter
+//! ([`Machine::deadline`]). Nothing dangerous relies on the order of a list of actions: each step that must follow another
+//! is ordered only when the former has been acknowledged by an event (`KillTree` … `TreeDead` … `CloseLock` …
+//! `LockClosed` … `Resign`). Whatever is unknown or late is treated as lost.
+//!
+//! The way up:   stand → elected → lock → fence the former → claim epoch + record it → before_start → start → ready.
+//! The way down: stop or kill → tree dead → after_stop → lock closed → resign → a fresh guardian.
+//!
+//! Rejected: taking the epoch before the lock (an elected node that waits for the lock would burn epochs, and the epoch in
+//! the lock file would have to be compared twice); leadership as a set of booleans (illegal combinations are then a matter
+//! of luck; here a stage carries exactly the data that belongs to it).
+
+mod ascent;
+mod descent;
+mod interruptions;
+mod lease;
+mod machine;
+mod words;
+
+pub use lease::{LeaseTiming, TimingProblem};
+pub use machine::{Backoff, Machine, Restarts, Rules};
+pub use words::{Action, Cause, DeadlineReason, End, Event, Exit, Former, Loss, Phase, Role, Transition, Vacancy};

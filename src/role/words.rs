@@ -1,0 +1,284 @@
+//! The core's vocabulary: roles, events, actions, causes.
+
+use crate::moment::Moment;
+
+/// What this node is permitted to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Runs no coordinator.
+    Standby,
+    /// Elected: getting the lock, fencing, starting.
+    Promoting,
+    /// Its coordinator runs and is ready.
+    Active,
+    /// Stopping its coordinator.
+    Demoting,
+    /// Killing it.
+    Fencing,
+}
+
+impl Role {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standby => "standby",
+            Self::Promoting => "promoting",
+            Self::Active => "active",
+            Self::Demoting => "demoting",
+            Self::Fencing => "fencing",
+        }
+    }
+}
+
+/// Why a leadership ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    Stopped,
+    CoordinatorExited,
+    CoordinatorUnhealthy,
+    StartFailed,
+    /// The guardian died or fell silent.
+    SupervisorLost,
+    LeaseExpired,
+    SessionExpired,
+    VolumeLost,
+    ElectionNodeDeleted,
+}
+
+impl End {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::CoordinatorExited => "coordinator_exited",
+            Self::CoordinatorUnhealthy => "coordinator_unhealthy",
+            Self::StartFailed => "start_failed",
+            Self::SupervisorLost => "supervisor_lost",
+            Self::LeaseExpired => "lease_expired",
+            Self::SessionExpired => "session_expired",
+            Self::VolumeLost => "volume_lost",
+            Self::ElectionNodeDeleted => "election_node_deleted",
+        }
+    }
+
+    /// The node could no longer prove that it leads: what runs is killed, not stopped.
+    pub const fn is_loss(self) -> bool {
+        match self {
+            Self::LeaseExpired | Self::SessionExpired | Self::VolumeLost | Self::ElectionNodeDeleted => true,
+            Self::Stopped
+            | Self::CoordinatorExited
+            | Self::CoordinatorUnhealthy
+            | Self::StartFailed
+            | Self::SupervisorLost => false,
+        }
+    }
+
+    /// Something is wrong on this node: it waits before it stands again.
+    pub const fn backs_off(self) -> bool {
+        match self {
+            Self::CoordinatorExited | Self::CoordinatorUnhealthy | Self::StartFailed | Self::SupervisorLost => true,
+            Self::Stopped
+            | Self::LeaseExpired
+            | Self::SessionExpired
+            | Self::VolumeLost
+            | Self::ElectionNodeDeleted => false,
+        }
+    }
+}
+
+/// Why the role changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    Elected,
+    Ready,
+    /// A local restart: the coordinator ended and is started again under the same epoch.
+    Restarting,
+    Ended(End),
+}
+
+impl Cause {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Elected => "elected",
+            Self::Ready => "ready",
+            Self::Restarting => "restarting",
+            Self::Ended(end) => end.as_str(),
+        }
+    }
+}
+
+/// A change of role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Transition {
+    pub from: Role,
+    pub to: Role,
+    pub cause: Cause,
+    pub epoch: Option<u64>,
+}
+
+/// The former active, as its breadcrumb tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Former {
+    /// There was none.
+    None,
+    /// It stopped cleanly.
+    Clean,
+    /// It was this very node: the lock proves that nothing of it is left.
+    Own,
+    /// Another node that did not say goodbye.
+    Unclean,
+}
+
+/// What the election found when it elected this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Vacancy {
+    /// The cluster's last epoch; 0 where there was none.
+    pub epoch: u64,
+    pub former: Former,
+    /// An eligible candidate of higher priority stands in the queue.
+    pub better_candidate: bool,
+}
+
+/// How the election lost this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Loss {
+    SessionExpired,
+    NodeDeleted,
+    /// A later epoch was taken, or the epoch vanished.
+    Overtaken,
+}
+
+/// A fact, told to the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The guardian runs and knows its settings.
+    GuardianReady,
+    /// The guardian is dead; nothing of it will be heard again.
+    GuardianLost,
+    /// The volume may (not) be used, as far as a standby can see.
+    VolumeSeen {
+        usable: bool,
+    },
+    Elected(Vacancy),
+    LockAcquired {
+        /// The epoch in the lock file, 0 where there is none.
+        recorded: u64,
+    },
+    LockRefused,
+    /// Taking the lock or writing the record failed.
+    VolumeUnusable,
+    FormerFenced {
+        succeeded: bool,
+    },
+    Claimed {
+        epoch: u64,
+        sent: Moment,
+    },
+    ClaimRefused,
+    RecordWritten {
+        epoch: u64,
+    },
+    /// The before_start hook has ended.
+    Prepared {
+        succeeded: bool,
+    },
+    Started,
+    StartFailed,
+    Ready,
+    Unhealthy,
+    /// The coordinator's main process ended by itself.
+    Exited,
+    TreeDead,
+    /// The after_stop hook has ended.
+    Tidied,
+    /// A heartbeat sent at `sent` was acknowledged.
+    Renewed {
+        sent: Moment,
+    },
+    Lost(Loss),
+    VolumeLost,
+    /// The guardian ended the leadership by itself: tree dead, lock closed.
+    Fenced,
+    LockClosed,
+    Resigned,
+    StopRequested,
+    /// The second request: no patience.
+    KillRequested,
+    DuplicateName,
+    /// Nothing but the deadline that the machine asked for.
+    TimePassed,
+}
+
+/// An order of the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    Stand,
+    Yield,
+    AcquireLock,
+    FenceFormer,
+    Claim {
+        epoch: u64,
+    },
+    WriteRecord {
+        epoch: u64,
+    },
+    /// The guardian must have ended everything by then.
+    SetDeadline(Moment),
+    RunBeforeStart,
+    Start {
+        epoch: u64,
+        deadline: Moment,
+    },
+    StopTree,
+    KillTree,
+    /// The guardian is gone: kill what it left.
+    KillOrphans,
+    RunAfterStop,
+    CloseLock(End),
+    Resign {
+        clean: bool,
+        end: Option<End>,
+    },
+    /// End the guardian, if it lives, and start another.
+    ReplaceGuardian,
+    Announce(Transition),
+    Exit(Exit),
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    Stopped,
+    LostMastership,
+    DuplicateName,
+}
+
+/// What the node is busy with: finer than the role, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    Idle,
+    BackingOff,
+    Standing,
+    WaitingForLock,
+    WaitingForFence,
+    Starting,
+    Leading,
+    Stopping,
+    Fencing,
+    Finished,
+}
+
+/// Why the machine wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeadlineReason {
+    /// The lease runs out.
+    Lease,
+    /// The volume has not answered.
+    Volume,
+    /// The coordinator has not become ready.
+    Startup,
+    /// The guardian must be told that a lock is still wanted.
+    HoldLock,
+    /// What was killed has not died.
+    Stuck,
+    /// The back-off is over.
+    Backoff,
+}

@@ -1,0 +1,110 @@
+//! Asks the coordinator how it is. One task per start; it ends when it is dropped or when its verdict is final.
+
+use std::time::Duration;
+
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use crate::config::{Health, HealthProbe};
+
+use super::hooks::{self, Hook};
+use super::orphans::OwnChildren;
+
+/// While the coordinator starts it is asked more often, for every wait is outage.
+const STARTUP_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What the probe found; said at every change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Ready,
+    /// So many failures in a row, but not yet `failures`.
+    Failing {
+        failures: u32,
+        reason: String,
+    },
+    Unhealthy {
+        reason: String,
+    },
+}
+
+/// Probes until it is dropped.
+pub async fn watch(
+    health: Health,
+    environment: std::collections::BTreeMap<String, String>,
+    children: OwnChildren,
+    verdicts: mpsc::UnboundedSender<Verdict>,
+) {
+    let Some(probe) = health.probe.clone() else { return };
+    while ask(&probe, health.timeout, &environment, &children).await.is_err() {
+        tokio::time::sleep(STARTUP_INTERVAL.min(health.interval)).await;
+    }
+    let _ = verdicts.send(Verdict::Ready);
+    let mut failures = 0;
+    loop {
+        tokio::time::sleep(health.interval).await;
+        match ask(&probe, health.timeout, &environment, &children).await {
+            Ok(()) if failures > 0 => {
+                failures = 0;
+                let _ = verdicts.send(Verdict::Ready);
+            }
+            Ok(()) => {}
+            Err(reason) => {
+                failures += 1;
+                if failures >= health.failures {
+                    let _ = verdicts.send(Verdict::Unhealthy { reason });
+                    return;
+                }
+                let _ = verdicts.send(Verdict::Failing { failures, reason });
+            }
+        }
+    }
+}
+
+async fn ask(
+    probe: &HealthProbe,
+    timeout: Duration,
+    environment: &std::collections::BTreeMap<String, String>,
+    children: &OwnChildren,
+) -> Result<(), String> {
+    let answer = async {
+        match probe {
+            HealthProbe::Http(url) => ask_http(url).await,
+            HealthProbe::Tcp(address) => {
+                TcpStream::connect(address).await.map(drop).map_err(|error| format!("{address}: {error}"))
+            }
+            HealthProbe::Command(argv) => {
+                let hook =
+                    Hook { name: "health.command", argv: argv.clone(), environment: environment.clone(), timeout };
+                hooks::run(hook, children.clone()).await
+            }
+        }
+    };
+    // The command's own time-out kills it; it must come first.
+    tokio::time::timeout(timeout + Duration::from_millis(100), answer)
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {}", humantime::format_duration(timeout))))
+}
+
+async fn ask_http(url: &str) -> Result<(), String> {
+    let uri: hyper::Uri = url.parse().map_err(|error| format!("{url}: {error}"))?;
+    let host = uri.host().ok_or_else(|| format!("{url}: no host"))?;
+    let port = uri.port_u16().unwrap_or(80);
+    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(|e| format!("{url}: {e}"))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| format!("{url}: {e}"))?;
+    let request = hyper::Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
+        .header(hyper::header::HOST, uri.authority().map_or(host, |authority| authority.as_str()))
+        .header(hyper::header::USER_AGENT, concat!("primacy/", env!("CARGO_PKG_VERSION")))
+        .body(Empty::<Bytes>::new())
+        .map_err(|e| format!("{url}: {e}"))?;
+    let answer = async { sender.send_request(request).await.map_err(|e| format!("{url}: {e}")) };
+    tokio::pin!(answer, connection);
+    let response = tokio::select! {
+        response = &mut answer => response?,
+        ended = &mut connection => return Err(ended.map_or_else(|e| format!("{url}: {e}"), |()| format!("{url}: closed"))),
+    };
+    if response.status().is_success() { Ok(()) } else { Err(format!("{url}: {}", response.status())) }
+}

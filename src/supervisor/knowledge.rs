@@ -1,0 +1,356 @@
+//! What the shell has learnt, and how it is told to people: status word, reason, snapshot, member.
+//!
+//! Nothing here decides anything. Everything is computed from the machine and the last facts at the moment of telling, so
+//! that no text can go stale on its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{Config, ElectionKind};
+use crate::election::Vacancy;
+use crate::guardian::protocol::{Record, StuckProcess, VolumeView};
+use crate::moment::Moment;
+use crate::role::{End, Machine, Phase, Role};
+use crate::status::{
+    ActiveView, ClusterView, CoordinatorView, HistoryEntry, LeaseView, LockView, Member, MemberView, MetricsView,
+    NodeState, ProcessIdentity, RoleWord, ServerStatus, Snapshot, StatusWord, ZooKeeperView,
+};
+
+/// The name of the lock file in `lock.directory`.
+pub const LOCK_FILE: &str = "coordinator.lock";
+
+/// Everything that is known beside the machine's own state.
+pub struct Knowledge {
+    pub config: Arc<Config>,
+    pub config_shown: Arc<serde_json::Value>,
+    /// `api.advertise`, with the port that was really bound.
+    pub advertise: String,
+    pub process: ProcessIdentity,
+    pub role_since: String,
+    pub contact: Contact,
+    pub session: Option<String>,
+    pub session_timeout_ms: Option<u64>,
+    /// Why this node cannot be a candidate at all, whatever happens: the lease arithmetic.
+    pub timing_problem: Option<String>,
+    pub last_contact: Option<Moment>,
+    pub vacancy: Option<Vacancy>,
+    pub volume: VolumeView,
+    pub volume_id: Option<String>,
+    pub lock_held: bool,
+    pub lock_holder: Option<Record>,
+    /// What the lock file said when the lock was acquired: the former leadership's last note.
+    pub former_record: Option<Record>,
+    /// When and why the former leadership ended, as far as anybody noted it.
+    pub former_end: Option<(String, String)>,
+    pub coordinator: CoordinatorView,
+    /// How the current leadership came about, or how the last one ended: one sentence.
+    pub story: String,
+    /// Why the current leadership is ending, in the words of whoever noticed.
+    pub detail: Option<String>,
+    pub stuck: Vec<StuckProcess>,
+    pub cluster: ClusterView,
+    pub history: Vec<HistoryEntry>,
+    /// The history entry of the leadership under way.
+    pub entry: Option<HistoryEntry>,
+    pub metrics: MetricsView,
+}
+
+/// Contact with the election backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contact {
+    Connecting,
+    Connected,
+    Disconnected(String),
+}
+
+impl Knowledge {
+    pub fn new(
+        config: Arc<Config>,
+        config_shown: serde_json::Value,
+        advertise: String,
+        process: ProcessIdentity,
+    ) -> Self {
+        Self {
+            config_shown: Arc::new(config_shown),
+            advertise,
+            process,
+            role_since: crate::clock::timestamp(),
+            contact: Contact::Connecting,
+            session: None,
+            session_timeout_ms: None,
+            timing_problem: None,
+            last_contact: None,
+            vacancy: None,
+            volume: VolumeView::default(),
+            volume_id: None,
+            lock_held: false,
+            lock_holder: None,
+            former_record: None,
+            former_end: None,
+            coordinator: CoordinatorView::default(),
+            story: "started".to_owned(),
+            detail: None,
+            stuck: Vec::new(),
+            cluster: ClusterView { cluster: config.cluster.clone(), ..ClusterView::default() },
+            history: Vec::new(),
+            entry: None,
+            metrics: MetricsView::default(),
+            config,
+        }
+    }
+
+    /// The environment of hooks and probes: what the coordinator's gains.
+    pub fn hook_environment(&self, epoch: Option<u64>) -> BTreeMap<String, String> {
+        let mut environment = self.config.coordinator.environment.clone();
+        environment.insert("PRIMACY_CLUSTER".to_owned(), self.config.cluster.clone());
+        environment.insert("PRIMACY_NODE".to_owned(), self.config.node.clone());
+        if let Some(epoch) = epoch {
+            environment.insert("PRIMACY_EPOCH".to_owned(), epoch.to_string());
+        }
+        environment
+    }
+
+    /// Whether this node could start a coordinator on what it sees of the volume. A directory that is missing is created by
+    /// the first active of a cluster that has no volume yet, and by nobody else.
+    pub fn volume_usable(&self) -> bool {
+        let fresh = self.config.election == ElectionKind::ZooKeeper
+            && self.contact == Contact::Connected
+            && self.cluster.epoch.unwrap_or(0) == 0;
+        self.volume.problem.is_none() || (self.volume.missing && fresh)
+    }
+
+    fn status(&self, machine: &Machine, now: Moment) -> StatusWord {
+        match machine.phase(now) {
+            Phase::Leading => StatusWord::Ok,
+            Phase::WaitingForLock => StatusWord::WaitingForLock,
+            Phase::WaitingForFence => StatusWord::WaitingForFence,
+            Phase::Starting => StatusWord::Starting,
+            Phase::Stopping => StatusWord::Stopping,
+            Phase::Fencing => StatusWord::Fencing,
+            Phase::Idle | Phase::BackingOff | Phase::Standing | Phase::Finished => {
+                if self.contact == Contact::Connected { StatusWord::Standby } else { StatusWord::Disconnected }
+            }
+        }
+    }
+
+    /// One sentence for a person.
+    pub fn reason(&self, machine: &Machine, now: Moment) -> String {
+        match machine.phase(now) {
+            Phase::Leading => self.story.clone(),
+            Phase::WaitingForLock => match &self.lock_holder {
+                Some(holder) => format!(
+                    "elected; waiting for the lock that {} on host {} has held since {} (epoch {})",
+                    holder.node, holder.host, holder.since, holder.epoch
+                ),
+                None => "elected; taking the lock on the volume".to_owned(),
+            },
+            Phase::WaitingForFence => {
+                let former = self.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref());
+                let former = former.map_or("the former active", |former| former.node.as_str());
+                format!("elected; {former} did not stop cleanly: the fencing command is running")
+            }
+            Phase::Starting => format!("{}; starting the coordinator", self.story),
+            Phase::Stopping | Phase::Fencing if !self.stuck.is_empty() => {
+                let processes: Vec<String> = self
+                    .stuck
+                    .iter()
+                    .map(|process| format!("{} (pid {}) in {}", process.command, process.pid, process.waits_in))
+                    .collect();
+                format!("killed, but not dead: {}", processes.join(", "))
+            }
+            Phase::Stopping => format!("stopping the coordinator: {}", self.ending(machine)),
+            Phase::Fencing => format!("killing the coordinator: {}", self.ending(machine)),
+            Phase::BackingOff => format!("{}; waiting before it stands for election again", self.story),
+            Phase::Finished => self.story.clone(),
+            Phase::Idle | Phase::Standing => self.standby_reason(machine),
+        }
+    }
+
+    fn ending(&self, machine: &Machine) -> String {
+        let end = machine.end().map_or("it ended", sentence);
+        self.detail.as_ref().map_or_else(|| end.to_owned(), |detail| format!("{end} ({detail})"))
+    }
+
+    fn standby_reason(&self, machine: &Machine) -> String {
+        if let Contact::Disconnected(reason) = &self.contact {
+            return format!("no contact with ZooKeeper at {}: {reason}", self.config.zookeeper.servers);
+        }
+        if self.contact == Contact::Connecting && self.config.election == ElectionKind::ZooKeeper {
+            return format!("connecting to ZooKeeper at {}", self.config.zookeeper.servers);
+        }
+        if let Some(problem) = self.timing_problem.as_ref().or(self.volume.problem.as_ref()) {
+            return problem.clone();
+        }
+        if self.config.candidate.priority == 0 {
+            return "never stands for election: candidate.priority is 0".to_owned();
+        }
+        match (&self.cluster.active, machine.eligible()) {
+            (Some(active), true) if active.node != self.config.node => {
+                format!("ready to take over from {} (epoch {})", active.node, active.epoch)
+            }
+            (_, true) => "in the queue for the election".to_owned(),
+            (_, false) => "about to enter the queue for the election".to_owned(),
+        }
+    }
+
+    /// How the vacancy came about, told when this node is elected.
+    pub fn tell_election(&mut self) {
+        let former = self.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref());
+        self.story = match former {
+            None => "elected as the first active of this cluster".to_owned(),
+            Some(former) if former.node == self.config.node => "elected again".to_owned(),
+            Some(former) if former.clean => {
+                let how = former.cause.as_deref().map_or("stopped", |cause| cause);
+                format!("elected after {} ended cleanly: {}", former.node, how.replace('_', " "))
+            }
+            Some(former) => format!("elected after {} went away without saying goodbye", former.node),
+        };
+    }
+
+    pub fn role_word(role: Role) -> RoleWord {
+        match role {
+            Role::Standby => RoleWord::Standby,
+            Role::Promoting => RoleWord::Promoting,
+            Role::Active => RoleWord::Active,
+            Role::Demoting => RoleWord::Demoting,
+            Role::Fencing => RoleWord::Fencing,
+        }
+    }
+
+    fn epoch(&self, machine: &Machine) -> Option<u64> {
+        machine.epoch().or(self.cluster.epoch)
+    }
+
+    pub fn member(&self, machine: &Machine, now: Moment) -> Member {
+        Member {
+            node: self.config.node.clone(),
+            role: Self::role_word(machine.role()),
+            state: NodeState::Active,
+            status: self.status(machine, now),
+            epoch: machine.epoch(),
+            since: self.role_since.clone(),
+            ready: machine.role() == Role::Active && self.coordinator.ready,
+            api: self.advertise.clone(),
+            endpoints: self.config.coordinator.endpoints.clone(),
+            priority: self.config.candidate.priority,
+            tags: self.config.candidate.tags.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            eligible: machine.eligible(),
+            reason: self.reason(machine, now),
+            process: Some(self.process.clone()),
+        }
+    }
+
+    fn active(&self, machine: &Machine) -> Option<ActiveView> {
+        match (machine.role(), machine.epoch()) {
+            (Role::Active, Some(epoch)) => Some(ActiveView {
+                node: self.config.node.clone(),
+                api: self.advertise.clone(),
+                epoch,
+                endpoints: self.config.coordinator.endpoints.clone(),
+            }),
+            _ => self.cluster.active.clone().filter(|active| active.node != self.config.node),
+        }
+    }
+
+    /// The cluster, with this node's own row as it is this instant.
+    fn cluster_view(&self, machine: &Machine, now: Moment) -> ClusterView {
+        let mut view = self.cluster.clone();
+        view.active = self.active(machine);
+        view.epoch = self.epoch(machine);
+        let own = self.member(machine, now);
+        let own = MemberView {
+            node: own.node,
+            role: own.role,
+            state: own.state,
+            status: own.status,
+            epoch: own.epoch,
+            since: own.since,
+            ready: own.ready,
+            api: own.api,
+            endpoints: own.endpoints,
+            priority: own.priority,
+            tags: own.tags,
+            eligible: own.eligible,
+            reason: own.reason,
+            version: own.version,
+            last_contact_ms: Some(0),
+        };
+        view.members.retain(|member| member.node != own.node);
+        view.members.push(own);
+        view.members.sort_by(|a, b| a.node.cmp(&b.node));
+        view
+    }
+
+    pub fn snapshot(&self, machine: &Machine, now: Moment) -> Snapshot {
+        let with_zookeeper = self.config.election == ElectionKind::ZooKeeper;
+        let state = match &self.contact {
+            Contact::Connecting => "connecting",
+            Contact::Connected => "connected",
+            Contact::Disconnected(_) => "disconnected",
+        };
+        let holder = if self.lock_held {
+            Some(self.config.node.clone())
+        } else {
+            self.lock_holder.as_ref().map(|record| record.node.clone())
+        };
+        let leading = machine.epoch().is_some();
+        Snapshot {
+            server: ServerStatus {
+                status: self.status(machine, now),
+                role: Self::role_word(machine.role()),
+                state: NodeState::Active,
+                cluster: self.config.cluster.clone(),
+                node: self.config.node.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                epoch: self.epoch(machine),
+                since: self.role_since.clone(),
+                reason: self.reason(machine, now),
+                active: self.active(machine),
+                coordinator: CoordinatorView {
+                    ready: machine.role() == Role::Active && self.coordinator.ready,
+                    restarts: machine.restarts(),
+                    ..self.coordinator.clone()
+                },
+                zookeeper: ZooKeeperView {
+                    state: with_zookeeper.then(|| state.to_owned()),
+                    session: self.session.clone(),
+                    session_timeout_ms: self.session_timeout_ms,
+                    last_heartbeat_ms: None,
+                },
+                lease: LeaseView::default(),
+                lock: LockView {
+                    held: self.lock_held,
+                    path: self.config.lock.directory.join(LOCK_FILE).display().to_string(),
+                    holder,
+                },
+                paused: self.cluster.paused,
+                switchover: self.cluster.switchover.clone(),
+            },
+            taken: now,
+            last_heartbeat: with_zookeeper.then_some(self.last_contact).flatten(),
+            lease_until: leading.then(|| machine.lease_until()).flatten(),
+            cluster: self.cluster_view(machine, now),
+            history: self.history.clone(),
+            eligible: machine.eligible() && self.contact == Contact::Connected,
+            in_contact: self.contact == Contact::Connected,
+            config: (*self.config_shown).clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
+/// A cause in words.
+pub const fn sentence(end: End) -> &'static str {
+    match end {
+        End::Stopped => "a stop was asked for",
+        End::CoordinatorExited => "the coordinator ended by itself",
+        End::CoordinatorUnhealthy => "the health probe failed too often",
+        End::StartFailed => "the coordinator could not be started",
+        End::SupervisorLost => "the guardian was lost",
+        End::LeaseExpired => "the lease ran out",
+        End::SessionExpired => "the ZooKeeper session expired",
+        End::VolumeLost => "the shared volume was lost",
+        End::ElectionNodeDeleted => "the election node is gone: somebody deleted it",
+    }
+}

@@ -1,0 +1,329 @@
+//! Carries out the core's orders. Each order goes to whoever owns the matter; the answer comes back as an event.
+
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::config::ElectionKind;
+use crate::election;
+use crate::guardian::protocol::{Order, Record};
+use crate::processes;
+use crate::role::{Action, Cause, End, Event, Role, Transition};
+use crate::status::{Breadcrumb, HistoryEntry};
+
+use super::hooks::{self, Hook};
+use super::knowledge::{self, Knowledge};
+use super::shell::{Inner, Shell};
+use super::{health, orphans};
+
+impl Shell {
+    pub(super) fn perform(&mut self, action: Action) {
+        match action {
+            Action::Stand => self.elect(election::Order::Stand),
+            Action::Yield => {
+                tracing::info!("a better candidate stands in the queue: going to its back");
+                self.elect(election::Order::Yield);
+            }
+            Action::AcquireLock => {
+                let expected_volume = self.knowledge.vacancy.as_ref().and_then(|vacancy| vacancy.volume.clone());
+                let patient = self.knowledge.config.election == ElectionKind::Lock;
+                self.order(Order::AcquireLock { expected_volume, patient });
+            }
+            Action::FenceFormer => self.fence_former(),
+            Action::Claim { epoch } => self.claim(epoch),
+            Action::WriteRecord { epoch } => {
+                let record = self.record(epoch);
+                self.order(Order::WriteRecord(record));
+            }
+            Action::SetDeadline(deadline) => self.order(Order::SetDeadline { deadline }),
+            Action::RunBeforeStart => self.run_hook("before_start", hooks::BEFORE_START_TIMEOUT, |result| {
+                Event::Prepared { succeeded: result.is_ok() }
+            }),
+            Action::Start { epoch, deadline } => {
+                // The core was right when it decided; this is the moment at which it counts.
+                if clock::now() < deadline && self.machine.epoch() == Some(epoch) {
+                    self.order(Order::Start { epoch, deadline });
+                } else {
+                    self.later(Event::StartFailed);
+                }
+            }
+            Action::StopTree => self.order(Order::Stop),
+            Action::KillTree => {
+                self.order(Order::Kill);
+                // A guardian that cannot kill must be noticed at once, not at the next regular ping.
+                self.ping();
+            }
+            Action::KillOrphans => {
+                let (children, events, leadership) = (self.children.clone(), self.inner.clone(), self.leadership);
+                tokio::spawn(async move {
+                    orphans::kill_all(children).await;
+                    let _ = events.send(Inner { leadership, event: Event::TreeDead, detail: None });
+                });
+            }
+            Action::RunAfterStop => {
+                self.run_hook("after_stop", hooks::AFTER_STOP_TIMEOUT, |_| Event::Tidied);
+            }
+            Action::CloseLock(end) => self.order(Order::CloseLock { cause: end.as_str().to_owned() }),
+            Action::Resign { clean, end } => {
+                let ended = end.map(|end| self.ended_entry(end));
+                self.elect(election::Order::Resign { clean, ended });
+            }
+            Action::ReplaceGuardian => self.replace_guardian(),
+            Action::Announce(transition) => self.announce(transition),
+            Action::Exit(exit) => self.exit = Some(exit),
+        }
+    }
+
+    fn claim(&mut self, epoch: u64) {
+        let since = clock::timestamp();
+        let knowledge = &mut self.knowledge;
+        let breadcrumb = Breadcrumb {
+            node: knowledge.config.node.clone(),
+            epoch,
+            api: knowledge.advertise.clone(),
+            endpoints: knowledge.config.coordinator.endpoints.clone(),
+            since: since.clone(),
+            clean: false,
+            cause: None,
+            to: None,
+        };
+        let entry = HistoryEntry {
+            epoch,
+            node: knowledge.config.node.clone(),
+            from: since,
+            to: None,
+            cause: None,
+            gap_ms: None,
+            detail: Some(knowledge.story.clone()),
+        };
+        knowledge.entry = Some(entry.clone());
+        let former_ended = former_ended(knowledge);
+        let volume = knowledge.volume_id.clone().unwrap_or_default();
+        self.elect(election::Order::Claim { breadcrumb, volume, entry, former_ended });
+    }
+
+    fn record(&self, epoch: u64) -> Record {
+        let pid = self.guardian.pid();
+        Record {
+            node: self.knowledge.config.node.clone(),
+            host: crate::config::host_name(),
+            host_id: self.knowledge.process.host_id.clone(),
+            boot_id: self.knowledge.process.boot_id.clone(),
+            pid,
+            pid_started: processes::Stat::of(pid).map_or(0, |stat| stat.started),
+            epoch,
+            since: clock::timestamp(),
+            ended: None,
+        }
+    }
+
+    fn ended_entry(&mut self, end: End) -> HistoryEntry {
+        let epoch = self.machine.epoch().unwrap_or(0);
+        let knowledge = &mut self.knowledge;
+        let now = clock::timestamp();
+        let mut entry = knowledge.entry.take().unwrap_or_else(|| HistoryEntry {
+            epoch,
+            node: knowledge.config.node.clone(),
+            from: now.clone(),
+            to: None,
+            cause: None,
+            gap_ms: None,
+            detail: None,
+        });
+        entry.to = Some(now);
+        entry.cause = Some(end.as_str().to_owned());
+        entry.detail = Some(knowledge.detail.clone().unwrap_or_else(|| knowledge::sentence(end).to_owned()));
+        entry
+    }
+
+    fn fence_former(&mut self) {
+        let config = self.knowledge.config.clone();
+        let mut environment = self.knowledge.hook_environment(None);
+        if let Some(former) = self.knowledge.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref()) {
+            tracing::warn!(
+                former = former.node,
+                epoch = former.epoch,
+                "fencing the former active: it did not stop cleanly"
+            );
+            environment.insert("PRIMACY_FORMER_NODE".to_owned(), former.node.clone());
+            environment.insert("PRIMACY_FORMER_EPOCH".to_owned(), former.epoch.to_string());
+            environment.insert("PRIMACY_FORMER_API".to_owned(), former.api.clone());
+        }
+        let hook = Hook {
+            name: "fencing.command",
+            argv: config.fencing.command.clone(),
+            environment,
+            timeout: config.fencing.timeout,
+        };
+        let required = config.fencing.required;
+        self.run(hook, move |result| {
+            if let Err(error) = &result
+                && !required
+            {
+                tracing::warn!(error, "fencing.command failed; going on, since fencing.required is false");
+            }
+            Event::FormerFenced { succeeded: result.is_ok() }
+        });
+    }
+
+    fn run_hook(
+        &mut self,
+        name: &'static str,
+        timeout: std::time::Duration,
+        then: impl FnOnce(Result<(), String>) -> Event + Send + 'static,
+    ) {
+        let hooks = &self.knowledge.config.hooks;
+        let argv = if name == "before_start" { hooks.before_start.clone() } else { hooks.after_stop.clone() };
+        let environment = self.knowledge.hook_environment(self.machine.epoch());
+        self.run(Hook { name, argv, environment, timeout }, then);
+    }
+
+    /// Runs a hook and tells the core of its end; a failure is also told to people.
+    fn run(&mut self, hook: Hook, then: impl FnOnce(Result<(), String>) -> Event + Send + 'static) {
+        let (children, events, leadership) = (self.children.clone(), self.inner.clone(), self.leadership);
+        let name = hook.name;
+        tokio::spawn(async move {
+            let result = hooks::run(hook, children).await;
+            let detail = result.as_ref().err().map(|error| format!("{name}: {error}"));
+            if let Some(detail) = &detail {
+                tracing::error!(hook = name, "{detail}");
+            }
+            let _ = events.send(Inner { leadership, event: then(result), detail });
+        });
+    }
+
+    fn announce(&mut self, transition: Transition) {
+        let Transition { from, to, cause, epoch } = transition;
+        let knowledge = &mut self.knowledge;
+        knowledge.role_since = clock::timestamp();
+        let key = (from.as_str().to_owned(), to.as_str().to_owned(), cause.as_str().to_owned());
+        *knowledge.metrics.transitions.entry(key).or_default() += 1;
+        match (to, cause) {
+            (Role::Promoting, Cause::Elected) => knowledge.tell_election(),
+            (Role::Promoting, _) => knowledge.metrics.coordinator_restarts += 1,
+            (Role::Demoting | Role::Fencing, Cause::Ended(end)) => {
+                let detail = knowledge.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
+                knowledge.story =
+                    format!("not active since {}: {}{detail}", knowledge.role_since, knowledge::sentence(end));
+            }
+            _ => {}
+        }
+        let detail = knowledge.detail.as_deref().unwrap_or("");
+        let (from, to, cause) = (from.as_str(), to.as_str(), cause.as_str());
+        if transition.to == Role::Fencing {
+            tracing::error!(from, to, cause, epoch, detail, "role changes");
+        } else {
+            tracing::info!(from, to, cause, epoch, detail, "role changes");
+        }
+        match transition.to {
+            Role::Active => self.became_active(),
+            Role::Standby => {
+                self.knowledge.detail = None;
+                self.notice("on_standby");
+            }
+            Role::Promoting | Role::Demoting | Role::Fencing => self.withdraw_service(),
+        }
+    }
+
+    fn became_active(&mut self) {
+        self.knowledge.coordinator.ready = true;
+        self.knowledge.story = format!("{}, active since {}", self.knowledge.story, self.knowledge.role_since);
+        self.announced = true;
+        if let Some(entry) = &self.knowledge.entry {
+            let breadcrumb = Breadcrumb {
+                node: entry.node.clone(),
+                epoch: entry.epoch,
+                api: self.knowledge.advertise.clone(),
+                endpoints: self.knowledge.config.coordinator.endpoints.clone(),
+                since: entry.from.clone(),
+                clean: false,
+                cause: None,
+                to: None,
+            };
+            self.elect(election::Order::Announce(Some(Box::new(breadcrumb))));
+        }
+        self.measure_gap();
+        self.notice("on_active");
+    }
+
+    /// The outage that this start ended, where the former's end is known.
+    fn measure_gap(&mut self) {
+        let knowledge = &mut self.knowledge;
+        let Some(entry) = &mut knowledge.entry else { return };
+        if entry.gap_ms.is_some() {
+            return;
+        }
+        let Some((ended, cause)) = knowledge.former_end.take() else { return };
+        let Ok(ended) = humantime::parse_rfc3339(&ended) else { return };
+        let Ok(gap) = clock::wall().duration_since(ended) else { return };
+        entry.gap_ms = u64::try_from(gap.as_millis()).ok();
+        knowledge.metrics.failover_gap_seconds.entry(cause).or_default().observe(gap.as_secs_f64());
+        tracing::info!(gap_ms = entry.gap_ms, "a coordinator runs again");
+        let entry = Box::new(entry.clone());
+        self.elect(election::Order::Amend(entry));
+    }
+
+    fn withdraw_service(&mut self) {
+        self.knowledge.coordinator.ready = false;
+        if std::mem::take(&mut self.announced) {
+            self.elect(election::Order::Announce(None));
+        }
+    }
+
+    /// Runs on_active or on_standby beside everything else.
+    fn notice(&mut self, name: &'static str) {
+        let hooks = &self.knowledge.config.hooks;
+        let argv = if name == "on_active" { hooks.on_active.clone() } else { hooks.on_standby.clone() };
+        if argv.is_empty() {
+            return;
+        }
+        let environment = self.knowledge.hook_environment(self.machine.epoch());
+        let children = self.children.clone();
+        tokio::spawn(async move {
+            let hook = Hook { name, argv, environment, timeout: hooks::NOTICE_TIMEOUT };
+            if let Err(error) = hooks::run(hook, children).await {
+                tracing::warn!(hook = name, error, "a hook failed");
+            }
+        });
+    }
+
+    /// Begins to probe a coordinator that has just been started.
+    pub(super) fn begin_probing(&mut self) {
+        let config = self.knowledge.config.clone();
+        self.prober = None;
+        if config.health.probe.is_none() {
+            return;
+        }
+        let environment = self.knowledge.hook_environment(self.machine.epoch());
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let task = tokio::spawn(health::watch(config.health.clone(), environment, self.children.clone(), sender));
+        self.prober = Some((task.abort_handle(), receiver));
+    }
+}
+
+/// What the history should say of the former leadership if nobody has completed its entry.
+fn former_ended(knowledge: &mut Knowledge) -> Option<HistoryEntry> {
+    let former = knowledge.vacancy.as_ref()?.former.clone()?;
+    // Its guardian notes the end in the lock file even where ZooKeeper could not be told.
+    let noted = knowledge.former_record.as_ref().filter(|record| record.epoch == former.epoch);
+    let noted = noted.and_then(|record| record.ended.clone());
+    let cause = former.cause.clone().or_else(|| noted.as_ref().map(|ended| ended.cause.clone()));
+    let ended_at = noted.map(|ended| ended.at).or_else(|| former.to.clone());
+    let cause = cause.unwrap_or_else(|| "host_lost".to_owned());
+    knowledge.former_end = ended_at.clone().map(|at| (at, cause.clone()));
+    if former.clean && former.to.is_some() {
+        return None;
+    }
+    Some(HistoryEntry {
+        epoch: former.epoch,
+        node: former.node,
+        from: former.since,
+        to: ended_at.or_else(|| Some(clock::timestamp())),
+        cause: Some(cause),
+        gap_ms: None,
+        detail: Some(if former.clean {
+            "ended by its guardian".to_owned()
+        } else {
+            "it went away without saying goodbye".to_owned()
+        }),
+    })
+}

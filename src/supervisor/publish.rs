@@ -1,0 +1,64 @@
+//! Tells the API at once, systemd at changes of the reason, and the other members a moment later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::election::Order;
+use crate::moment::Moment;
+use crate::role::Machine;
+use crate::status::{Member, Snapshot};
+
+use super::knowledge::Knowledge;
+use super::notify;
+
+/// The others' picture of this node may be this old. Writing it at once would put a write between the steps of a
+/// fail-over, each of which waits for a ZooKeeper write already.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// What was published last.
+pub struct Publisher {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    member: Option<Member>,
+    due: Option<Moment>,
+    reason: String,
+}
+
+impl Publisher {
+    pub const fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { snapshot, member: None, due: None, reason: String::new() }
+    }
+
+    /// When [`Publisher::settle`] should be called.
+    pub const fn due(&self) -> Option<Moment> {
+        self.due
+    }
+
+    /// Publishes to this host.
+    pub fn publish(&mut self, knowledge: &Knowledge, machine: &Machine, now: Moment) {
+        let snapshot = knowledge.snapshot(machine, now);
+        if snapshot.server.reason != self.reason {
+            self.reason.clone_from(&snapshot.server.reason);
+            notify::status(&format!("{}: {}", snapshot.server.status.as_str(), self.reason));
+        }
+        self.snapshot.store(Arc::new(snapshot));
+        if self.due.is_none() && self.member.as_ref() != Some(&knowledge.member(machine, now)) {
+            self.due = Some(now + SETTLE);
+        }
+    }
+
+    /// Publishes to the others what has settled.
+    pub fn settle(&mut self, knowledge: &Knowledge, machine: &Machine, now: Moment) -> Option<Order> {
+        if self.due.is_none_or(|due| now < due) {
+            return None;
+        }
+        self.due = None;
+        let member = knowledge.member(machine, now);
+        if self.member.as_ref() == Some(&member) {
+            return None;
+        }
+        self.member = Some(member.clone());
+        Some(Order::Publish(Box::new(member)))
+    }
+}

@@ -1,0 +1,86 @@
+//! From the configuration to the core's rules, and SIGHUP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, AfterLoss, Config, ElectionKind};
+use crate::role::{Backoff, LeaseTiming, Restarts, Rules};
+
+use super::wiring::Source;
+
+/// How long what was killed may take to die before the role is given away all the same. A process in an NFS server's
+/// outage does not die until the server answers; the lock goes on protecting the volume meanwhile.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// The lease arithmetic for a session of `session_timeout`. With `election = "lock"` the volume's probe takes the
+/// heartbeat's place: one begun every interval must end within its time-out.
+pub fn timing(config: &Config, session_timeout: Option<Duration>) -> LeaseTiming {
+    match config.election {
+        ElectionKind::ZooKeeper => LeaseTiming {
+            session_timeout: session_timeout.unwrap_or(config.zookeeper.session_timeout),
+            tick_time: config.zookeeper.tick_time,
+            heartbeat_interval: config.zookeeper.heartbeat_interval,
+            margin: config.zookeeper.margin,
+        },
+        ElectionKind::Lock => LeaseTiming {
+            session_timeout: config.lock.probe_interval * 2 + config.lock.probe_timeout,
+            tick_time: Duration::ZERO,
+            heartbeat_interval: config.lock.probe_interval,
+            margin: Duration::ZERO,
+        },
+    }
+}
+
+/// The core's rules under this configuration.
+pub fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
+    let timing = timing(config, session_timeout);
+    let restarts = config.coordinator.restarts;
+    let backoff = config.coordinator.backoff;
+    Rules {
+        may_stand: config.candidate.priority > 0 && (config.election == ElectionKind::Lock || timing.check().is_ok()),
+        lease: timing.length(),
+        least_to_start: match config.election {
+            ElectionKind::ZooKeeper => timing.least_to_start(),
+            ElectionKind::Lock => config.lock.probe_interval,
+        },
+        fencing: !config.fencing.command.is_empty(),
+        fencing_required: config.fencing.required,
+        before_start: !config.hooks.before_start.is_empty(),
+        after_stop: !config.hooks.after_stop.is_empty(),
+        probed: config.health.probe.is_some(),
+        startup_timeout: config.health.startup_timeout,
+        volume_timeout: config.lock.probe_timeout,
+        stuck_after: STUCK_AFTER,
+        restarts: Restarts { max: restarts.max, within: restarts.within },
+        backoff: Backoff { first: backoff.first, max: backoff.max, reset: backoff.reset },
+        exit_after_loss: config.fencing.after_loss == AfterLoss::Exit,
+    }
+}
+
+/// Reads the file again. `None`: it is invalid, and everything stays as it was.
+pub fn reload(current: &Config, source: &Source) -> Option<Arc<Config>> {
+    let read = match config::load(&source.file, source.command.clone()) {
+        Ok(read) => read,
+        Err(problems) => {
+            tracing::error!("the configuration was not reloaded, everything stays as it was:\n{problems}");
+            return None;
+        }
+    };
+    (source.set_log_level)(read.log_level);
+    for change in config::reload_differences(current, &read) {
+        if change.takes_effect {
+            tracing::info!(key = change.key, "reloaded");
+        } else {
+            tracing::warn!(key = change.key, "changed in the file, but needs a restart of primacy");
+        }
+    }
+    let mut merged = current.clone();
+    merged.health = read.health;
+    merged.drain = read.drain;
+    merged.hooks = read.hooks;
+    merged.candidate = read.candidate;
+    merged.log_level = read.log_level;
+    merged.api.token = read.api.token;
+    merged.api.read_token = read.api.read_token;
+    Some(Arc::new(merged))
+}

@@ -1,0 +1,110 @@
+//! Puts the parts together at start and takes them apart at the end.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+
+use crate::config::{Config, ElectionKind};
+use crate::election::{self, Handle};
+use crate::role::{Exit, Machine};
+use crate::status::ProcessIdentity;
+use crate::{api, clock, config, processes};
+
+use super::knowledge::Knowledge;
+use super::shell::Shell;
+use super::{notify, orphans};
+
+/// Where the configuration came from, so that SIGHUP can read it again.
+pub struct Source {
+    pub file: PathBuf,
+    /// What followed `--`.
+    pub command: Option<Vec<String>>,
+    /// Applies the configuration's log level, where nothing stronger has decided.
+    pub set_log_level: Box<dyn Fn(config::LogLevel)>,
+}
+
+/// Why the supervisor did not even start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("api.listen = \"{address}\": {error}; choose another address or stop what listens there")]
+    Listen { address: String, error: std::io::Error },
+    #[error("{0}")]
+    Api(#[from] api::Error),
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(#[from] std::io::Error),
+    #[error("this process cannot become a subreaper: {0}")]
+    Subreaper(#[from] nix::Error),
+}
+
+/// Runs a supervisor to its end.
+///
+/// # Errors
+/// Only before anything was started.
+pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
+    orphans::become_subreaper()?;
+    let listener = TcpListener::bind(config.api.listen)
+        .map_err(|error| RunError::Listen { address: config.api.listen.to_string(), error })?;
+    let port = listener.local_addr()?.port();
+    let advertise = match config.api.advertise.strip_suffix(":0") {
+        Some(without_port) => format!("{without_port}:{port}"),
+        None => config.api.advertise.clone(),
+    };
+    let process = ProcessIdentity {
+        host_id: processes::host_id(),
+        boot_id: processes::boot_id(),
+        pid: processes::own_pid(),
+        pid_started: processes::Stat::of(processes::own_pid()).map_or(0, |stat| stat.started),
+    };
+    let config = Arc::new(config);
+    let machine = Machine::new(super::reload::rules(&config, None));
+    let shown = config::effective(&config);
+    let knowledge = Knowledge::new(config.clone(), shown, advertise.clone(), process.clone());
+    let snapshot = Arc::new(ArcSwap::from_pointee(knowledge.snapshot(&machine, clock::now())));
+    let turned = Arc::new(AtomicU64::new(clock::now().as_nanos()));
+    let settings = api::Settings {
+        advertise,
+        environment: config.environment.clone(),
+        tokens: tokens(&config),
+        tls: config.api.tls.clone(),
+        heartbeat: turned.clone(),
+    };
+    let api = api::start(listener, settings, snapshot.clone())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let exit = runtime.block_on(async move {
+        tracing::info!(
+            cluster = config.cluster,
+            node = config.node,
+            api = knowledge.advertise,
+            pid = process.pid,
+            version = env!("CARGO_PKG_VERSION"),
+            "primacy starts as a standby"
+        );
+        let backend = backend(&config, process);
+        let mut shell = Shell::new(machine, knowledge, backend, api, snapshot, turned, source)?;
+        notify::ready();
+        let exit = shell.turn_until_exit().await;
+        notify::stopping();
+        shell.take_down().await;
+        tracing::info!(?exit, "primacy ends");
+        Ok::<_, std::io::Error>(exit)
+    })?;
+    Ok(exit)
+}
+
+fn backend(config: &Config, process: ProcessIdentity) -> Handle {
+    match config.election {
+        ElectionKind::ZooKeeper => election::zookeeper::start(election::zookeeper::Settings::new(config, process)),
+        ElectionKind::Lock => election::lock::start(election::lock::Settings {
+            cluster: config.cluster.clone(),
+            timeout: config.lock.probe_timeout,
+        }),
+    }
+}
+
+/// The tokens that the API asks for.
+pub fn tokens(config: &Config) -> api::Tokens {
+    api::Tokens { full: config.api.token.clone(), read: config.api.read_token.clone() }
+}

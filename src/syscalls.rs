@@ -1,0 +1,228 @@
+//! The only `unsafe` of the crate: taking over a descriptor by number, and fork + exec.
+//!
+//! Rejected: `std::process::Command` with `pre_exec`. Its `spawn` blocks until the exec has happened, and the child may
+//! hang before that (the working directory or the program lies on a dead mount). The guardian must go on watching its
+//! deadline meanwhile, so the exec's outcome arrives on a pipe that it polls.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::unistd::{ForkResult, Pid};
+
+/// Takes over the descriptor that the parent process left at a number agreed upon, and keeps it from further children.
+pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl(F_SETFD) works on a number; it fails with EBADF where nothing is open there.
+    if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open (checked above) and, by the agreement with the parent, nobody else here owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Which step of a launch failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Prepare,
+    User,
+    WorkingDirectory,
+    ParentGone,
+    Exec,
+}
+
+/// What a child reports of its failed launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaunchError {
+    pub step: Step,
+    pub errno: i32,
+}
+
+/// Whom the child becomes.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub uid: libc::uid_t,
+    pub gid: libc::gid_t,
+    pub groups: Vec<libc::gid_t>,
+}
+
+/// A process to start: everything allocated beforehand, for nothing may be allocated between fork and exec.
+#[derive(Debug)]
+pub struct Launch {
+    /// Paths to try in turn, as the search in PATH found them.
+    pub programs: Vec<CString>,
+    pub arguments: Vec<CString>,
+    pub environment: Vec<CString>,
+    pub working_directory: Option<CString>,
+    pub identity: Option<Identity>,
+    /// Stays open at its number over the exec.
+    pub inherit: Option<RawFd>,
+    /// Closed at once, so that this child cannot keep the supervisor from seeing that the guardian is gone.
+    pub close: RawFd,
+    /// Written to `/proc/self/oom_score_adj`.
+    pub oom_score_adj: Option<CString>,
+}
+
+/// Forks and execs. The pipe's end says end-of-file once the exec has happened, or holds a [`LaunchError`] (read it with
+/// [`launch_outcome`]). The child is killed when the calling *thread* ends.
+pub fn launch(launch: &Launch) -> nix::Result<(Pid, OwnedFd)> {
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
+    let pointers = |strings: &[CString]| {
+        strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect::<Vec<_>>()
+    };
+    let (arguments, environment) = (pointers(&launch.arguments), pointers(&launch.environment));
+    let parent = nix::unistd::getpid().as_raw();
+    // SAFETY: the child only makes async-signal-safe calls on memory that was prepared above, and ends in exec or _exit.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok((child, reader)),
+        ForkResult::Child => {
+            // SAFETY: as above; the pointer arrays end in null and outlive the call.
+            let error = unsafe { become_child(launch, &arguments, &environment, null.as_raw_fd(), parent) };
+            let mut message = [0_u8; 8];
+            message[0] = error.step as u8;
+            message[4..].copy_from_slice(&error.errno.to_ne_bytes());
+            // SAFETY: writes eight bytes of a local array to an open pipe, then leaves without running any destructor.
+            unsafe {
+                libc::write(writer.as_raw_fd(), message.as_ptr().cast(), message.len());
+                libc::_exit(127)
+            }
+        }
+    }
+}
+
+/// `None`: not known yet. `Some(Ok)`: the exec has happened (or the child was killed before it).
+pub fn launch_outcome(pipe: &OwnedFd) -> Option<Result<(), LaunchError>> {
+    let mut message = [0_u8; 8];
+    match nix::unistd::read(pipe, &mut message) {
+        Ok(8) => {
+            let step = match message[0] {
+                1 => Step::User,
+                2 => Step::WorkingDirectory,
+                3 => Step::ParentGone,
+                4 => Step::Exec,
+                _ => Step::Prepare,
+            };
+            let errno = i32::from_ne_bytes([message[4], message[5], message[6], message[7]]);
+            Some(Err(LaunchError { step, errno }))
+        }
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => None,
+        Ok(_) | Err(_) => Some(Ok(())),
+    }
+}
+
+/// Everything between fork and exec. Returns only if it failed.
+///
+/// # Safety
+/// Only for the child of a fork; `arguments` and `environment` end in null.
+unsafe fn become_child(
+    launch: &Launch,
+    arguments: &[*const libc::c_char],
+    environment: &[*const libc::c_char],
+    null: RawFd,
+    parent: libc::pid_t,
+) -> LaunchError {
+    let failed = |step| LaunchError { step, errno: nix::errno::Errno::last_raw() };
+    // SAFETY: plain system calls on numbers, on C strings that `launch` owns and on zeroed plain structs.
+    unsafe {
+        libc::close(launch.close);
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if libc::setsid() < 0 || libc::dup2(null, 0) < 0 {
+            return failed(Step::Prepare);
+        }
+        if let Some(score) = &launch.oom_score_adj {
+            let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+            if file >= 0 {
+                libc::write(file, score.as_ptr().cast(), score.as_bytes().len());
+                libc::close(file);
+            }
+        }
+        if let Some(identity) = &launch.identity
+            && (libc::setgroups(identity.groups.len(), identity.groups.as_ptr()) < 0
+                || libc::setgid(identity.gid) < 0
+                || libc::setuid(identity.uid) < 0)
+        {
+            return failed(Step::User);
+        }
+        if let Some(directory) = &launch.working_directory
+            && libc::chdir(directory.as_ptr()) < 0
+        {
+            return failed(Step::WorkingDirectory);
+        }
+        // A change of the uid clears the parent-death signal. A parent that died before this line is seen by getppid.
+        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {
+            return failed(Step::Prepare);
+        }
+        if libc::getppid() != parent {
+            return failed(Step::ParentGone);
+        }
+        if let Some(fd) = launch.inherit
+            && libc::fcntl(fd, libc::F_SETFD, 0) < 0
+        {
+            return failed(Step::Prepare);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        exec(&launch.programs, arguments, environment)
+    }
+}
+
+/// Tries each program. As execvp does, goes on after "not there" and "not permitted", and remembers the latter.
+///
+/// # Safety
+/// As for [`become_child`].
+unsafe fn exec(
+    programs: &[CString],
+    arguments: &[*const libc::c_char],
+    environment: &[*const libc::c_char],
+) -> LaunchError {
+    let mut errno = libc::ENOENT;
+    let attempt = |program: &CStr| {
+        // SAFETY: a C string and two null-terminated arrays of C strings, all alive.
+        unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+        nix::errno::Errno::last_raw()
+    };
+    for program in programs {
+        match attempt(program) {
+            libc::EACCES => errno = libc::EACCES,
+            libc::ENOENT | libc::ENOTDIR => {}
+            other => {
+                errno = other;
+                break;
+            }
+        }
+    }
+    LaunchError { step: Step::Exec, errno }
+}
+
+/// Sends a signal by number, real-time signals included (nix's enumeration lacks them). False if it was not sent.
+pub fn send_signal(pid: Pid, signal: i32) -> bool {
+    // Zero and negative numbers would mean whole groups.
+    // SAFETY: kill takes two numbers and touches no memory of ours.
+    pid.as_raw() > 0 && unsafe { libc::kill(pid.as_raw(), signal) } == 0
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    Exited(i32),
+    Killed(i32),
+}
+
+/// Waits for any child that is dead already. `None`: all of them live; ECHILD: there are none. (nix's waitpid swallows
+/// the pid of a child that died of a real-time signal.)
+pub fn wait_any() -> nix::Result<Option<(Pid, Death)>> {
+    let mut status = 0;
+    // SAFETY: writes the status into a local integer.
+    match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) } {
+        0 => Ok(None),
+        pid if pid < 0 => Err(nix::errno::Errno::last()),
+        pid if libc::WIFSIGNALED(status) => Ok(Some((Pid::from_raw(pid), Death::Killed(libc::WTERMSIG(status))))),
+        pid => Ok(Some((Pid::from_raw(pid), Death::Exited(libc::WEXITSTATUS(status))))),
+    }
+}

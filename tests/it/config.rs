@@ -1,0 +1,682 @@
+//! The configuration as an operator meets it: bad files, several problems at once, secrets, reloads, the commands.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use primacy::config::{self, Config, Problem, keys::KEYS};
+use proptest::prelude::*;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The least that is valid; each line is a place where a case puts something else.
+const LEAST: &str = r#"cluster = "c"
+node = "n"
+[zookeeper]
+servers = "zk1:2181"
+[lock]
+directory = "/mnt/volume"
+[coordinator]
+command = ["/bin/sleep", "1"]
+"#;
+
+fn problems(text: &str) -> Vec<Problem> {
+    config::parse(text, None).expect_err("this should be refused").problems
+}
+
+fn valid(text: &str) -> Config {
+    config::parse(text, None).unwrap_or_else(|problems| panic!("{problems}\nin\n{text}"))
+}
+
+/// [`LEAST`] with lines put into its sections.
+fn with(section: &str, lines: &str) -> String {
+    match section {
+        "" => format!("{lines}\n{LEAST}"),
+        "zookeeper" | "lock" | "coordinator" => {
+            LEAST.replace(&format!("[{section}]"), &format!("[{section}]\n{lines}"))
+        }
+        _ => format!("{LEAST}[{section}]\n{lines}\n"),
+    }
+}
+
+/// Where, what is wrong there (key; line counted from the first line of what was put in), a word of the remedy.
+const BAD: &[(&str, &str, &str, usize, &str)] = &[
+    ("", "clutser = \"x\"", "clutser", 1, "did you mean cluster?"),
+    ("", "session_timeout = \"10s\"", "session_timeout", 1, "did you mean zookeeper.session_timeout?"),
+    ("", "frobnicate = 1", "frobnicate", 1, "known here: cluster, node"),
+    ("", "election = \"raft\"", "election", 1, "\"zookeeper\" or \"lock\""),
+    ("", "mode = \"always-on\"", "mode", 1, "active-standby"),
+    ("", "mode = \"sometimes\"", "mode", 1, "active-standby"),
+    ("", "log_level = \"loud\"", "log_level", 1, "\"info\""),
+    ("", "environment = 3", "environment", 1, "quotes"),
+    ("", "health = true", "health", 1, "[health]"),
+    ("zookeeper", "sesion_timeout = \"10s\"", "zookeeper.sesion_timeout", 1, "zookeeper.session_timeout"),
+    ("zookeeper", "session_timeout = 10", "zookeeper.session_timeout", 1, "\"10s\""),
+    ("zookeeper", "session_timeout = \"10\"", "zookeeper.session_timeout", 1, "unit"),
+    ("zookeeper", "session_timeout = \"10 parsecs\"", "zookeeper.session_timeout", 1, "unit"),
+    ("zookeeper", "session_timeout = \"0s\"", "zookeeper.session_timeout", 1, "unit"),
+    ("zookeeper", "session_timeout = \"900 years\"", "zookeeper.session_timeout", 1, "unit"),
+    (
+        "zookeeper",
+        "tick_time = \"2s\"\nsession_timeout = \"2s\"",
+        "zookeeper.session_timeout",
+        2,
+        "raise session_timeout",
+    ),
+    ("zookeeper", "heartbeat_interval = \"3s\"", "zookeeper.session_timeout", 0, "lower heartbeat_interval"),
+    ("zookeeper", "root = \"primacy\"", "zookeeper.root", 1, "/primacy"),
+    ("zookeeper", "root = \"/a//b\"", "zookeeper.root", 1, "/primacy"),
+    ("zookeeper", "root = \"/\"", "zookeeper.root", 1, "/primacy"),
+    ("zookeeper", "root = \"/zookeeper/x\"", "zookeeper.root", 1, "/primacy"),
+    ("zookeeper", "digest_file = \"/nowhere/at/all\"", "zookeeper.digest_file", 1, "create the file"),
+    ("zookeeper", "digest_file = \"user:hunter2\"", "zookeeper.digest_file", 1, "beginning with /"),
+    ("zookeeper", "tls = { cert = \"/nowhere/c.pem\" }", "zookeeper.tls.cert", 1, "create the file"),
+    ("zookeeper", "tls = \"yes\"", "zookeeper.tls", 1, "[zookeeper.tls]"),
+    ("lock", "probe_interval = \"6s\"", "lock.probe_interval", 1, "probe_timeout"),
+    ("lock", "probe_timeout = \"1s\"", "lock.probe_timeout", 1, "probe_interval"),
+    ("lock", "min_free_space = \"100\"", "lock.min_free_space", 1, "unit"),
+    ("lock", "min_free_space = 100", "lock.min_free_space", 1, "\"100B\""),
+    ("lock", "min_free_space = \"much\"", "lock.min_free_space", 1, "100MiB"),
+    ("coordinator", "kind = \"daemon\"", "coordinator.kind", 1, "forking"),
+    ("coordinator", "working_directory = \"opt\"", "coordinator.working_directory", 1, "beginning with /"),
+    ("coordinator", "environment = { PRIMACY_EPOCH = \"1\" }", "coordinator.environment.PRIMACY_EPOCH", 1, "PRIMACY_"),
+    ("coordinator", "environment = { 1X = \"1\" }", "coordinator.environment.1X", 1, "no digit first"),
+    ("coordinator", "environment = { X = 1 }", "coordinator.environment.X", 1, "quotes"),
+    ("coordinator", "environment = { X = \"a\\u0000b\" }", "coordinator.environment.X", 1, "\\u0000"),
+    ("coordinator", "environment = \"X=1\"", "coordinator.environment", 1, "name = \"value\""),
+    ("coordinator", "user = \"no-such-account\"", "coordinator.user", 1, "create the account"),
+    ("coordinator", "stop_signal = \"SIGSTOP\"", "coordinator.stop_signal", 1, "SIGTERM"),
+    ("coordinator", "stop_signal = \"15\"", "coordinator.stop_signal", 1, "SIGTERM"),
+    ("coordinator", "stop_signal = 15", "coordinator.stop_signal", 1, "quotes"),
+    ("coordinator", "before_kill = \"jstack\"", "coordinator.before_kill", 1, "shell"),
+    ("coordinator", "before_kill = [\"\"]", "coordinator.before_kill", 1, "program first"),
+    ("coordinator", "restarts = { max = -1 }", "coordinator.restarts.max", 1, "whole number"),
+    ("coordinator", "restarts = { max = 1.5 }", "coordinator.restarts.max", 1, "digits"),
+    ("coordinator", "restarts = { maxx = 1 }", "coordinator.restarts.maxx", 1, "coordinator.restarts.max?"),
+    ("coordinator", "backoff = { first = \"2m\" }", "coordinator.backoff.first", 1, "raise max"),
+    ("coordinator", "endpoints = { web = \"node-a\" }", "coordinator.endpoints.web", 1, "host:port"),
+    ("coordinator", "endpoints = { web = \"node-a:0\" }", "coordinator.endpoints.web", 1, "host:port"),
+    (
+        "coordinator",
+        "endpoints = { web = \"ftp://node-a\" }",
+        "coordinator.endpoints.web",
+        1,
+        "host:port for anything but HTTP",
+    ),
+    ("coordinator", "endpoints = { web = \"http://me:pw@h/\" }", "coordinator.endpoints.web", 1, "before the @"),
+    ("coordinator", "endpoints = { \"a b\" = \"h:1\" }", "coordinator.endpoints.\"a b\"", 1, "matches"),
+    ("health", "http = \"https://h/\"", "health.http", 1, "http://"),
+    ("health", "http = \"h:80/x\"", "health.http", 1, "http://"),
+    ("health", "http = \"http://:80/\"", "health.http", 1, "http://"),
+    ("health", "http = \"http://h:99999/\"", "health.http", 1, "http://"),
+    ("health", "tcp = \"9047\"", "health.tcp", 1, "host:port"),
+    ("health", "tcp = \"h:1\"\nhttp = \"http://h/\"", "health.tcp", 1, "keep one"),
+    ("health", "failures = 0", "health.failures", 1, "from 1"),
+    ("health", "timeout = true", "health.timeout", 1, "unit"),
+    ("fencing", "required = true", "fencing.required", 1, "command ="),
+    ("fencing", "required = \"yes\"", "fencing.required", 1, "without quotes"),
+    ("fencing", "watchdog = \"automatic\"", "fencing.watchdog", 1, "\"off\""),
+    ("fencing", "watchdog = \"required\"", "fencing.watchdog", 1, "\"off\""),
+    ("fencing", "after_loss = \"panic\"", "fencing.after_loss", 1, "rejoin"),
+    ("hooks", "on_active = [1]", "hooks.on_active", 1, "quotes"),
+    ("candidate", "priority = 5000000000", "candidate.priority", 1, "whole number"),
+    ("candidate", "tags = { rack = 1 }", "candidate.tags.rack", 1, "quotes"),
+    ("api", "listen = \"localhost\"", "api.listen", 1, "0.0.0.0:9090"),
+    ("api", "advertise = \"node-a:9090\"", "api.advertise", 1, "http://"),
+    ("api", "advertise = \"http://node-a:9090/x\"", "api.advertise", 1, "http://node-a:9090"),
+    ("api", "token = \"hunter2\"", "api.token", 1, "api.token_file"),
+    ("api", "tls = { key = \"/nowhere/k.pem\" }", "api.tls.key", 1, "create the file"),
+];
+
+#[test]
+fn every_bad_value_is_reported_with_its_key_its_line_and_what_to_do() {
+    for (section, lines, key, line, remedy) in BAD {
+        let text = with(section, lines);
+        let first = 1 + text[..text.find(lines).unwrap()].lines().count();
+        let found = problems(&text);
+        let problem = found.iter().find(|problem| problem.key == *key);
+        let problem = problem.unwrap_or_else(|| panic!("{lines}: no problem of {key} in {found:#?}"));
+        assert_eq!(problem.line, Some(first - 1 + line), "{lines}: {problem:#?}");
+        assert!(problem.remedy.contains(remedy), "{lines}: {problem:#?}");
+        let shown = found.iter().map(|problem| format!("{problem:?}")).collect::<String>();
+        assert!(!shown.contains("hunter2") && !shown.contains("me:pw"), "{lines}: a secret is shown: {shown}");
+    }
+}
+
+#[test]
+fn every_missing_or_replaced_requirement_is_reported() {
+    let cases = [
+        ("cluster = \"c\"", "", "cluster", None, "name the cluster"),
+        ("cluster = \"c\"", "cluster = \"\"", "cluster", Some(1), "name the cluster"),
+        ("cluster = \"c\"", "cluster = \"a/b\"", "cluster", Some(1), "[A-Za-z0-9_-]{1,64}"),
+        ("node = \"n\"", "node = \"a b\"", "node", Some(2), "[A-Za-z0-9_.-]{1,64}"),
+        ("node = \"n\"", "node = \"..\"", "node", Some(2), "letters"),
+        ("servers = \"zk1:2181\"", "", "zookeeper.servers", Some(3), "election = \"lock\""),
+        ("servers = \"zk1:2181\"", "servers = \"zk1\"", "zookeeper.servers", Some(4), "host:port"),
+        ("servers = \"zk1:2181\"", "servers = \"zk1:2181,,zk2:2181\"", "zookeeper.servers", Some(4), "host:port"),
+        ("servers = \"zk1:2181\"", "servers = \"zk1:2181,zk1:2181\"", "zookeeper.servers", Some(4), "once"),
+        ("servers = \"zk1:2181\"", "servers = \"zk1:2181/a\"", "zookeeper.servers", Some(4), "zookeeper.root"),
+        ("directory = \"/mnt/volume\"", "", "lock.directory", Some(5), "shared volume"),
+        ("directory = \"/mnt/volume\"", "directory = \"volume\"", "lock.directory", Some(6), "beginning with /"),
+        ("command = [\"/bin/sleep\", \"1\"]", "", "coordinator.command", Some(7), "after --"),
+        ("command = [\"/bin/sleep\", \"1\"]", "command = []", "coordinator.command", Some(8), "after --"),
+        ("command = [\"/bin/sleep\", \"1\"]", "command = [\"\"]", "coordinator.command", Some(8), "program first"),
+        ("command = [\"/bin/sleep\", \"1\"]", "command = \"sleep 1\"", "coordinator.command", Some(8), "shell"),
+    ];
+    for (from, to, key, line, remedy) in cases {
+        let found = problems(&LEAST.replace(from, to));
+        assert_eq!(found.len(), 1, "{to}: {found:#?}");
+        assert_eq!((found[0].key.as_str(), found[0].line), (key, line), "{to}");
+        assert!(found[0].remedy.contains(remedy), "{to}: {found:#?}");
+    }
+}
+
+#[test]
+fn all_problems_of_a_file_are_reported_at_once_in_the_order_of_their_lines() {
+    let text = r#"cluster = "a/b"
+nod = "n"
+
+[zookeeper]
+servers = "zk1"
+session_timeout = 10
+
+[lock]
+probe_interval = "often"
+
+[coordinator]
+command = [1]
+stop_signal = "SIGSTOP"
+user = "no-such-account"
+
+[fencing]
+required = true
+"#;
+    let found: Vec<_> = problems(text).into_iter().map(|problem| (problem.line, problem.key)).collect();
+    let expected = [
+        (1, "cluster"),
+        (2, "nod"),
+        (5, "zookeeper.servers"),
+        (6, "zookeeper.session_timeout"),
+        (8, "lock.directory"),
+        (9, "lock.probe_interval"),
+        (12, "coordinator.command"),
+        (13, "coordinator.stop_signal"),
+        (14, "coordinator.user"),
+        (17, "fencing.required"),
+    ];
+    assert_eq!(found, expected.map(|(line, key)| (Some(line), key.to_owned())));
+}
+
+#[test]
+fn a_problem_names_file_line_key_and_value_and_says_what_to_do() {
+    let shown = config::parse(&with("zookeeper", "session_timeout = \"10 parsecs\""), None).unwrap_err().to_string();
+    assert!(
+        shown.starts_with("configuration:4: zookeeper.session_timeout = \"10 parsecs\"\n    is not a duration: "),
+        "{shown}"
+    );
+    assert!(shown.contains("\n    remedy: write a number with its unit"), "{shown}");
+}
+
+#[test]
+fn a_syntax_error_is_reported_with_its_line_and_without_the_line_s_content() {
+    let found = problems("cluster = \"c\"\npassword = \"hunter2\n[lock]\n");
+    assert_eq!(found[0].line, Some(2), "{found:#?}");
+    assert!(found[0].what.starts_with("is not valid TOML: ") && found[0].remedy.contains("syntax"), "{found:#?}");
+    assert!(!format!("{found:?}").contains("hunter2"));
+    let found = problems("cluster = \"c\"\nnode = \"n\"\ncluster = \"d\"\n");
+    assert_eq!(found[0].line, Some(3), "{found:#?}");
+}
+
+#[test]
+fn too_short_a_lease_is_shown_as_a_sum_and_the_remedy_is_enough() {
+    let found = problems(&with("zookeeper", "session_timeout = \"2s\""));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let sum = "session_timeout 2 s − tick_time / 2 1 s − heartbeat_interval 0.2 s − margin 0.5 s = 0.3 s, under 3 heartbeats (0.6 s)";
+    assert!(found[0].what.contains(sum), "{found:#?}");
+    assert!(found[0].remedy.contains("at least 2s 500ms"), "{found:#?}");
+    valid(&with("zookeeper", "session_timeout = \"2s 500ms\""));
+    problems(&with("zookeeper", "session_timeout = \"2s 499ms\""));
+    problems(&with("zookeeper", "heartbeat_interval = \"2s 126ms\""));
+    valid(&with("zookeeper", "heartbeat_interval = \"2s 125ms\""));
+    // Without ZooKeeper there is no such lease.
+    valid(&with("zookeeper", "session_timeout = \"2s\"").replace("cluster =", "election = \"lock\"\ncluster ="));
+}
+
+#[test]
+fn the_least_configuration_has_the_documented_defaults() {
+    let effective = config::effective(&valid(LEAST));
+    let schema = config::schema();
+    for key in KEYS {
+        let pointer = format!("/{}", key.path.replace('.', "/"));
+        let property = schema.pointer(&format!("/properties/{}", key.path.replace('.', "/properties/")));
+        let property = property.unwrap_or_else(|| panic!("{} is not in the schema", key.path));
+        let given = ["coordinator.command"].contains(&key.path);
+        if let (Some(default), false) = (property.get("default"), given) {
+            assert_eq!(effective.pointer(&pointer), Some(default), "{}", key.path);
+        }
+        assert!(effective.pointer(&pointer).is_some(), "{} is not in the effective configuration", key.path);
+    }
+    assert_eq!(effective["zookeeper"]["heartbeat_interval"], "1s");
+    assert_eq!(effective["api"]["advertise"], format!("http://{}:9090", config::host_name()));
+    let longer = valid(&with("zookeeper", "session_timeout = \"20s\""));
+    assert_eq!(longer.zookeeper.heartbeat_interval.as_secs(), 2);
+}
+
+#[test]
+fn the_schema_the_table_and_the_effective_configuration_have_the_same_keys() {
+    fn leaves(prefix: &str, schema: &Value, found: &mut Vec<String>) {
+        match schema["properties"].as_object() {
+            Some(properties) => {
+                for (name, inner) in properties {
+                    leaves(&if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") }, inner, found);
+                }
+            }
+            None => found.push(prefix.to_owned()),
+        }
+    }
+    let mut in_schema = Vec::new();
+    leaves("", &config::schema(), &mut in_schema);
+    let mut in_table: Vec<_> = KEYS.iter().map(|key| key.path.to_owned()).collect();
+    in_schema.sort();
+    in_table.sort();
+    assert_eq!(in_schema, in_table);
+    for path in &in_schema {
+        // Whatever the parser says to an empty table here, it must not be that the key is unknown.
+        let text = format!("{path} = {{}}\n");
+        let unknown = config::parse(&text, None).is_err_and(|found| {
+            found.problems.iter().any(|problem| problem.key == *path && problem.what.contains("not a known key"))
+        });
+        assert!(!unknown, "{path}");
+    }
+    // And the example mentions each of them, if only in a comment.
+    let example = config::default_text();
+    for path in &in_schema {
+        let name = path.rsplit('.').next().unwrap();
+        assert!(example.contains(&format!("{name} = ")), "{path} is not in the example");
+    }
+}
+
+#[test]
+fn the_example_loads_and_says_nothing_but_defaults_where_the_schema_has_one() {
+    let config = valid(config::default_text());
+    assert_eq!(config.cluster, "dremio");
+    let example: toml::Table = config::default_text().parse().unwrap();
+    let schema = config::schema();
+    let free = ["coordinator.working_directory", "coordinator.environment", "health.http", "candidate.tags"];
+    let effective = config::effective(&config);
+    let defaults = config::effective(&valid(LEAST));
+    for key in KEYS.iter().filter(|key| !free.contains(&key.path)) {
+        let pointer = format!("/{}", key.path.replace('.', "/"));
+        let has_default =
+            schema.pointer(&format!("/properties/{}/default", key.path.replace('.', "/properties/"))).is_some();
+        if has_default {
+            assert_eq!(effective.pointer(&pointer), defaults.pointer(&pointer), "{}", key.path);
+        }
+    }
+    assert!(example.contains_key("lock"));
+}
+
+#[test]
+fn the_effective_configuration_can_be_read_back_and_stays_the_same() {
+    let text = with(
+        "coordinator",
+        "kind = \"forking\"\nstop_signal = \"QUIT\"\nstop_timeout = \"90s\"\nrestarts = { max = 3 }\n\
+         endpoints = { web = \"http://h:1/x\", jdbc = \"[::1]:31010\" }",
+    ) + "[lock]\n";
+    let text = text.trim_end_matches("[lock]\n").replace("directory", "min_free_space = \"1536MiB\"\ndirectory");
+    let effective = config::effective(&valid(&text));
+    assert_eq!(effective["coordinator"]["stop_signal"], "SIGQUIT");
+    assert_eq!(effective["lock"]["min_free_space"], "1536MiB");
+    let again = config::effective(&valid(&toml::to_string(&effective).unwrap()));
+    assert_eq!(effective, again);
+}
+
+#[test]
+fn a_command_given_on_the_command_line_stands_in_for_the_file_s() {
+    let without = LEAST.replace("command = [\"/bin/sleep\", \"1\"]", "");
+    let given = || Some(vec!["/bin/true".to_owned()]);
+    assert_eq!(config::parse(&without, given()).unwrap().coordinator.command, ["/bin/true"]);
+    assert_eq!(config::parse(LEAST, given()).unwrap().coordinator.command, ["/bin/true"]);
+    assert_eq!(config::parse(LEAST, Some(vec![])).unwrap().coordinator.command, ["/bin/sleep", "1"]);
+    let refused = config::parse(LEAST, Some(vec![String::new()])).unwrap_err();
+    assert!(refused.problems[0].remedy.contains("after --"), "{refused}");
+}
+
+/// A folder for files that hold secrets.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, mode: u32, content: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+}
+
+#[test]
+fn a_secret_s_file_must_be_its_owner_s_alone_and_hold_one_line_of_the_right_form() {
+    let files = Files::new();
+    let cases = [
+        ("api", "token_file", 0o644, "hunter2\n", "chmod 600"),
+        ("api", "token_file", 0o640, "hunter2\n", "chmod 600"),
+        ("api", "read_token_file", 0o604, "hunter2\n", "chmod 600"),
+        ("api", "token_file", 0o600, " \n", "one line"),
+        ("api", "token_file", 0o600, "hunter2\nhunter3\n", "only the line"),
+        ("api", "token_file", 0o600, "hunter2 hunter3\n", "without blanks"),
+        ("zookeeper", "digest_file", 0o644, "u:hunter2\n", "chmod 600"),
+        ("zookeeper", "digest_file", 0o600, "hunter2\n", "user:password"),
+        ("zookeeper", "digest_file", 0o600, ":hunter2\n", "user:password"),
+    ];
+    for (number, (section, name, mode, content, remedy)) in cases.into_iter().enumerate() {
+        let path = files.write(&format!("secret-{number}"), mode, content);
+        let found = problems(&with(section, &format!("{name} = {path:?}")));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert_eq!(found[0].key, format!("{section}.{name}"));
+        assert!(found[0].remedy.contains(remedy), "{content:?}: {found:#?}");
+        assert!(!format!("{found:?}").contains("hunter2"), "{found:#?}");
+    }
+    let folder = files.0.path();
+    let found = problems(&with("api", &format!("token_file = {folder:?}")));
+    assert!(found[0].what.contains("not a regular file"), "{found:#?}");
+    let token = files.write("token", 0o600, "hunter2\n");
+    let found = problems(&with("api", &format!("token_file = {token:?}\nread_token_file = {token:?}")));
+    assert_eq!(found[0].key, "api.read_token_file");
+    assert!(found[0].remedy.contains("another token"), "{found:#?}");
+}
+
+#[test]
+fn secrets_reach_their_user_and_nobody_else() {
+    let files = Files::new();
+    let token = files.write("token", 0o600, "  hunter2\n");
+    let digest = files.write("digest", 0o400, "me:hunter2");
+    let text = with("api", &format!("token_file = {token:?}"))
+        .replace("[zookeeper]", &format!("[zookeeper]\ndigest_file = {digest:?}"))
+        .replace("[coordinator]", "[coordinator]\nenvironment = { PASSWORD = \"hunter2\" }");
+    let config = valid(&text);
+    assert_eq!(config.api.token.as_ref().unwrap().reveal(), "hunter2");
+    assert_eq!(config.zookeeper.digest.as_ref().unwrap().reveal(), "me:hunter2");
+    assert_eq!(config.coordinator.environment["PASSWORD"], "hunter2");
+    let effective = config::effective(&config);
+    assert!(!effective.to_string().contains("hunter2"), "{effective}");
+    assert_eq!(effective["api"]["token_file"], token.to_str().unwrap());
+    assert_eq!(effective["coordinator"]["environment"]["PASSWORD"], "(secret)");
+}
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+
+#[test]
+fn certificate_and_key_come_together_and_in_pem_form() {
+    let files = Files::new();
+    let cert = files.write("cert.pem", 0o644, CERTIFICATE);
+    let key = files.write("key.pem", 0o640, KEY);
+    let open = files.write("open.pem", 0o644, KEY);
+    let der = files.write("cert.der", 0o644, "0");
+    let section = |tls: &str| with("api", tls);
+    let config = valid(&section(&format!("tls = {{ cert = {cert:?}, key = {key:?}, client_ca = \"\" }}")));
+    assert_eq!(config.api.tls.unwrap().cert, cert);
+    assert!(config.api.advertise.starts_with("https://"), "{}", config.api.advertise);
+    assert!(valid(&section("tls = { cert = \"\", key = \"\", client_ca = \"\" }")).api.tls.is_none());
+    for (tls, at, remedy) in [
+        (format!("tls = {{ cert = {cert:?} }}"), "api.tls.key", "give both"),
+        (format!("tls = {{ key = {key:?}, cert = \"\" }}"), "api.tls.cert", "give both"),
+        (format!("tls = {{ cert = {cert:?}, key = {open:?} }}"), "api.tls.key", "chmod 600"),
+        (format!("tls = {{ cert = {der:?}, key = {key:?} }}"), "api.tls.cert", "PEM"),
+        (format!("tls = {{ client_ca = {cert:?} }}"), "api.tls.client_ca", "api.tls.cert"),
+    ] {
+        let found = problems(&section(&tls));
+        assert_eq!((found.len(), found[0].key.as_str()), (1, at), "{tls}: {found:#?}");
+        assert!(found[0].remedy.contains(remedy), "{tls}: {found:#?}");
+        assert!(found[0].line.is_some(), "{tls}");
+    }
+    let text = with("zookeeper", &format!("tls = {{ ca = {cert:?}, cert = {cert:?}, key = {key:?} }}"));
+    let config = valid(&text);
+    assert_eq!(config.zookeeper.tls.as_ref().unwrap().ca.as_deref(), Some(CERTIFICATE));
+    assert!(!config::effective(&config).to_string().contains("PRIVATE KEY"));
+}
+
+#[test]
+fn a_reload_tells_what_takes_effect_from_what_needs_a_restart() {
+    let files = Files::new();
+    let token = files.write("token", 0o600, "one");
+    let text = format!(
+        "log_level = \"warn\"\n{LEAST}[candidate]\npriority = 5\ntags = {{ a = \"b\" }}\n[drain]\ntimeout = \"1s\"\n\
+         [hooks]\non_active = [\"x\"]\n[health]\nfailures = 9\n[api]\ntoken_file = {token:?}\n"
+    );
+    let old = valid(&text);
+    assert_eq!(config::reload_differences(&old, &valid(&text)), []);
+    files.write("token", 0o600, "two");
+    let same_file = config::reload_differences(&old, &valid(&text));
+    assert_eq!(
+        same_file.iter().map(|change| (change.key.as_str(), change.takes_effect)).collect::<Vec<_>>(),
+        [("api.token_file", true)]
+    );
+    let changes = config::reload_differences(&valid(LEAST), &old);
+    let live: Vec<_> = changes.iter().map(|change| (change.key.as_str(), change.takes_effect)).collect();
+    let expected = [
+        "log_level",
+        "health.failures",
+        "drain.timeout",
+        "hooks.on_active",
+        "candidate.priority",
+        "candidate.tags",
+        "api.token_file",
+    ];
+    assert_eq!(live, expected.map(|key| (key, true)));
+    let moved = LEAST.replace("/mnt/volume", "/mnt/other").replace("zk1", "zk2").replace("\"1\"]", "\"2\"]");
+    let changes = config::reload_differences(&valid(LEAST), &valid(&moved));
+    let restart: Vec<_> = changes.iter().map(|change| (change.key.as_str(), change.takes_effect)).collect();
+    assert_eq!(restart, [("zookeeper.servers", false), ("lock.directory", false), ("coordinator.command", false)]);
+}
+
+#[test]
+fn a_changed_variable_needs_a_restart_although_its_value_is_hidden() {
+    let text = |value: &str| with("coordinator", &format!("environment = {{ X = \"{value}\" }}"));
+    let changes = config::reload_differences(&valid(&text("one")), &valid(&text("two")));
+    assert_eq!(changes.len(), 1);
+    assert_eq!((changes[0].key.as_str(), changes[0].takes_effect), ("coordinator.environment", false));
+}
+
+#[test]
+fn switching_tls_on_needs_a_restart_and_another_certificate_does_not() {
+    let files = Files::new();
+    let cert = files.write("cert.pem", 0o644, CERTIFICATE);
+    let other = files.write("other.pem", 0o644, CERTIFICATE);
+    let key = files.write("key.pem", 0o600, KEY);
+    let tls = |cert: &Path| {
+        valid(&with("api", &format!("advertise = \"http://h:1\"\ntls = {{ cert = {cert:?}, key = {key:?} }}")))
+    };
+    let plain = valid(&with("api", "advertise = \"http://h:1\""));
+    let on = config::reload_differences(&plain, &tls(&cert));
+    assert!(on.len() == 2 && on.iter().all(|change| !change.takes_effect), "{on:?}");
+    let renewed = config::reload_differences(&tls(&cert), &tls(&other));
+    assert!(renewed.len() == 1 && renewed[0].takes_effect, "{renewed:?}");
+}
+
+fn primacy(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_primacy"))
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .env_remove("PRIMACY_CONFIG")
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_missing_or_invalid_file_ends_with_78_and_says_what_to_do() {
+    let files = Files::new();
+    for command in ["run", "check", "status", "history", "which-active"] {
+        let output = primacy(&[command, "-c", "/nowhere/primacy.toml"]);
+        assert_eq!(output.status.code(), Some(78), "{command}: {}", stderr(&output));
+        assert!(stderr(&output).contains("primacy config default"), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+    let path = files.write("primacy.toml", 0o644, &with("", "clutser = 1"));
+    let output = primacy(&["config", "show", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).starts_with(&format!("{}:1: clutser\n", path.display())), "{}", stderr(&output));
+    let path = files.0.path().join("latin1.toml");
+    fs::write(&path, b"cluster = \"a\"\nenvironment = \"\xe4\"\n").unwrap();
+    let output = primacy(&["config", "show", "-c", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("line 2 is not valid UTF-8"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_configuration_is_found_by_option_or_variable_and_shown_as_toml_or_json() {
+    let files = Files::new();
+    let path = files.write("primacy.toml", 0o644, &LEAST.replace("command = [\"/bin/sleep\", \"1\"]", ""));
+    let by_option = primacy(&["config", "show", "-o", "json", "-c", path.to_str().unwrap()]);
+    assert_eq!(by_option.status.code(), Some(0), "{}", stderr(&by_option));
+    let shown: Value = serde_json::from_slice(&by_option.stdout).unwrap();
+    assert_eq!(shown["lock"]["directory"], "/mnt/volume");
+    let by_variable = Command::new(env!("CARGO_BIN_EXE_primacy"))
+        .args(["config", "show"])
+        .env("PRIMACY_CONFIG", &path)
+        .output()
+        .unwrap();
+    let shown: toml::Table = String::from_utf8(by_variable.stdout).unwrap().parse().unwrap();
+    assert_eq!(shown["zookeeper"]["session_timeout"].as_str(), Some("10s"));
+}
+
+#[test]
+fn what_the_command_line_cannot_mean_ends_with_2() {
+    for arguments in [
+        &["frobnicate"][..],
+        &[],
+        &["status", "-o", "xml"],
+        &["status", "--api", "node-a"],
+        &["status", "--api", "http://me:pw@node-a"],
+        &["-v", "-q", "config", "default"],
+        &["which-active", "--api", "--endpoint", "web"],
+        &["man", "frobnicate"],
+    ] {
+        let output = primacy(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_primacy"))
+        .args(["config", "default"])
+        .env("RUST_LOG", "primacy=nonsense=x")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn example_schema_completions_manual_help_and_version_are_printed() {
+    for arguments in [
+        &["config", "default"][..],
+        &["config", "schema"],
+        &["completions", "bash"],
+        &["man"],
+        &["man", "which-active"],
+        &["--help"],
+        &["run", "--help"],
+        &["--version"],
+    ] {
+        let output = primacy(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}: {}", stderr(&output));
+    }
+    assert_eq!(primacy(&["config", "default"]).stdout, config::default_text().as_bytes());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_not_an_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_primacy"))
+        .args(["config", "schema"])
+        .stdout({
+            // The reading end is closed before the first byte is written.
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            writer
+        })
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn the_reference_pages_are_up_to_date() {
+    for (name, text) in primacy::cli::reference::pages() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
+        let written = fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == text, "{name} is out of date; run: cargo run -- generate-reference docs/reference");
+    }
+}
+
+fn mutated() -> impl Strategy<Value = String> {
+    let edits = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..6_usize), 1..8);
+    edits.prop_map(|edits| {
+        let mut bytes = config::default_text().as_bytes().to_vec();
+        for (place, byte, kind) in edits {
+            let at = place.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                2 => drop(bytes.remove(at)),
+                3 => bytes.insert(at, b"\"'[]{}=.,#\n"[usize::from(byte) % 11]),
+                4 => bytes.truncate(at.max(1)),
+                _ => {
+                    let end = (at + usize::from(byte)).min(bytes.len());
+                    let piece = bytes[at..end].to_vec();
+                    bytes.extend(piece);
+                }
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn well_formed(result: Result<Config, config::Problems>, text: &str) -> Result<(), TestCaseError> {
+    match result {
+        Ok(config) => prop_assert!(config::effective(&config).is_object()),
+        Err(found) => {
+            prop_assert!(!found.problems.is_empty());
+            let lines = text.matches('\n').count() + 1;
+            for problem in found.problems {
+                prop_assert!(problem.line.is_none_or(|line| (1..=lines).contains(&line)), "{problem:?}");
+                prop_assert!(!problem.what.is_empty() && !problem.remedy.is_empty(), "{problem:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "\\PC*") {
+        well_formed(config::parse(&text, None), &text)?;
+    }
+
+    #[test]
+    fn no_text_of_toml_s_own_characters_makes_the_parser_panic(text in "[a-z\"'\\[\\]{}=.,#\\\\ \n0-9_-]{0,200}") {
+        well_formed(config::parse(&text, None), &text)?;
+    }
+
+    #[test]
+    fn no_change_of_a_valid_text_makes_the_parser_panic(text in mutated()) {
+        well_formed(config::parse(&text, None), &text)?;
+    }
+
+    #[test]
+    fn no_value_of_any_key_makes_the_parser_panic(key in prop::sample::select(KEYS), value in "\\PC{0,40}") {
+        let text = format!("{} = {}\n", key.path, toml::Value::String(value));
+        well_formed(config::parse(&text, None), &text)?;
+    }
+}

@@ -1,0 +1,7 @@
+//! The integration tests: one binary, one module per part. Everything in them is real: processes, locks, sockets, servers.
+
+mod api;
+mod config;
+mod election;
+mod proxy;
+mod zookeeper;

@@ -1,0 +1,89 @@
+//! A TCP proxy on loopback that can be frozen (bytes stop, connections stay), cut (connections reset, none accepted)
+//! and healed.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Open,
+    Frozen,
+    Cut,
+}
+
+pub struct Proxy {
+    address: SocketAddr,
+    mode: watch::Sender<Mode>,
+}
+
+impl Proxy {
+    pub async fn start(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mode, state) = watch::channel(Mode::Open);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (target, state) = (target.clone(), state.clone());
+                tokio::spawn(async move {
+                    if *state.borrow() == Mode::Cut {
+                        return;
+                    }
+                    if let Ok(server) = TcpStream::connect(&target).await {
+                        carry(client, server, state).await;
+                    }
+                });
+            }
+        });
+        Self { address, mode }
+    }
+
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub fn freeze(&self) {
+        self.mode.send_replace(Mode::Frozen);
+    }
+
+    pub fn cut(&self) {
+        self.mode.send_replace(Mode::Cut);
+    }
+
+    pub fn heal(&self) {
+        self.mode.send_replace(Mode::Open);
+    }
+}
+
+async fn carry(client: TcpStream, server: TcpStream, mut state: watch::Receiver<Mode>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let (up, down) = (state.clone(), state.clone());
+    tokio::select! {
+        () = pump(&mut from_client, &mut to_server, up) => {}
+        () = pump(&mut from_server, &mut to_client, down) => {}
+        _ = state.wait_for(|mode| *mode == Mode::Cut) => {}
+    }
+}
+
+async fn pump(
+    from: &mut (impl AsyncReadExt + Unpin),
+    to: &mut (impl AsyncWriteExt + Unpin),
+    mut state: watch::Receiver<Mode>,
+) {
+    let mut buffer = [0; 4096];
+    loop {
+        if state.wait_for(|mode| *mode != Mode::Frozen).await.is_err() {
+            return;
+        }
+        let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
+        if state.wait_for(|mode| *mode != Mode::Frozen).await.is_err() {
+            return;
+        }
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
