@@ -35,6 +35,9 @@ pub const SESSION: Duration = Duration::from_secs(4);
 /// Supervisors that do not stop within this time at the demo's end are killed.
 const FAREWELL: Duration = Duration::from_secs(6);
 
+/// On the shared folder.
+const LOCK_DIRECTORY: &str = ".primacy";
+
 /// One candidate.
 pub struct Node {
     pub name: &'static str,
@@ -107,6 +110,10 @@ impl Cluster {
         std::fs::create_dir(&cluster.shared).map_err(Problem::io(cluster.shared.display().to_string()))?;
         if with_zookeeper {
             cluster.start_zookeeper()?;
+        } else {
+            // Without ZooKeeper nobody knows whether the cluster has a volume already, so no candidate creates one.
+            let directory = cluster.shared.join(LOCK_DIRECTORY);
+            std::fs::create_dir(&directory).map_err(Problem::io(directory.display().to_string()))?;
         }
         for node in &cluster.nodes {
             let text = configuration(node, &cluster.shared)?;
@@ -390,7 +397,7 @@ fn configuration(node: &Node, shared: &Path) -> Result<String, Problem> {
          [health]\nhttp = \"http://{web}/ready\"\ninterval = \"1s\"\ntimeout = \"1s\"\n\n\
          [api]\nlisten = \"{listen}\"\nadvertise = \"{api}\"\n",
         name = node.name,
-        directory = quoted(&shared.join(".primacy").to_string_lossy()),
+        directory = quoted(&shared.join(LOCK_DIRECTORY).to_string_lossy()),
         web = node.web,
         listen = node.api.trim_start_matches("http://"),
         api = node.api,

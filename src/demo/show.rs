@@ -138,6 +138,10 @@ fn conclude(cluster: &mut Cluster, outcomes: &[Outcome], two: Duration) {
     };
     cluster.screen.line("");
     cluster.screen.line(&cluster.screen.paint(style, &format!("   {verdict}")));
+    if spells > outcomes.len() + 1 {
+        let text = "   More of them than faults: the role also moved without need.";
+        cluster.screen.line(&cluster.screen.paint(Style::Bad, text));
+    }
     let source = format!("   (Read from the coordinators' own log, a line every {} ms.)", ticks::PERIOD.as_millis());
     cluster.screen.line(&cluster.screen.paint(Style::Quiet, &source));
 }
