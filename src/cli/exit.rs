@@ -69,3 +69,29 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_exit_code_under_whatever_context() {
+        let config = anyhow::Error::from(crate::config::parse("x", None).unwrap_err());
+        assert_eq!(Exit::of(&config), Exit::Config);
+        let usage = anyhow::Error::from(Usage("no".to_owned()));
+        assert_eq!(Exit::of(&Err::<(), _>(usage).context("while").unwrap_err()), Exit::Usage);
+        let pipe = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((Exit::of(&pipe), message(&pipe)), (Exit::Done, None));
+        let other = anyhow::Error::from(io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(Exit::of(&other), Exit::Failed);
+        assert!(message(&other).unwrap().starts_with("primacy: "));
+    }
+
+    #[test]
+    fn the_exit_codes_are_the_published_ones() {
+        let all = [Exit::Done, Exit::Failed, Exit::Usage, Exit::LostMastership, Exit::DuplicateName, Exit::Config];
+        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 78]);
+    }
+}

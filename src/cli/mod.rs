@@ -188,3 +188,45 @@ fn print(text: &str) -> anyhow::Result<()> {
     stdout.flush()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn whom_to_ask_may_be_said_before_and_after_the_command() {
+        for line in ["primacy --api http://a:1/,http://b:2 status", "primacy status --api http://a:1/,http://b:2"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let Command::Status(arguments) = cli.command else { panic!("another command") };
+            let urls: Vec<String> = cli.api.into_iter().chain(arguments.api.api).collect();
+            assert_eq!(urls, ["http://a:1", "http://b:2"], "{line}");
+        }
+    }
+
+    #[test]
+    fn status_repeats_every_two_seconds_unless_told_otherwise() {
+        for (line, seconds) in
+            [("primacy status", None), ("primacy status -w", Some(2)), ("primacy status -w 5", Some(5))]
+        {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let Command::Status(arguments) = cli.command else { panic!("another command") };
+            assert_eq!(arguments.watch, seconds);
+        }
+        Cli::try_parse_from(["primacy", "status", "-w", "0"]).unwrap_err();
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_the_coordinator_s_command() {
+        let cli = Cli::try_parse_from(["primacy", "run", "-c", "f", "--", "sleep", "-v", "1"]).unwrap();
+        let Command::Run(arguments) = cli.command else { panic!("another command") };
+        assert_eq!(arguments.command, ["sleep", "-v", "1"]);
+        assert_eq!(cli.options.verbose, 0);
+    }
+}

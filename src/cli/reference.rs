@@ -48,6 +48,12 @@ fn command_line() -> String {
 }
 
 fn describe(page: &mut String, command: &mut clap::Command, name: &str) {
+    if command.get_name() != "primacy" {
+        // Said once, at the top.
+        for option in ["config", "verbose", "quiet", "log_format", "help"] {
+            *command = std::mem::take(command).mut_arg(option, |argument| argument.hide(true));
+        }
+    }
     let _ = write!(page, "\n## {name}\n\n```text\n");
     for line in command.render_long_help().to_string().lines() {
         let _ = writeln!(page, "{}", line.trim_end());

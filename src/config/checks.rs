@@ -155,7 +155,7 @@ pub fn url(text: &str, schemes: Schemes, example: &str) -> Result<Uri, Refusal> 
     if !is_host(host) {
         return refuse("has no host", remedy);
     }
-    if !port.is_empty() && !uri.port_u16().is_some_and(|port| port > 0) {
+    if !port.is_empty() && uri.port_u16().is_none_or(|port| port == 0) {
         return refuse("has no port between 1 and 65535", remedy);
     }
     Ok(uri)

@@ -191,7 +191,7 @@ pub(super) fn span(duration: Duration) -> String {
 /// As the file would say it: exact, in the largest unit that divides it.
 pub(super) fn size(bytes: u64) -> String {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    match units.iter().find(|(_, shift)| bytes != 0 && bytes % (1 << shift) == 0) {
+    match units.iter().find(|(_, shift)| bytes != 0 && bytes.is_multiple_of(1 << shift)) {
         Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
         None => format!("{bytes}B"),
     }

@@ -29,18 +29,18 @@ pub fn check(zookeeper: &ZooKeeper, computed: bool) -> Result<(), Refusal> {
         defaults::LEASE_HEARTBEATS,
         seconds(needed),
     );
-    let least = if computed {
+    let shortest = if computed {
         // With one interval = session / n, the session less (1 + heartbeats) / n of itself must cover tick and margin.
         let parts = defaults::HEARTBEATS_PER_SESSION;
         (*tick_time / 2 + *margin) * parts / (parts - 1 - defaults::LEASE_HEARTBEATS)
     } else {
         spent + needed
     };
-    let least = Duration::from_millis(u64::try_from(least.as_micros().div_ceil(1000)).unwrap_or(u64::MAX));
+    let shortest = Duration::from_millis(u64::try_from(shortest.as_micros().div_ceil(1000)).unwrap_or(u64::MAX));
     let remedy = format!(
         "raise session_timeout to at least {}, or lower heartbeat_interval or margin (or tick_time, if the ensemble's is \
          lower)",
-        humantime::format_duration(least)
+        humantime::format_duration(shortest)
     );
     Err((what, remedy))
 }

@@ -205,6 +205,11 @@ impl Reader {
         matches!(self.entries.get(key), Some(Entry { value: Value::Bad, .. }))
     }
 
+    /// Whether the text of `key` asks for something: given and not `""`, readable or not.
+    pub fn asks(&self, key: &str) -> bool {
+        self.text(key).is_some() || self.is_bad(key)
+    }
+
     /// The text of `key`, unless it is absent, bad or `""`.
     pub fn text(&self, key: &str) -> Option<String> {
         match self.value(key) {

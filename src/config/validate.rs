@@ -406,7 +406,7 @@ fn api_tls(reader: &mut Reader) -> Option<ApiTls> {
     let cert = file(reader, "api.tls.cert", files::certificates);
     let key = file(reader, "api.tls.key", files::private_key);
     let client_ca = file(reader, "api.tls.client_ca", files::certificates);
-    if client_ca.is_some() && !reader.has("api.tls.cert") && !reader.has("api.tls.key") {
+    if client_ca.is_some() && !reader.asks("api.tls.cert") && !reader.asks("api.tls.key") {
         reader.reject(
             "api.tls.client_ca",
             "has no effect without a certificate of the server",
@@ -418,8 +418,7 @@ fn api_tls(reader: &mut Reader) -> Option<ApiTls> {
 }
 
 fn both_or_none(reader: &mut Reader, cert: &'static str, key: &'static str) {
-    let given = |key: &str| reader.text(key).is_some() || reader.is_bad(key);
-    let (present, absent) = match (given(cert), given(key)) {
+    let (present, absent) = match (reader.asks(cert), reader.asks(key)) {
         (true, false) => (cert, key),
         (false, true) => (key, cert),
         _ => return,

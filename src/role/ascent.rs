@@ -8,6 +8,10 @@ use super::words::{Action, Cause, End, Former, Role, Vacancy};
 impl Machine {
     pub(super) fn elected(&mut self, now: Moment, vacancy: Vacancy, out: &mut Vec<Action>) {
         let Stage::Standing = self.stage else { return };
+        if !self.rules.may_stand {
+            self.withdraw(End::Stopped, out);
+            return;
+        }
         if vacancy.better_candidate && self.yielded != Some(vacancy.epoch) {
             self.yielded = Some(vacancy.epoch);
             out.push(Action::Yield);
@@ -44,14 +48,19 @@ impl Machine {
         let epoch = vacancy.epoch.max(recorded) + 1;
         if vacancy.former == Former::Unclean && self.rules.fencing {
             self.stage = Stage::FencingFormer { epoch };
-            out.push(Action::FenceFormer);
+            out.push(Action::FenceFormer { epoch });
+        } else if vacancy.former == Former::Unclean && self.rules.fencing_required {
+            self.end_now(now, End::StartFailed, out);
         } else {
             self.claim(now, epoch, out);
         }
     }
 
-    pub(super) fn former_fenced(&mut self, now: Moment, succeeded: bool, out: &mut Vec<Action>) {
+    pub(super) fn former_fenced(&mut self, now: Moment, asked: u64, succeeded: bool, out: &mut Vec<Action>) {
         let Stage::FencingFormer { epoch } = self.stage else { return };
+        if epoch != asked {
+            return;
+        }
         if succeeded || !self.rules.fencing_required {
             self.claim(now, epoch, out);
         } else {
@@ -69,6 +78,7 @@ impl Machine {
     pub(super) fn claimed(&mut self, now: Moment, taken: u64, sent: Moment, out: &mut Vec<Action>) {
         if let Stage::Claiming { epoch, claimed, .. } = &mut self.stage
             && *epoch == taken
+            && !*claimed
         {
             *claimed = true;
             self.hold_until = None;
@@ -82,8 +92,8 @@ impl Machine {
     pub(super) fn prepare_once_claimed(&mut self, now: Moment, out: &mut Vec<Action>) {
         let Stage::Claiming { epoch, claimed: true, recorded: true, .. } = self.stage else { return };
         if self.rules.before_start {
-            self.stage = Stage::Preparing { epoch };
-            out.push(Action::RunBeforeStart);
+            self.stage = Stage::Preparing { epoch, by: now + self.rules.startup_timeout };
+            out.push(Action::RunBeforeStart { epoch });
         } else {
             self.begin_start(now, epoch, out);
         }

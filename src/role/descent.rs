@@ -2,7 +2,7 @@
 
 use crate::moment::Moment;
 
-use super::machine::{EndStep, Ending, Guardian, Machine, Stage};
+use super::machine::{EndStep, Ending, Guardian, Machine, Resignation, Stage};
 use super::words::{Action, Cause, End, Exit, Role};
 
 impl Machine {
@@ -10,7 +10,8 @@ impl Machine {
     pub(super) fn end_now(&mut self, now: Moment, end: End, out: &mut Vec<Action>) {
         if let Stage::Ending(ending) = &self.stage {
             // Already on the way down; a loss only makes it faster.
-            if end.is_loss() && matches!(ending.step, EndStep::Stopping) {
+            if end.is_loss() && matches!(ending.step, EndStep::Stopping { .. }) {
+                self.lose();
                 self.kill(now, out);
             } else if end.is_loss() && matches!(ending.step, EndStep::Tidying) {
                 self.close_lock(now, out);
@@ -24,7 +25,7 @@ impl Machine {
             if end.is_loss() {
                 self.kill(now, out);
             } else {
-                self.set_step(EndStep::Stopping);
+                self.set_step(EndStep::Stopping { by: now + self.rules.stop_timeout });
                 out.push(Action::StopTree);
             }
         } else {
@@ -40,7 +41,6 @@ impl Machine {
         if let Stage::Ending(ending) = &mut self.stage {
             ending.lock_closed = true;
         }
-        // Even where no start was ordered: what the guardian did last is not known.
         if tree {
             self.set_step(EndStep::Killing { give_away: Some(now + self.rules.stuck_after) });
             out.push(Action::KillOrphans);
@@ -56,11 +56,11 @@ impl Machine {
             end,
             step: EndStep::Resigning,
             epoch: None,
-            started: false,
+            fenced: false,
             engaged: false,
             tree_dead: true,
             lock_closed: true,
-            resigned: true,
+            resignation: Resignation::Ordered,
         });
         out.push(Action::Resign { clean: false, end: None });
     }
@@ -78,14 +78,25 @@ impl Machine {
             end,
             step: EndStep::Resigning,
             epoch,
-            started,
+            fenced: false,
             engaged: true,
-            tree_dead: false,
+            tree_dead: !started,
             lock_closed: false,
-            resigned: false,
+            resignation: Resignation::Unsaid,
         });
+        if started && end.is_loss() {
+            self.lose();
+        }
         let role = if started && end.is_loss() { Role::Fencing } else { Role::Demoting };
         self.change_role(role, Cause::Ended(end), epoch, out);
+    }
+
+    /// What is left of the lease is worth nothing: no hook may run on it.
+    fn lose(&mut self) {
+        self.lease_until = None;
+        if let Stage::Ending(ending) = &mut self.stage {
+            ending.fenced = true;
+        }
     }
 
     pub(super) fn kill(&mut self, now: Moment, out: &mut Vec<Action>) {
@@ -109,8 +120,8 @@ impl Machine {
 
     pub(super) fn tree_died(&mut self, now: Moment, out: &mut Vec<Action>) {
         match self.stage {
-            Stage::Clearing { epoch } => self.begin_start(now, epoch, out),
-            Stage::Ending(Ending { step: EndStep::Stopping | EndStep::Killing { .. }, .. }) => {
+            Stage::Clearing { epoch, .. } => self.begin_start(now, epoch, out),
+            Stage::Ending(Ending { step: EndStep::Stopping { .. } | EndStep::Killing { .. }, .. }) => {
                 self.tree_is_dead();
                 if self.rules.after_stop && self.lease_until.is_some_and(|until| now < until) {
                     self.set_step(EndStep::Tidying);
@@ -143,20 +154,21 @@ impl Machine {
     }
 
     pub(super) fn resign_or_finish(&mut self, now: Moment, out: &mut Vec<Action>) {
-        if let Stage::Ending(Ending { resigned: true, .. }) = self.stage {
-            self.finish(now, out);
-        } else {
-            self.resign(true, out);
+        let Stage::Ending(ending) = &mut self.stage else { return };
+        match ending.resignation {
+            Resignation::Unsaid => self.resign(true, out),
+            Resignation::Ordered => ending.step = EndStep::Resigning,
+            Resignation::Acknowledged => self.finish(now, out),
         }
     }
 
     /// Orders the resignation, at most once. `clean`: the tree is dead and the lock closed.
     pub(super) fn resign(&mut self, clean: bool, out: &mut Vec<Action>) {
         let Stage::Ending(ending) = &mut self.stage else { return };
-        if ending.resigned {
+        if ending.resignation != Resignation::Unsaid {
             return;
         }
-        ending.resigned = true;
+        ending.resignation = Resignation::Ordered;
         if clean {
             ending.step = EndStep::Resigning;
         }
@@ -179,17 +191,21 @@ impl Machine {
     }
 
     pub(super) fn resigned(&mut self, now: Moment, out: &mut Vec<Action>) {
-        if let Stage::Ending(Ending { step: EndStep::Resigning, .. }) = self.stage {
-            self.finish(now, out);
+        let Stage::Ending(ending) = &mut self.stage else { return };
+        if ending.resignation == Resignation::Ordered {
+            ending.resignation = Resignation::Acknowledged;
+            if matches!(ending.step, EndStep::Resigning) {
+                self.finish(now, out);
+            }
         }
     }
 
     /// The leadership (or candidacy) is over and nothing of it remains.
     pub(super) fn finish(&mut self, now: Moment, out: &mut Vec<Action>) {
-        let Stage::Ending(Ending { end, epoch, started, engaged, .. }) = self.stage else { return };
+        let Stage::Ending(Ending { end, epoch, fenced, engaged, .. }) = self.stage else { return };
         self.lease_until = None;
         self.change_role(Role::Standby, Cause::Ended(end), epoch, out);
-        if started && end.is_loss() && self.rules.exit_after_loss {
+        if fenced && self.rules.exit_after_loss {
             self.stage = Stage::Finished;
             out.push(Action::Exit(Exit::LostMastership));
         } else if self.stop_requested {

@@ -28,7 +28,7 @@ impl Machine {
             Stage::Ending(ending) => {
                 ending.lock_closed = true;
                 match ending.step {
-                    EndStep::Stopping | EndStep::Killing { .. } => {
+                    EndStep::Stopping { .. } | EndStep::Killing { .. } => {
                         self.set_step(EndStep::Killing { give_away: Some(now + self.rules.stuck_after) });
                         out.push(Action::KillOrphans);
                     }
@@ -62,7 +62,7 @@ impl Machine {
         if self.restarts() < max {
             self.restarts.push(now);
             self.change_role(Role::Promoting, Cause::Restarting, Some(epoch), out);
-            self.stage = Stage::Clearing { epoch };
+            self.stage = Stage::Clearing { epoch, by: now + self.rules.stuck_after };
         } else {
             let end = if let Stage::Leading { .. } = self.stage { End::CoordinatorExited } else { End::StartFailed };
             self.begin_end(now, end, out);

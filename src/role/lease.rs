@@ -25,7 +25,8 @@ pub struct LeaseTiming {
 pub struct TimingProblem {
     /// What would be left after the subtractions.
     pub lease: Duration,
-    /// The least that is accepted: three heartbeats, so that one lost heartbeat is not a fail-over.
+    /// The least that is accepted: four heartbeats. Three must be left when a coordinator is started, and a renewal
+    /// that has been on its way never leaves all of its lease.
     pub least: Duration,
 }
 
@@ -44,9 +45,9 @@ impl LeaseTiming {
     }
 
     /// # Errors
-    /// When less than three heartbeats would be left.
+    /// When less than four heartbeats would be left.
     pub fn check(&self) -> Result<(), TimingProblem> {
-        let (lease, least) = (self.length(), self.least_to_start());
+        let (lease, least) = (self.length(), self.heartbeat_interval * 4);
         if lease < least || lease.is_zero() { Err(TimingProblem { lease, least }) } else { Ok(()) }
     }
 }
@@ -71,8 +72,9 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_shorter_than_three_heartbeats_is_refused() {
+    fn a_lease_that_could_never_have_three_heartbeats_left_is_refused() {
         assert!(timing(4_000, 400).check().is_ok());
+        assert!(timing(10_000, 1_700).check().is_err());
         assert!(timing(4_000, 700).check().is_err());
         assert!(timing(1_000, 10).check().is_err());
     }

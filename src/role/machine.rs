@@ -26,6 +26,9 @@ pub struct Rules {
     pub startup_timeout: Duration,
     /// How long the volume may take to answer.
     pub volume_timeout: Duration,
+    /// How long the guardian may take to stop the tree (the stop signal's patience and before_kill): then the core has it
+    /// killed, so that a tree that cannot die is noticed.
+    pub stop_timeout: Duration,
     /// How long to wait for what was killed before the role is given away, not clean (the lock then still protects).
     pub stuck_after: Duration,
     pub restarts: Restarts,
@@ -94,6 +97,7 @@ pub(super) enum Stage {
     },
     Preparing {
         epoch: u64,
+        by: Moment,
     },
     /// `ordered`: Start is sent, so a tree may live. Until then it waits for enough lease.
     Starting {
@@ -106,9 +110,10 @@ pub(super) enum Stage {
         epoch: u64,
         since: Moment,
     },
-    /// The coordinator died and will be started again here, once its tree is dead.
+    /// The coordinator died and will be started again here, once its tree is dead; by `by` it must be.
     Clearing {
         epoch: u64,
+        by: Moment,
     },
     Ending(Ending),
     Finished,
@@ -120,20 +125,28 @@ pub(super) struct Ending {
     pub(super) end: End,
     pub(super) step: EndStep,
     pub(super) epoch: Option<u64>,
-    /// A coordinator may have been started: only then is a loss a fencing.
-    pub(super) started: bool,
+    /// Leadership was lost while a coordinator may have lived: this node killed it instead of stopping it.
+    pub(super) fenced: bool,
     /// The guardian was asked for the lock: it is replaced afterwards.
     pub(super) engaged: bool,
     pub(super) tree_dead: bool,
     pub(super) lock_closed: bool,
-    /// Resign is ordered.
-    pub(super) resigned: bool,
+    pub(super) resignation: Resignation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Resignation {
+    Unsaid,
+    Ordered,
+    Acknowledged,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum EndStep {
-    /// The stop signal is sent; the guardian's stop_timeout runs.
-    Stopping,
+    /// The stop signal is sent; the guardian's stop_timeout runs, and should be over at `by`.
+    Stopping {
+        by: Moment,
+    },
     /// SIGKILL is sent. `give_away`: when the role is given away although it has not died.
     Killing {
         give_away: Option<Moment>,
@@ -202,10 +215,10 @@ impl Machine {
     pub const fn epoch(&self) -> Option<u64> {
         match &self.stage {
             Stage::Claiming { epoch, claimed: true, .. }
-            | Stage::Preparing { epoch }
+            | Stage::Preparing { epoch, .. }
             | Stage::Starting { epoch, .. }
             | Stage::Leading { epoch, .. }
-            | Stage::Clearing { epoch } => Some(*epoch),
+            | Stage::Clearing { epoch, .. } => Some(*epoch),
             Stage::Ending(ending) => ending.epoch,
             Stage::Idle { .. }
             | Stage::Standing
@@ -282,15 +295,15 @@ impl Machine {
             Stage::Idle { until } => at(*until, DeadlineReason::Backoff),
             Stage::Locking { by, .. } => at(*by, DeadlineReason::Volume),
             Stage::Claiming { by, .. } => at(Some(*by), DeadlineReason::Volume),
-            Stage::Starting { by, .. } => at(Some(*by), DeadlineReason::Startup),
+            Stage::Preparing { by, .. } | Stage::Starting { by, .. } => at(Some(*by), DeadlineReason::Startup),
+            Stage::Clearing { by, .. } => at(Some(*by), DeadlineReason::Stuck),
+            Stage::Ending(Ending { step: EndStep::Stopping { by }, .. }) => at(Some(*by), DeadlineReason::Stop),
             Stage::Ending(Ending {
                 step: EndStep::Killing { give_away } | EndStep::ClosingLock { give_away }, ..
             }) => at(*give_away, DeadlineReason::Stuck),
             Stage::Standing
             | Stage::FencingFormer { .. }
-            | Stage::Preparing { .. }
             | Stage::Leading { .. }
-            | Stage::Clearing { .. }
             | Stage::Ending(_)
             | Stage::Finished => {}
         }
@@ -312,7 +325,7 @@ impl Machine {
         match &self.stage {
             Stage::Claiming { claimed, .. } => *claimed,
             Stage::Preparing { .. } | Stage::Starting { .. } | Stage::Leading { .. } | Stage::Clearing { .. } => true,
-            Stage::Ending(ending) => matches!(ending.step, EndStep::Stopping | EndStep::Tidying),
+            Stage::Ending(ending) => matches!(ending.step, EndStep::Stopping { .. } | EndStep::Tidying),
             Stage::Idle { .. }
             | Stage::Standing
             | Stage::Locking { .. }
@@ -322,7 +335,9 @@ impl Machine {
     }
 
     pub(super) fn check_lease(&mut self, now: Moment, out: &mut Vec<Action>) {
-        if self.lease_matters() && self.lease_until.is_some_and(|until| until <= now) {
+        let lease = self.lease_until.filter(|_| self.lease_matters());
+        // Past the hold's end the guardian has let go of the lock, even if its report still waits in the mailbox.
+        if lease.or(self.hold_until).is_some_and(|until| until <= now) {
             self.end_now(now, End::LeaseExpired, out);
         }
     }
@@ -335,7 +350,7 @@ impl Machine {
             Event::Elected(vacancy) => self.elected(now, vacancy, out),
             Event::LockAcquired { recorded } => self.lock_acquired(now, recorded, out),
             Event::LockRefused => {
-                if let Stage::Locking { by, .. } = &mut self.stage {
+                if let Stage::Locking { by, asked: true, .. } = &mut self.stage {
                     *by = None;
                 }
             }
@@ -343,7 +358,7 @@ impl Machine {
                 Stage::Locking { .. } | Stage::Claiming { .. } => self.end_now(now, End::StartFailed, out),
                 _ => {}
             },
-            Event::FormerFenced { succeeded } => self.former_fenced(now, succeeded, out),
+            Event::FormerFenced { epoch, succeeded } => self.former_fenced(now, epoch, succeeded, out),
             Event::Claimed { epoch, sent } => self.claimed(now, epoch, sent, out),
             Event::ClaimRefused => {
                 if let Stage::Claiming { claimed: false, .. } = self.stage {
@@ -358,8 +373,10 @@ impl Machine {
                     self.prepare_once_claimed(now, out);
                 }
             }
-            Event::Prepared { succeeded } => {
-                if let Stage::Preparing { epoch } = self.stage {
+            Event::Prepared { epoch: prepared, succeeded } => {
+                if let Stage::Preparing { epoch, .. } = self.stage
+                    && epoch == prepared
+                {
                     if succeeded { self.begin_start(now, epoch, out) } else { self.end_now(now, End::StartFailed, out) }
                 }
             }
@@ -399,8 +416,10 @@ impl Machine {
             Event::KillRequested => {
                 self.stop_requested = true;
                 self.stop(now, out);
-                if let Stage::Ending(Ending { step: EndStep::Stopping, .. }) = self.stage {
-                    self.kill(now, out);
+                match self.stage {
+                    Stage::Ending(Ending { step: EndStep::Stopping { .. }, .. }) => self.kill(now, out),
+                    Stage::Ending(Ending { step: EndStep::Tidying, .. }) => self.close_lock(now, out),
+                    _ => {}
                 }
             }
             Event::DuplicateName => {
@@ -418,11 +437,20 @@ impl Machine {
             self.hold_lock(now, out);
         }
         match self.stage {
-            Stage::Locking { by: Some(by), .. } | Stage::Claiming { by, .. } | Stage::Starting { by, .. }
+            Stage::Idle { until: Some(until) } if until <= now => self.stage = Stage::Idle { until: None },
+            Stage::Locking { by: Some(by), .. }
+            | Stage::Claiming { by, .. }
+            | Stage::Preparing { by, .. }
+            | Stage::Starting { by, .. }
                 if by <= now =>
             {
                 self.end_now(now, End::StartFailed, out);
             }
+            Stage::Clearing { by, .. } if by <= now => {
+                self.begin_end(now, End::CoordinatorExited, out);
+                self.kill(now, out);
+            }
+            Stage::Ending(Ending { step: EndStep::Stopping { by }, .. }) if by <= now => self.kill(now, out),
             Stage::Ending(Ending { step: EndStep::Killing { give_away: Some(at) }, .. }) if at <= now => {
                 self.set_step(EndStep::Killing { give_away: None });
                 self.resign(false, out);
@@ -436,6 +464,9 @@ impl Machine {
     }
 
     fn stand_if_possible(&mut self, now: Moment, out: &mut Vec<Action>) {
+        if matches!(self.stage, Stage::Standing) && !self.rules.may_stand {
+            self.withdraw(End::Stopped, out);
+        }
         let Stage::Idle { until } = self.stage else { return };
         if self.rules.may_stand
             && !self.stop_requested

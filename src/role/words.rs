@@ -165,7 +165,9 @@ pub enum Event {
     LockRefused,
     /// Taking the lock or writing the record failed.
     VolumeUnusable,
+    /// The fencing command ordered for `epoch` has ended.
     FormerFenced {
+        epoch: u64,
         succeeded: bool,
     },
     Claimed {
@@ -176,8 +178,9 @@ pub enum Event {
     RecordWritten {
         epoch: u64,
     },
-    /// The before_start hook has ended.
+    /// The before_start hook ordered for `epoch` has ended.
     Prepared {
+        epoch: u64,
         succeeded: bool,
     },
     Started,
@@ -213,7 +216,10 @@ pub enum Action {
     Stand,
     Yield,
     AcquireLock,
-    FenceFormer,
+    /// `epoch` tells this attempt's answer from that of an attempt given up before.
+    FenceFormer {
+        epoch: u64,
+    },
     Claim {
         epoch: u64,
     },
@@ -222,7 +228,9 @@ pub enum Action {
     },
     /// The guardian must have ended everything by then.
     SetDeadline(Moment),
-    RunBeforeStart,
+    RunBeforeStart {
+        epoch: u64,
+    },
     Start {
         epoch: u64,
         deadline: Moment,
@@ -275,6 +283,8 @@ pub enum DeadlineReason {
     Volume,
     /// The coordinator has not become ready.
     Startup,
+    /// What was asked to stop has not stopped.
+    Stop,
     /// The guardian must be told that a lock is still wanted.
     HoldLock,
     /// What was killed has not died.

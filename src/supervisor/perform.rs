@@ -28,16 +28,19 @@ impl Shell {
                 let patient = self.knowledge.config.election == ElectionKind::Lock;
                 self.order(Order::AcquireLock { expected_volume, patient });
             }
-            Action::FenceFormer => self.fence_former(),
+            Action::FenceFormer { epoch } => self.fence_former(epoch),
             Action::Claim { epoch } => self.claim(epoch),
             Action::WriteRecord { epoch } => {
                 let record = self.record(epoch);
                 self.order(Order::WriteRecord(record));
             }
             Action::SetDeadline(deadline) => self.order(Order::SetDeadline { deadline }),
-            Action::RunBeforeStart => self.run_hook("before_start", hooks::BEFORE_START_TIMEOUT, |result| {
-                Event::Prepared { succeeded: result.is_ok() }
-            }),
+            Action::RunBeforeStart { epoch } => {
+                self.run_hook("before_start", hooks::BEFORE_START_TIMEOUT, move |result| Event::Prepared {
+                    epoch,
+                    succeeded: result.is_ok(),
+                });
+            }
             Action::Start { epoch, deadline } => {
                 // The core was right when it decided; this is the moment at which it counts.
                 if clock::now() < deadline && self.machine.epoch() == Some(epoch) {
@@ -135,7 +138,7 @@ impl Shell {
         entry
     }
 
-    fn fence_former(&mut self) {
+    fn fence_former(&mut self, epoch: u64) {
         let config = self.knowledge.config.clone();
         let mut environment = self.knowledge.hook_environment(None);
         if let Some(former) = self.knowledge.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref()) {
@@ -161,7 +164,7 @@ impl Shell {
             {
                 tracing::warn!(error, "fencing.command failed; going on, since fencing.required is false");
             }
-            Event::FormerFenced { succeeded: result.is_ok() }
+            Event::FormerFenced { epoch, succeeded: result.is_ok() }
         });
     }
 

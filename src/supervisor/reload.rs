@@ -12,6 +12,9 @@ use super::wiring::Source;
 /// outage does not die until the server answers; the lock goes on protecting the volume meanwhile.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
+/// What the guardian grants the before_kill hook.
+const BEFORE_KILL: Duration = Duration::from_secs(10);
+
 /// The lease arithmetic for a session of `session_timeout`. With `election = "lock"` the volume's probe takes the
 /// heartbeat's place: one begun every interval must end within its time-out.
 pub fn timing(config: &Config, session_timeout: Option<Duration>) -> LeaseTiming {
@@ -50,6 +53,7 @@ pub fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
         probed: config.health.probe.is_some(),
         startup_timeout: config.health.startup_timeout,
         volume_timeout: config.lock.probe_timeout,
+        stop_timeout: config.coordinator.stop_timeout + BEFORE_KILL + STUCK_AFTER,
         stuck_after: STUCK_AFTER,
         restarts: Restarts { max: restarts.max, within: restarts.within },
         backoff: Backoff { first: backoff.first, max: backoff.max, reset: backoff.reset },

@@ -322,10 +322,13 @@ impl Shell {
                 for warning in view.warnings.iter().filter(|warning| !knowledge.volume.warnings.contains(warning)) {
                     tracing::warn!("{warning}");
                 }
-                if view.problem != knowledge.volume.problem
-                    && let Some(problem) = &view.problem
-                {
-                    tracing::error!("{problem}");
+                match &view.problem {
+                    Some(problem) if view.problem != knowledge.volume.problem => {
+                        // Harmless where the cluster is about to get its first volume; this is said before that is known.
+                        if view.missing { tracing::warn!("{problem}") } else { tracing::error!("{problem}") }
+                    }
+                    None if knowledge.volume.problem.is_some() => tracing::info!("the volume is usable again"),
+                    _ => {}
                 }
                 knowledge.metrics.volume_free_bytes = view.free_bytes;
                 knowledge.volume = view;

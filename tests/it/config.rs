@@ -224,8 +224,20 @@ fn a_syntax_error_is_reported_with_its_line_and_without_the_line_s_content() {
     assert_eq!(found[0].line, Some(2), "{found:#?}");
     assert!(found[0].what.starts_with("is not valid TOML: ") && found[0].remedy.contains("syntax"), "{found:#?}");
     assert!(!format!("{found:?}").contains("hunter2"));
+    let found = problems("cluster = \"c\"\n\npassword = hunter2\n");
+    assert_eq!(found[0].line, Some(3), "{found:#?}");
+    assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
     let found = problems("cluster = \"c\"\nnode = \"n\"\ncluster = \"d\"\n");
     assert_eq!(found[0].line, Some(3), "{found:#?}");
+}
+
+#[test]
+fn a_text_of_absurd_depth_is_refused() {
+    let depth = 50_000;
+    problems(&format!("cluster = {}", "[".repeat(depth)));
+    problems(&format!("cluster = {}", "{a=".repeat(depth)));
+    problems(&format!("{}a = 1", "a.".repeat(depth)));
+    problems(&format!("[{}a]", "a.".repeat(depth)));
 }
 
 #[test]
@@ -348,13 +360,13 @@ struct Files(TempDir);
 
 impl Files {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
     fn write(&self, name: &str, mode: u32, content: &str) -> PathBuf {
         let path = self.0.path().join(name);
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        fs::write(&path, content).expect("the folder is writable");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("the file is ours");
         path
     }
 }
@@ -429,6 +441,7 @@ fn certificate_and_key_come_together_and_in_pem_form() {
         (format!("tls = {{ cert = {cert:?}, key = {open:?} }}"), "api.tls.key", "chmod 600"),
         (format!("tls = {{ cert = {der:?}, key = {key:?} }}"), "api.tls.cert", "PEM"),
         (format!("tls = {{ client_ca = {cert:?} }}"), "api.tls.client_ca", "api.tls.cert"),
+        (format!("tls = {{ cert = \"\", client_ca = {cert:?} }}"), "api.tls.client_ca", "api.tls.cert"),
     ] {
         let found = problems(&section(&tls));
         assert_eq!((found.len(), found[0].key.as_str()), (1, at), "{tls}: {found:#?}");
@@ -505,7 +518,7 @@ fn primacy(arguments: &[&str]) -> Output {
         .env_remove("RUST_LOG")
         .env_remove("PRIMACY_CONFIG")
         .output()
-        .unwrap()
+        .expect("the binary runs")
 }
 
 fn stderr(output: &Output) -> String {
@@ -623,6 +636,9 @@ fn mutated() -> impl Strategy<Value = String> {
     edits.prop_map(|edits| {
         let mut bytes = config::default_text().as_bytes().to_vec();
         for (place, byte, kind) in edits {
+            if bytes.is_empty() {
+                break;
+            }
             let at = place.index(bytes.len());
             match kind {
                 0 => bytes[at] = byte,

@@ -1,0 +1,112 @@
+//! The model as stateright sees it: its states, its steps and what must hold in every state.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Mutex;
+
+use primacy::role::Role;
+use stateright::{Model, Property};
+
+use super::steps::Step;
+use super::world::{Breach, Hold, Setup, World};
+
+pub const ONE_TREE: &str = "two trees never live under locks that the volume honours";
+pub const LEASE_ALONE: &str = "the lease alone keeps two trees from running at once";
+pub const LOCK_WITH_TREE: &str = "the lock is never free while its tree lives";
+pub const LOCK_FIRST: &str = "nothing starts without the lock";
+pub const EPOCH_FIRST: &str = "nothing starts without the cluster's highest epoch, taken in ZooKeeper";
+pub const LEASE_FIRST: &str = "nothing starts without a lease";
+pub const FENCED_FIRST: &str = "nothing starts before an unclean former active was fenced";
+pub const DEATH_FIRST: &str = "lock and breadcrumb never say ended while the tree lives";
+pub const SOMEBODY_LEADS: &str = "once faults end, somebody leads again";
+
+/// More than any fair schedule needs.
+const PATIENCE: usize = 600;
+
+pub struct Checked {
+    pub setup: Setup,
+    /// States from which the fair schedule is known to end well.
+    well: Mutex<HashSet<u64>>,
+    liveness: bool,
+}
+
+impl Checked {
+    pub fn new(setup: Setup, liveness: bool) -> Self {
+        Self { setup, well: Mutex::default(), liveness }
+    }
+
+    fn somebody_leads(&self, world: &World) -> bool {
+        world.nodes.iter().any(|node| {
+            node.tree.is_some_and(|tree| !tree.doomed && tree.stopping.is_none())
+                && node.supervisor.as_ref().is_some_and(|supervisor| supervisor.core.machine.role() == Role::Active)
+        })
+    }
+
+    fn ends_well(&self, world: &World) -> bool {
+        let mut path = Vec::new();
+        let mut world = world.clone();
+        for _ in 0..PATIENCE {
+            let mut hasher = DefaultHasher::new();
+            world.hash(&mut hasher);
+            let known = hasher.finish();
+            let mut well = self.well.lock().expect("no checker thread panics while it holds this");
+            if self.somebody_leads(&world) || well.contains(&known) {
+                well.insert(known);
+                well.extend(path);
+                return true;
+            }
+            drop(well);
+            path.push(known);
+            let step = world.fair_step(&self.setup);
+            world.apply(&self.setup, step);
+        }
+        false
+    }
+}
+
+impl Model for Checked {
+    type State = World;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(&self.setup)]
+    }
+
+    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        world.steps(&self.setup, steps);
+    }
+
+    fn next_state(&self, world: &World, step: Step) -> Option<World> {
+        let mut next = world.clone();
+        next.apply(&self.setup, step);
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut properties = vec![
+            Property::always(LOCK_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutLock)),
+            Property::always(EPOCH_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutEpoch)),
+            Property::always(LEASE_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutLease)),
+            Property::always(FENCED_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutFencing)),
+            Property::always(DEATH_FIRST, |_, world: &World| !world.breached(Breach::EndedBeforeDeath)),
+        ];
+        if self.setup.void_lock {
+            properties.push(Property::always(LEASE_ALONE, |_, world: &World| {
+                world.nodes.iter().filter(|node| node.tree.is_some() && node.host_runs()).count() <= 1
+            }));
+        } else {
+            properties.push(Property::always(ONE_TREE, |_, world: &World| {
+                world.nodes.iter().filter(|node| node.tree.is_some() && node.hold == Hold::Honoured).count() <= 1
+            }));
+            properties.push(Property::always(LOCK_WITH_TREE, |_, world: &World| {
+                world.nodes.iter().enumerate().all(|(number, node)| {
+                    node.tree.is_none() || node.hold != Hold::Honoured || world.owner == Some(number)
+                })
+            }));
+        }
+        if self.liveness {
+            properties.push(Property::always(SOMEBODY_LEADS, |model: &Checked, world: &World| model.ends_well(world)));
+        }
+        properties
+    }
+}

@@ -1,0 +1,105 @@
+//! The core under test, and the deliberately broken ones that the model must catch.
+//!
+//! A flaw is put in from outside, by altering what the machine hears or what it says: production code has no switch that
+//! breaks it.
+
+use primacy::moment::Moment;
+use primacy::role::{Action, Event, Former, Machine, Rules};
+
+use super::world::DAWN;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flaw {
+    None,
+    /// CloseLock follows StopTree and KillTree at once.
+    ClosesLockEarly,
+    /// A renewal counts from when its reply is handled.
+    CountsLeaseFromReply,
+    /// Takes its epoch without asking ZooKeeper.
+    SkipsClaim,
+    /// Believes that every former active stopped cleanly.
+    SkipsFencing,
+    /// Resigns before it stops or kills.
+    ResignsEarly,
+    /// Never tells the guardian a deadline that could pass.
+    HidesDeadline,
+    /// Takes in a renewal although the deadline has passed meanwhile.
+    BelievesLateRenewal,
+    /// Hears of a guardian's death as if its tree had died with it.
+    ForgetsOrphans,
+    /// Takes whatever fencing command has ended for the one that it asked for.
+    MixesUpFencing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Core {
+    pub machine: Machine,
+    flaw: Flaw,
+    asked: u64,
+}
+
+impl Core {
+    pub fn new(rules: Rules, flaw: Flaw) -> Self {
+        Self { machine: Machine::new(rules), flaw, asked: 0 }
+    }
+
+    pub fn step(&mut self, now: Moment, event: Event) -> Vec<Action> {
+        let (at, heard) = self.hear(now, event);
+        let orders = self.machine.step(at, heard);
+        let mut said = Vec::new();
+        for order in orders {
+            self.say(now, order, &mut said);
+        }
+        said
+    }
+
+    fn hear(&self, now: Moment, event: Event) -> (Moment, Event) {
+        let heard = match (self.flaw, event) {
+            (Flaw::CountsLeaseFromReply, Event::Renewed { .. }) => Event::Renewed { sent: now },
+            (Flaw::CountsLeaseFromReply, Event::Claimed { epoch, .. }) => Event::Claimed { epoch, sent: now },
+            (Flaw::SkipsFencing, Event::Elected(mut vacancy)) => {
+                vacancy.former = Former::Clean;
+                Event::Elected(vacancy)
+            }
+            (Flaw::BelievesLateRenewal, Event::Renewed { sent }) => return (sent, Event::Renewed { sent }),
+            (Flaw::MixesUpFencing, Event::FormerFenced { succeeded, .. }) => {
+                Event::FormerFenced { epoch: self.asked, succeeded }
+            }
+            (_, event) => event,
+        };
+        (now, heard)
+    }
+
+    fn say(&mut self, now: Moment, order: Action, said: &mut Vec<Action>) {
+        match (self.flaw, &order) {
+            (Flaw::ClosesLockEarly, Action::StopTree | Action::KillTree) => {
+                said.push(order);
+                said.push(Action::CloseLock(primacy::role::End::Stopped));
+            }
+            (Flaw::ResignsEarly, Action::StopTree | Action::KillTree) => {
+                said.push(Action::Resign { clean: true, end: None });
+                said.push(order);
+            }
+            (Flaw::SkipsClaim, Action::Claim { epoch }) => {
+                for order in self.machine.step(now, Event::Claimed { epoch: *epoch, sent: now }) {
+                    said.push(order);
+                }
+            }
+            (Flaw::HidesDeadline, Action::SetDeadline(_)) => {}
+            (Flaw::HidesDeadline, Action::Start { epoch, .. }) => {
+                said.push(Action::Start { epoch: *epoch, deadline: Moment::from_nanos(DAWN << 2) });
+            }
+            (Flaw::ForgetsOrphans, Action::KillOrphans) => {
+                said.push(order);
+                for order in self.machine.step(now, Event::TreeDead) {
+                    said.push(order);
+                }
+            }
+            (Flaw::MixesUpFencing, Action::FenceFormer { epoch }) => {
+                self.asked = *epoch;
+                said.push(order);
+            }
+            _ => said.push(order),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What may happen next in a world, and what it does.
+
+use primacy::role::{Event, Loss};
+
+use super::node::Interruption;
+use super::world::{Fault, Frost, Hold, Setup, World, units};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// A supervisor takes in its next event, or notices its deadline.
+    Handle(usize),
+    Beat(usize),
+    GuardianBoots(usize),
+    GrantLock(usize),
+    GuardianFences(usize),
+    /// A supervisor kills a guardian that does not answer.
+    KillSilentGuardian(usize),
+    TreeDies(usize),
+    ProbeFails(usize),
+    EndHook(usize),
+    Expire(usize),
+    Restart(usize),
+    Thaw(usize),
+    Heal {
+        node: usize,
+        lose: bool,
+    },
+    Unstick(usize),
+    TimePasses,
+    Freeze(usize, Frost),
+    HandleHalf(usize, Interruption, usize),
+    Cut {
+        node: usize,
+        hold: bool,
+    },
+    KillSupervisor(usize),
+    KillGuardian(usize),
+    CrashCoordinator(usize),
+    StickTree(usize),
+    LoseLock(usize),
+    DeleteNode(usize),
+    WipeZooKeeper,
+    FailHook(usize),
+    Stop(usize, u8),
+}
+
+impl World {
+    /// What cannot wait until time passes.
+    fn urgent(&self, setup: &Setup, out: &mut Vec<Step>) {
+        for node in 0..self.nodes.len() {
+            let it = &self.nodes[node];
+            if self.next_event(node).is_some() {
+                out.push(Step::Handle(node));
+            }
+            if self.beat_due(node) {
+                out.push(Step::Beat(node));
+            }
+            if self.guardian_boots(node) {
+                out.push(Step::GuardianBoots(node));
+            }
+            if self.lock_free_for(setup, node) {
+                out.push(Step::GrantLock(node));
+            }
+            if self.guardian_fences(node) {
+                out.push(Step::GuardianFences(node));
+            }
+            if it.frost == Some(Frost::Guardian) && it.supervisor.is_some() {
+                out.push(Step::KillSilentGuardian(node));
+            }
+            if self.tree_must_die(node) {
+                out.push(Step::TreeDies(node));
+            }
+        }
+        for seat in 0..self.queue.len() {
+            if self.must_expire(seat) {
+                out.push(Step::Expire(seat));
+            }
+        }
+    }
+
+    /// What may as well happen later.
+    fn leisurely(&self, out: &mut Vec<Step>) {
+        for (node, it) in self.nodes.iter().enumerate() {
+            if it.frost.is_some() {
+                out.push(Step::Thaw(node));
+            }
+            if it.cut {
+                out.push(Step::Heal { node, lose: false });
+            }
+            if it.tree.is_some_and(|tree| tree.stuck) {
+                out.push(Step::Unstick(node));
+            }
+            if it.supervisor.is_none() && it.guardian.is_none() && it.frost.is_none() {
+                out.push(Step::Restart(node));
+            }
+            if self.probe_fails(node) {
+                out.push(Step::ProbeFails(node));
+            }
+            if it.host_runs() && it.supervisor.as_ref().is_some_and(|supervisor| !supervisor.hooks.is_empty()) {
+                out.push(Step::EndHook(node));
+            }
+        }
+    }
+
+    pub fn steps(&self, setup: &Setup, out: &mut Vec<Step>) {
+        self.urgent(setup, out);
+        let urgent = !out.is_empty();
+        self.leisurely(out);
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].cut {
+                out.push(Step::Heal { node, lose: true });
+            }
+            if self.tree_may_die(node) && !self.tree_must_die(node) {
+                out.push(Step::TreeDies(node));
+            }
+        }
+        for seat in 0..self.queue.len() {
+            if self.may_expire(seat) && !self.must_expire(seat) {
+                out.push(Step::Expire(seat));
+            }
+        }
+        if self.budget > 0 {
+            for fault in &setup.faults {
+                self.faults(*fault, out);
+            }
+        }
+        if !urgent {
+            out.push(Step::TimePasses);
+        }
+    }
+
+    fn faults(&self, fault: Fault, out: &mut Vec<Step>) {
+        if fault == Fault::WipeZooKeeper {
+            out.push(Step::WipeZooKeeper);
+        }
+        if fault == Fault::DeleteNode && !self.queue.is_empty() {
+            out.push(Step::DeleteNode(0));
+        }
+        for (node, it) in self.nodes.iter().enumerate() {
+            let frozen = it.frost.is_some();
+            match fault {
+                Fault::FreezeSupervisor if !frozen && it.supervisor.is_some() => {
+                    out.push(Step::Freeze(node, Frost::Supervisor));
+                }
+                Fault::FreezeGuardian if !frozen && it.guardian.is_some() => {
+                    out.push(Step::Freeze(node, Frost::Guardian));
+                }
+                Fault::FreezeHost if !frozen => out.push(Step::Freeze(node, Frost::Host)),
+                Fault::FreezeHalfway | Fault::DieHalfway => {
+                    let how = if fault == Fault::DieHalfway { Interruption::Death } else { Interruption::Freeze };
+                    for after in 0..self.next_actions(node).len() {
+                        out.push(Step::HandleHalf(node, how, after));
+                    }
+                }
+                Fault::Partition if !it.cut => {
+                    out.push(Step::Cut { node, hold: false });
+                    out.push(Step::Cut { node, hold: true });
+                }
+                Fault::KillSupervisor if it.supervisor.is_some() => out.push(Step::KillSupervisor(node)),
+                Fault::KillGuardian if it.guardian.is_some() => out.push(Step::KillGuardian(node)),
+                Fault::CrashCoordinator
+                    if it.tree.is_some_and(|tree| !tree.doomed && tree.stopping.is_none())
+                        && it.guardian_runs()
+                        && it.guardian.as_ref().is_some_and(|guardian| !guardian.booting) =>
+                {
+                    out.push(Step::CrashCoordinator(node));
+                }
+                Fault::StickTree if it.tree.is_some_and(|tree| !tree.stuck) => out.push(Step::StickTree(node)),
+                Fault::LoseLock if self.owner == Some(node) => out.push(Step::LoseLock(node)),
+                Fault::FailHook if it.supervisor.as_ref().is_some_and(|supervisor| !supervisor.hooks.is_empty()) => {
+                    out.push(Step::FailHook(node));
+                }
+                Fault::Stop if it.supervisor.is_some() => out.push(Step::Stop(node, 1)),
+                Fault::StopTwice if it.supervisor.is_some() => out.push(Step::Stop(node, 2)),
+                _ => {}
+            }
+        }
+    }
+
+    /// One schedule that is fair to everybody, once faults have ended: what was broken is mended, what can be done is done,
+    /// then time passes.
+    pub fn fair_step(&self, setup: &Setup) -> Step {
+        let mut steps = Vec::new();
+        self.leisurely(&mut steps);
+        if steps.is_empty() {
+            self.urgent(setup, &mut steps);
+        }
+        steps.first().copied().unwrap_or(Step::TimePasses)
+    }
+
+    pub fn apply(&mut self, setup: &Setup, step: Step) {
+        let budget = self.budget;
+        self.budget = budget.saturating_sub(1);
+        match step {
+            Step::Freeze(node, frost) => self.nodes[node].frost = Some(frost),
+            Step::HandleHalf(node, how, after) => self.handle(setup, node, Some((how, after))),
+            Step::Cut { node, hold } => self.cut(node, hold),
+            Step::KillSupervisor(node) => self.lose_supervisor(node),
+            Step::KillGuardian(node) => self.kill_guardian(setup, node),
+            Step::CrashCoordinator(node) => self.crash_coordinator(node),
+            Step::StickTree(node) => {
+                if let Some(tree) = &mut self.nodes[node].tree {
+                    tree.stuck = true;
+                }
+            }
+            Step::LoseLock(node) => {
+                self.owner = None;
+                self.nodes[node].hold = Hold::Lost;
+            }
+            Step::DeleteNode(seat) => self.remove_seat(seat, Loss::NodeDeleted),
+            Step::WipeZooKeeper => self.wipe(),
+            Step::FailHook(node) => self.end_hook(node, false),
+            Step::Stop(node, times) => {
+                self.tell(node, Event::StopRequested);
+                if times == 2 {
+                    self.tell(node, Event::KillRequested);
+                }
+            }
+            step => {
+                self.budget = budget;
+                self.apply_lawful(setup, step);
+            }
+        }
+        self.elect(setup);
+    }
+
+    fn apply_lawful(&mut self, setup: &Setup, step: Step) {
+        match step {
+            Step::Handle(node) => self.handle(setup, node, None),
+            Step::Beat(node) => self.beat(node),
+            Step::GuardianBoots(node) => self.boot_guardian(node),
+            Step::GrantLock(node) => self.grant_lock(setup, node),
+            Step::GuardianFences(node) => self.fence_further(setup, node),
+            Step::KillSilentGuardian(node) => self.kill_guardian(setup, node),
+            Step::TreeDies(node) => self.tree_dies(setup, node),
+            Step::ProbeFails(node) => self.fail_probe(node),
+            Step::EndHook(node) => self.end_hook(node, true),
+            Step::Expire(seat) => self.remove_seat(seat, Loss::SessionExpired),
+            Step::Restart(node) => self.restart(setup, node),
+            Step::Thaw(node) => self.thaw(setup, node),
+            Step::Heal { node, lose } => self.heal(node, lose),
+            Step::Unstick(node) => {
+                if let Some(tree) = &mut self.nodes[node].tree {
+                    tree.stuck = false;
+                }
+            }
+            Step::TimePasses => {
+                self.now = self.now + units(1);
+                self.hear_pings();
+            }
+            _ => {}
+        }
+    }
+}

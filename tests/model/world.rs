@@ -1,0 +1,346 @@
+//! What exists: nodes with their processes, ZooKeeper, the volume's lock. Time is discrete.
+//!
+//! Everything that is not frozen, cut off or stuck acts within the instant, in every possible order; time only passes
+//! when nothing urgent is left to do. Every delay in the real world is therefore a freeze, a partition or a stuck tree
+//! here, of any length. The guardian is *naive*: it obeys every order without the checks that the real one makes, except
+//! that it does not start anything past its deadline. So what holds here holds by the core, not by its helpers.
+
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use primacy::moment::Moment;
+use primacy::role::{Action, Backoff, Event, Restarts, Rules};
+
+use super::flaw::{Core, Flaw};
+use super::relative::Relative;
+
+/// One unit of the model's time, in nanoseconds; also the heartbeat interval.
+pub const UNIT: u64 = 1_000_000_000;
+pub const DAWN: u64 = 1 << 50;
+/// Also what ZooKeeper says where there was no epoch yet.
+pub const FIRST_EPOCH: u64 = 1 << 32;
+
+/// In units. `EXPIRES_FROM` = session timeout − half a tick (the leader's knowledge of its clients is that old);
+/// `LEASE` = that − (heartbeat interval + margin), together one unit; `EXPIRES_BY` = session timeout + a tick, rounded up.
+pub const LEASE: u64 = 2;
+pub const EXPIRES_FROM: u64 = 3;
+pub const EXPIRES_BY: u64 = 4;
+
+pub const fn units(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+pub fn rules() -> Rules {
+    Rules {
+        may_stand: true,
+        lease: units(LEASE),
+        least_to_start: units(1),
+        fencing: true,
+        fencing_required: true,
+        before_start: false,
+        after_stop: false,
+        probed: false,
+        startup_timeout: units(3),
+        volume_timeout: units(2),
+        stop_timeout: units(2),
+        stuck_after: units(1),
+        restarts: Restarts { max: 0, within: units(2) },
+        backoff: Backoff { first: units(1), max: units(1), reset: units(2) },
+        exit_after_loss: true,
+    }
+}
+
+/// What is checked, and under which circumstances.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub nodes: usize,
+    /// How many faults may happen.
+    pub budget: u8,
+    pub faults: Vec<Fault>,
+    /// A lock that everybody gets: what protects is the lease alone.
+    pub void_lock: bool,
+    /// The coordinator keeps the inherited descriptor. Where it closes it, the guardian alone holds the lock.
+    pub tree_keeps_lock: bool,
+    /// Node 0 has the highest priority.
+    pub ranked: bool,
+    pub rules: Rules,
+    pub flaw: Flaw,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    FreezeSupervisor,
+    /// The supervisor freezes amid a list of actions, and carries out the rest when it thaws.
+    FreezeHalfway,
+    FreezeGuardian,
+    FreezeHost,
+    Partition,
+    KillSupervisor,
+    /// The supervisor dies amid a list of actions.
+    DieHalfway,
+    KillGuardian,
+    CrashCoordinator,
+    /// What is killed does not die for a while.
+    StickTree,
+    /// The server forgets the lock while its holder believes to hold it.
+    LoseLock,
+    /// The election node is deleted although its session was kept alive.
+    DeleteNode,
+    WipeZooKeeper,
+    FailHook,
+    Stop,
+    /// A stop and a second one.
+    StopTwice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Frost {
+    Supervisor,
+    Guardian,
+    Host,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Supervisor {
+    pub core: Core,
+    pub mailbox: Vec<Event>,
+    /// What was left to do when it froze.
+    pub pending: Vec<Action>,
+    pub client: Client,
+    pub hooks: Vec<Hook>,
+}
+
+/// The supervisor's ZooKeeper client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// Has, or wants, an election node.
+    pub standing: bool,
+    /// Stand was ordered while cut off.
+    pub to_stand: bool,
+    /// Elected was told, with this epoch: the version that the claim is guarded by.
+    pub told: Option<u64>,
+    pub claimed: Option<u64>,
+    pub next_beat: Moment,
+    /// A heartbeat that has not reached the server.
+    pub in_flight: Option<Moment>,
+    /// A claim that has not reached the server: epoch, sent.
+    pub to_claim: Option<(u64, Moment)>,
+    /// Answers that have not reached the client.
+    pub held: Vec<Event>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// `target`: node and epoch of the breadcrumb when it was ordered.
+    Fence {
+        epoch: u64,
+        target: Option<(usize, u64)>,
+    },
+    Before {
+        epoch: u64,
+    },
+    After,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SelfFencing {
+    No,
+    Killing,
+    Closed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Guardian {
+    pub booting: bool,
+    pub deadline: Option<Moment>,
+    pub wants_lock: bool,
+    pub has_lock: bool,
+    /// The testament: it may delete the election node of this leadership.
+    pub will: bool,
+    pub fencing: SelfFencing,
+    /// Not read yet: it is frozen.
+    pub orders: Vec<Action>,
+    /// Not said yet: it is frozen.
+    pub unsaid: Vec<Event>,
+}
+
+impl Guardian {
+    pub const fn booting() -> Self {
+        Self {
+            booting: true,
+            deadline: None,
+            wants_lock: false,
+            has_lock: false,
+            will: false,
+            fencing: SelfFencing::No,
+            orders: Vec::new(),
+            unsaid: Vec::new(),
+        }
+    }
+}
+
+/// A coordinator's living process tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tree {
+    pub epoch: u64,
+    /// The stop signal was sent: it may die at any time, and is killed at this moment.
+    pub stopping: Option<Moment>,
+    /// SIGKILL was sent.
+    pub doomed: bool,
+    pub stuck: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hold {
+    Honoured,
+    Lost,
+    /// The probe has seen it.
+    Noticed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    pub supervisor: Option<Supervisor>,
+    pub guardian: Option<Guardian>,
+    pub tree: Option<Tree>,
+    pub frost: Option<Frost>,
+    /// No way between this node and ZooKeeper.
+    pub cut: bool,
+    pub hold: Hold,
+    /// For the observer only: the claim that ZooKeeper granted, when its latest proof was sent, and whether the former was
+    /// fenced before it.
+    pub granted: Option<u64>,
+    pub proved: Moment,
+    pub fenced: Option<(usize, u64)>,
+    pub in_debt: bool,
+}
+
+impl Node {
+    pub fn supervisor_runs(&self) -> bool {
+        self.supervisor.is_some() && !matches!(self.frost, Some(Frost::Supervisor | Frost::Host))
+    }
+
+    pub fn guardian_runs(&self) -> bool {
+        self.guardian.is_some() && !matches!(self.frost, Some(Frost::Guardian | Frost::Host))
+    }
+
+    pub fn host_runs(&self) -> bool {
+        self.frost != Some(Frost::Host)
+    }
+}
+
+/// An election node and its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Seat {
+    pub node: usize,
+    /// The client that made it still exists and knows it.
+    pub known: bool,
+    pub claimed: bool,
+    pub heard: Moment,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Breadcrumb {
+    pub node: usize,
+    pub epoch: u64,
+    pub clean: bool,
+}
+
+/// What must never happen and is seen only at the moment when it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Breach {
+    StartWithoutLock = 1,
+    StartWithoutEpoch = 2,
+    StartWithoutLease = 4,
+    StartWithoutFencing = 8,
+    /// The breadcrumb was marked clean, or the lock closed, while the tree lived.
+    EndedBeforeDeath = 16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct World {
+    pub now: Moment,
+    pub nodes: Vec<Node>,
+    pub queue: Vec<Seat>,
+    pub epoch: u64,
+    pub breadcrumb: Option<Breadcrumb>,
+    pub owner: Option<usize>,
+    /// The epoch in the lock file.
+    pub recorded: u64,
+    /// The highest epoch ever started under, and by whom.
+    pub started: (u64, usize),
+    pub budget: u8,
+    pub breaches: u8,
+}
+
+impl Hash for World {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let highest = self.epoch.max(self.recorded).max(self.started.0);
+        let mut relative = Relative { inner: state, now: self.now.as_nanos(), epoch: highest };
+        self.nodes.hash(&mut relative);
+        self.queue.hash(&mut relative);
+        (self.epoch, self.breadcrumb, self.owner, self.recorded, self.started).hash(&mut relative);
+        (self.budget, self.breaches).hash(&mut relative);
+    }
+}
+
+impl World {
+    pub fn new(setup: &Setup) -> Self {
+        let mut world = Self {
+            now: Moment::from_nanos(DAWN + 100 * UNIT),
+            nodes: vec![
+                Node {
+                    supervisor: None,
+                    guardian: None,
+                    tree: None,
+                    frost: None,
+                    cut: false,
+                    hold: Hold::Honoured,
+                    granted: None,
+                    proved: Moment::from_nanos(DAWN),
+                    fenced: None,
+                    in_debt: false,
+                };
+                setup.nodes
+            ],
+            queue: Vec::new(),
+            epoch: FIRST_EPOCH,
+            breadcrumb: None,
+            owner: None,
+            recorded: 0,
+            started: (0, 0),
+            budget: setup.budget,
+            breaches: 0,
+        };
+        for node in 0..setup.nodes {
+            world.restart(setup, node);
+        }
+        world
+    }
+
+    pub fn restart(&mut self, setup: &Setup, node: usize) {
+        self.nodes[node].supervisor = Some(Supervisor {
+            core: Core::new(setup.rules.clone(), setup.flaw),
+            mailbox: Vec::new(),
+            pending: Vec::new(),
+            client: Client::default(),
+            hooks: Vec::new(),
+        });
+        self.nodes[node].guardian = Some(Guardian::booting());
+    }
+
+    pub fn breach(&mut self, breach: Breach) {
+        self.breaches |= breach as u8;
+    }
+
+    pub fn breached(&self, breach: Breach) -> bool {
+        self.breaches & breach as u8 != 0
+    }
+
+    /// Puts a fact into a supervisor's mailbox.
+    pub fn tell(&mut self, node: usize, event: Event) {
+        if let Some(supervisor) = &mut self.nodes[node].supervisor {
+            supervisor.mailbox.push(event);
+        }
+    }
+}

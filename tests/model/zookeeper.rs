@@ -1,0 +1,288 @@
+//! ZooKeeper and its clients: a queue of election nodes, the epoch under compare-and-set, the breadcrumb.
+
+use primacy::moment::Moment;
+use primacy::role::{Event, Former, Loss, Vacancy};
+
+use super::world::{Breach, Breadcrumb, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, Seat, Setup, World, units};
+
+impl World {
+    fn seat(&self, node: usize) -> Option<usize> {
+        self.queue.iter().position(|seat| seat.node == node && seat.known)
+    }
+
+    /// An answer or a watch event: it arrives unless the way is cut.
+    fn answer(&mut self, node: usize, event: Event) {
+        let cut = self.nodes[node].cut;
+        if let Some(supervisor) = &mut self.nodes[node].supervisor {
+            if cut { supervisor.client.held.push(event) } else { supervisor.mailbox.push(event) }
+        }
+    }
+
+    fn client(&mut self, node: usize) -> Option<&mut Client> {
+        self.nodes[node].supervisor.as_mut().map(|supervisor| &mut supervisor.client)
+    }
+
+    pub fn stand(&mut self, node: usize) {
+        let cut = self.nodes[node].cut;
+        let Some(client) = self.client(node) else { return };
+        client.standing = true;
+        client.told = None;
+        client.to_stand = cut;
+        if !cut {
+            let heard = self.now;
+            self.queue.push(Seat { node, known: true, claimed: false, heard });
+        }
+    }
+
+    pub fn go_to_the_back(&mut self, node: usize) {
+        let cut = self.nodes[node].cut;
+        let Some(client) = self.client(node) else { return };
+        client.told = None;
+        if !cut && let Some(seat) = self.seat(node) {
+            let seat = self.queue.remove(seat);
+            self.queue.push(seat);
+        }
+    }
+
+    /// Tells the first in the queue, if it can be told.
+    pub fn elect(&mut self, setup: &Setup) {
+        let Some(&Seat { node, known: true, claimed: false, .. }) = self.queue.first() else { return };
+        let former = match self.breadcrumb {
+            None => Former::None,
+            Some(Breadcrumb { clean: true, .. }) => Former::Clean,
+            Some(breadcrumb) if breadcrumb.node == node => Former::Own,
+            Some(_) => Former::Unclean,
+        };
+        let better_candidate = setup.ranked && self.queue.iter().any(|seat| seat.known && seat.node < node);
+        let vacancy = Vacancy { epoch: self.epoch, former, better_candidate };
+        let epoch = self.epoch;
+        if self.nodes[node].cut || !self.nodes[node].supervisor_runs() {
+            return;
+        }
+        let Some(client) = self.client(node) else { return };
+        if client.standing && client.told.is_none() {
+            client.told = Some(epoch);
+            self.tell(node, Event::Elected(vacancy));
+        }
+    }
+
+    pub fn claim(&mut self, node: usize, epoch: u64, sent: Moment) {
+        let cut = self.nodes[node].cut;
+        let Some(client) = self.client(node) else { return };
+        if !client.standing {
+            return;
+        }
+        if cut {
+            client.to_claim = Some((epoch, sent));
+            return;
+        }
+        let told = client.told;
+        let Some(seat) = self.seat(node) else { return self.lose_client(node, Loss::SessionExpired) };
+        if told != Some(self.epoch) {
+            return self.answer(node, Event::ClaimRefused);
+        }
+        if let Some(former) = self.breadcrumb
+            && !former.clean
+            && former.node != node
+        {
+            self.nodes[node].in_debt = self.nodes[node].fenced != Some((former.node, former.epoch));
+        } else {
+            self.nodes[node].in_debt = false;
+        }
+        self.epoch = epoch;
+        self.breadcrumb = Some(Breadcrumb { node, epoch, clean: false });
+        self.nodes[node].granted = Some(epoch);
+        self.nodes[node].proved = sent;
+        let now = self.now;
+        self.queue[seat].claimed = true;
+        self.queue[seat].heard = now;
+        if let Some(client) = self.client(node) {
+            client.claimed = Some(epoch);
+            client.next_beat = now + units(1);
+        }
+        self.answer(node, Event::Claimed { epoch, sent });
+    }
+
+    pub fn beat_due(&self, node: usize) -> bool {
+        self.nodes[node].supervisor_runs()
+            && self.nodes[node].supervisor.as_ref().is_some_and(|supervisor| {
+                let client = &supervisor.client;
+                client.claimed.is_some() && client.in_flight.is_none() && client.next_beat <= self.now
+            })
+    }
+
+    pub fn beat(&mut self, node: usize) {
+        let (now, cut) = (self.now, self.nodes[node].cut);
+        let Some(client) = self.client(node) else { return };
+        client.next_beat = now + units(1);
+        if cut {
+            client.in_flight = Some(now);
+        } else {
+            self.take_beat(node, now);
+        }
+    }
+
+    fn take_beat(&mut self, node: usize, sent: Moment) {
+        let Some(client) = self.client(node) else { return };
+        let claimed = client.claimed;
+        match self.seat(node) {
+            None => self.lose_client(node, Loss::SessionExpired),
+            Some(_) if claimed != Some(self.epoch) => self.lose_client(node, Loss::Overtaken),
+            Some(seat) => {
+                self.queue[seat].heard = self.now;
+                self.nodes[node].proved = sent;
+                self.answer(node, Event::Renewed { sent });
+            }
+        }
+    }
+
+    /// The client learns that its candidacy is gone.
+    fn lose_client(&mut self, node: usize, loss: Loss) {
+        if let Some(seat) = self.seat(node) {
+            self.queue[seat].known = false;
+        }
+        if let Some(client) = self.client(node)
+            && client.standing
+        {
+            *client = Client { held: std::mem::take(&mut client.held), ..Client::default() };
+            self.answer(node, Event::Lost(loss));
+        }
+    }
+
+    /// A seat is gone at the server.
+    pub fn remove_seat(&mut self, seat: usize, loss: Loss) {
+        let seat = self.queue.remove(seat);
+        if seat.known && !self.nodes[seat.node].cut {
+            self.lose_client(seat.node, loss);
+        }
+    }
+
+    pub fn resign(&mut self, node: usize, clean: bool) {
+        let (cut, alive) = (self.nodes[node].cut, self.nodes[node].tree.is_some());
+        let Some(client) = self.client(node) else { return };
+        let claimed = client.claimed;
+        *client = Client::default();
+        if clean && alive {
+            self.breach(Breach::EndedBeforeDeath);
+        }
+        if let Some(seat) = self.seat(node) {
+            if cut {
+                self.queue[seat].known = false;
+            } else {
+                self.queue.remove(seat);
+                self.mark_clean(node, claimed.filter(|_| clean));
+            }
+        }
+        self.tell(node, Event::Resigned);
+    }
+
+    fn mark_clean(&mut self, node: usize, epoch: Option<u64>) {
+        if let Some(breadcrumb) = &mut self.breadcrumb
+            && breadcrumb.node == node
+            && epoch == Some(breadcrumb.epoch)
+        {
+            breadcrumb.clean = true;
+        }
+    }
+
+    /// The guardian's own session carries out its testament.
+    pub fn carry_out_will(&mut self, node: usize) {
+        if self.nodes[node].cut {
+            return;
+        }
+        if let Some(seat) = self.queue.iter().position(|seat| seat.node == node && seat.claimed) {
+            self.mark_clean(node, self.nodes[node].granted);
+            self.remove_seat(seat, Loss::NodeDeleted);
+        }
+    }
+
+    /// The supervisor's process is gone: its session lives on until it expires.
+    pub fn abandon_seat(&mut self, node: usize) {
+        if let Some(seat) = self.seat(node) {
+            self.queue[seat].known = false;
+        }
+    }
+
+    pub fn cut(&mut self, node: usize, hold: bool) {
+        self.nodes[node].cut = true;
+        let Some(supervisor) = &mut self.nodes[node].supervisor else { return };
+        if hold {
+            let (late, here) = std::mem::take(&mut supervisor.mailbox).into_iter().partition(|event| {
+                matches!(
+                    event,
+                    Event::Elected(_)
+                        | Event::Claimed { .. }
+                        | Event::ClaimRefused
+                        | Event::Renewed { .. }
+                        | Event::Lost(_)
+                )
+            });
+            supervisor.mailbox = here;
+            supervisor.client.held = late;
+        }
+    }
+
+    /// `lose`: the connection broke, so answers under way are lost and a claim's outcome is unknown.
+    pub fn heal(&mut self, node: usize, lose: bool) {
+        self.nodes[node].cut = false;
+        let Some(client) = self.client(node) else { return };
+        let held = std::mem::take(&mut client.held);
+        let mut unknown = false;
+        for event in held {
+            match event {
+                Event::Elected(_) if lose => {
+                    if let Some(client) = self.client(node) {
+                        client.told = None;
+                    }
+                }
+                Event::Claimed { .. } | Event::ClaimRefused if lose => unknown = true,
+                Event::Renewed { .. } if lose => {}
+                event => self.tell(node, event),
+            }
+        }
+        if unknown {
+            return self.lose_client(node, Loss::SessionExpired);
+        }
+        let Some(client) = self.client(node) else { return };
+        if client.to_stand {
+            return self.stand(node);
+        }
+        let (claim, beat) = (client.to_claim.take(), client.in_flight.take());
+        if client.standing && self.seat(node).is_none() {
+            return self.lose_client(node, Loss::SessionExpired);
+        }
+        if let Some((epoch, sent)) = claim {
+            self.claim(node, epoch, sent);
+        }
+        if let Some(sent) = beat {
+            self.take_beat(node, sent);
+        }
+    }
+
+    pub fn wipe(&mut self) {
+        self.epoch = FIRST_EPOCH;
+        self.breadcrumb = None;
+        for seat in (0..self.queue.len()).rev() {
+            self.remove_seat(seat, Loss::SessionExpired);
+        }
+    }
+
+    pub fn may_expire(&self, seat: usize) -> bool {
+        self.queue[seat].heard + units(EXPIRES_FROM) <= self.now
+    }
+
+    pub fn must_expire(&self, seat: usize) -> bool {
+        self.queue[seat].heard + units(EXPIRES_BY) <= self.now
+    }
+
+    /// Clients of candidates ping at least once a unit; a leader's session is counted from its heartbeats alone, which
+    /// expires it as early as can be.
+    pub fn hear_pings(&mut self) {
+        for seat in 0..self.queue.len() {
+            let Seat { node, known, claimed, .. } = self.queue[seat];
+            if known && !claimed && !self.nodes[node].cut && self.nodes[node].supervisor_runs() {
+                self.queue[seat].heard = self.now;
+            }
+        }
+    }
+}
