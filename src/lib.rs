@@ -13,5 +13,6 @@ pub mod config;
 pub mod election;
 pub mod guardian;
 pub mod moment;
+pub mod processes;
 pub mod status;
 pub mod syscalls;

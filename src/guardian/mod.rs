@@ -19,15 +19,12 @@ pub mod frames;
 mod keeper;
 mod link;
 mod preparation;
-mod processes;
 pub mod protocol;
 mod surroundings;
 mod testament;
 mod tree;
 pub mod volume;
 mod wakeups;
-
-pub use self::processes::{Stat, lives};
 
 /// By which a guardian is known in the process list (15 characters at most).
 pub const PROCESS_NAME: &str = "primacy-guard";

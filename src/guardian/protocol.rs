@@ -16,7 +16,7 @@ use crate::moment::Moment;
 pub const MAX_FRAME: usize = 1 << 20;
 
 /// The descriptor on which the guardian finds its end of the socketpair.
-pub const GUARDIAN_FD: i32 = 3;
+pub const GUARDIAN_FD: i32 = 0;
 
 /// From the supervisor: an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

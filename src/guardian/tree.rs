@@ -17,9 +17,9 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::cgroup::Cgroup;
-use super::processes;
 use super::protocol::{ExitStatus, StuckProcess};
 use crate::moment::Moment;
+use crate::processes;
 use crate::syscalls::{Death, Launch, LaunchError, launch, launch_outcome, send_signal, wait_any};
 
 /// Between the kill of the process group and the first look for what is left: most trees are gone by then.

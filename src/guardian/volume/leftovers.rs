@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
-use super::host;
 use crate::guardian::PROCESS_NAME;
-use crate::guardian::processes::{self, Stat};
 use crate::guardian::protocol::Record;
+use crate::processes::{self, Stat};
 use crate::{clock, syscalls};
 
 /// How long to wait for killed processes to go; what stays longer is reported and holds the lock.
@@ -32,7 +31,7 @@ pub struct Cleared {
 
 /// Kills what a dead guardian of this node has left, as far as it holds the lock; `None` if there is nothing of that kind.
 pub fn clear(record: &Record, cluster: &str, node: &str, lock: &Path, inode: u64) -> Option<Cleared> {
-    if !is_orphaned(record, node, &host::host_id(), &host::boot_id()) {
+    if !is_orphaned(record, node, &processes::host_id(), &processes::boot_id()) {
         return None;
     }
     let mut killed: Vec<(i32, String)> = Vec::new();

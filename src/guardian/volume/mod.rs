@@ -9,13 +9,14 @@
 //! and nothing that succeeds afterwards would show it.
 
 mod attempt;
-pub mod host;
 mod identity;
 mod leftovers;
 mod lock_file;
 mod mounts;
 mod problems;
 mod view;
+
+pub use mounts::Mount;
 
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::protocol::StuckProcess;
+use crate::guardian::protocol::StuckProcess;
 
 /// Fields of `/proc/PID/stat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,12 +47,46 @@ pub fn lives(pid: i32, started: u64) -> bool {
     Stat::of(pid).is_some_and(|stat| !stat.is_zombie() && (started == 0 || stat.started == started))
 }
 
+/// This process's id.
+pub fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+/// `/etc/machine-id`, or the host name where there is none: the same over reboots, different on every host.
+pub fn host_id() -> String {
+    fs::read_to_string("/etc/machine-id")
+        .map(|id| id.trim().to_owned())
+        .ok()
+        .filter(|id| !id.is_empty())
+        .unwrap_or_else(|| {
+            nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
+        })
+}
+
+/// Different after every boot of the same host.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// The children of this process, zombies included.
+pub fn children() -> Vec<i32> {
+    let mut found = Vec::new();
+    if !push_children(own_pid(), &mut found) {
+        found = pids().filter_map(Stat::of).filter(|stat| stat.parent == own_pid()).map(|stat| stat.pid).collect();
+    }
+    found
+}
+
 /// Everything below this process. A snapshot of a moving target: who kills by it looks again until nothing is left.
 pub fn descendants() -> Vec<i32> {
-    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    descendants_of(own_pid())
+}
+
+/// Everything below a process.
+pub fn descendants_of(root: i32) -> Vec<i32> {
     let mut found = Vec::new();
-    if !push_children(own, &mut found) {
-        return descendants_by_parent(own);
+    if !push_children(root, &mut found) {
+        return descendants_by_parent(root);
     }
     let mut next = 0;
     while let Some(&pid) = found.get(next) {
