@@ -67,20 +67,10 @@ fn two_nodes_and_no_fault() {
 }
 
 /// Everything that can die, alone and in pairs.
-const DEATHS: &[Fault] = &[
-    Fault::KillSupervisor,
-    Fault::KillGuardian,
-    Fault::DieHalfway,
-    Fault::CrashCoordinator,
-    Fault::StickTree,
-];
-const DELAYS: &[Fault] = &[
-    Fault::FreezeSupervisor,
-    Fault::FreezeHalfway,
-    Fault::FreezeGuardian,
-    Fault::FreezeHost,
-    Fault::Partition,
-];
+const DEATHS: &[Fault] =
+    &[Fault::KillSupervisor, Fault::KillGuardian, Fault::DieHalfway, Fault::CrashCoordinator, Fault::StickTree];
+const DELAYS: &[Fault] =
+    &[Fault::FreezeSupervisor, Fault::FreezeHalfway, Fault::FreezeGuardian, Fault::FreezeHost, Fault::Partition];
 const OUTSIDE: &[Fault] = &[Fault::LoseLock, Fault::DeleteNode, Fault::WipeZooKeeper, Fault::FailHook];
 const PEOPLE: &[Fault] = &[Fault::Stop, Fault::StopTwice];
 
@@ -128,15 +118,19 @@ fn a_coordinator_that_closes_the_descriptor_is_still_guarded() {
 /// The lock excludes nobody. Guardians live and run: whatever the supervisors and the network do, time protects.
 #[test]
 fn the_lease_alone_protects_while_guardians_keep_time() {
-    let mut setup = setup(2, 1, &[
-        Fault::FreezeSupervisor,
-        Fault::FreezeHalfway,
-        Fault::Partition,
-        Fault::KillSupervisor,
-        Fault::DieHalfway,
-        Fault::CrashCoordinator,
-        Fault::Stop,
-    ]);
+    let mut setup = setup(
+        2,
+        1,
+        &[
+            Fault::FreezeSupervisor,
+            Fault::FreezeHalfway,
+            Fault::Partition,
+            Fault::KillSupervisor,
+            Fault::DieHalfway,
+            Fault::CrashCoordinator,
+            Fault::Stop,
+        ],
+    );
     setup.void_lock = true;
     holds("two nodes, lock void, 1 fault", setup);
 }
