@@ -1,5 +1,7 @@
 //! The ZooKeeper backend against real servers.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by its panic")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
