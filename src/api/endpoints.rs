@@ -35,7 +35,7 @@ pub enum Access {
     Read,
 }
 
-/// One row of the table. Every endpoint answers GET and HEAD.
+/// One row of the table. Every endpoint answers GET and HEAD, a health check OPTIONS, too.
 pub struct Endpoint {
     pub path: &'static str,
     pub access: Access,
