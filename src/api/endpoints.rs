@@ -22,7 +22,7 @@ pub struct Asked<'a> {
 impl Asked<'_> {
     pub fn usage(&self) -> Usage {
         let pid = self.standing.snapshot.server.coordinator.pid;
-        self.shared.sampler.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).usage(pid, self.standing.now)
+        self.shared.sampler.lock().unwrap_or_else(std::sync::PoisonError::into_inner).usage(pid, self.standing.now)
     }
 }
 
@@ -212,7 +212,7 @@ fn config(asked: &Asked<'_>) -> Response {
     let secrets: Vec<&str> = [&tokens.full, &tokens.read]
         .into_iter()
         .flatten()
-        .map(|secret| secret.reveal())
+        .map(crate::config::Secret::reveal)
         .filter(|s| !s.is_empty())
         .collect();
     answer::json(StatusCode::OK, &hidden(&asked.standing.snapshot.config, &secrets))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
@@ -23,7 +23,7 @@ use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::api::endpoints::{Access, Asked, ENDPOINTS, Endpoint};
 use crate::api::{Shared, answer};
@@ -154,30 +154,24 @@ async fn bounded(request: Request, next: Next) -> Response {
     if announced.is_some_and(|length| length > BODY as u64) {
         return answer::last_failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB");
     }
-    match receive(body).await {
-        Ok(bytes) => next.run(Request::from_parts(head, Body::from(bytes))).await,
-        Err(refusal) => refusal,
+    let received = if body.is_end_stream() { Ok(Ok(Bytes::new())) } else { timeout(PATIENCE, receive(body)).await };
+    match received {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Ok(Err(refusal)) => refusal,
+        Err(_) => answer::last_failure(StatusCode::REQUEST_TIMEOUT, "the body took more than 10 s"),
     }
 }
 
 /// The body's bytes.
 async fn receive(body: Body) -> Result<Bytes, Response> {
-    use axum::body::HttpBody as _;
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let deadline = Instant::now() + PATIENCE;
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
-    loop {
-        match timeout_at(deadline, stream.next()).await {
-            Ok(None) => return Ok(bytes.into()),
-            Ok(Some(Ok(chunk))) if bytes.len() + chunk.len() <= BODY => bytes.extend_from_slice(&chunk),
-            Ok(Some(Ok(_))) => {
-                return Err(answer::last_failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB"));
-            }
-            Ok(Some(Err(_))) => return Err(answer::last_failure(StatusCode::BAD_REQUEST, "the body is broken")),
-            Err(_) => return Err(answer::last_failure(StatusCode::REQUEST_TIMEOUT, "the body took more than 10 s")),
+    while let Some(chunk) = stream.next().await {
+        match chunk {
+            Ok(chunk) if bytes.len() + chunk.len() <= BODY => bytes.extend_from_slice(&chunk),
+            Ok(_) => return Err(answer::last_failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB")),
+            Err(_) => return Err(answer::last_failure(StatusCode::BAD_REQUEST, "the body is broken")),
         }
     }
+    Ok(bytes.into())
 }
