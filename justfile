@@ -41,9 +41,10 @@ demo *ARGS:
 bench *ARGS:
     ./bench/run {{ARGS}}
 
-# Generate the reference pages in docs/reference again, and the API documentation in target/doc.
+# Generate the pages in docs/reference again, and the API documentation in target/doc.
 docs:
-    PRIMACY_UPDATE_DOCS=1 cargo test --locked reference
+    cargo run --locked -- generate-reference docs/reference
+    REGENERATE=1 cargo test --locked --test it the_reference_is_generated
     cargo doc --locked --no-deps
 
 # Licenses, banned crates and sources of the dependencies (cargo install --locked cargo-deny).

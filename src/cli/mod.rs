@@ -93,6 +93,8 @@ pub enum Command {
     History(history::Arguments),
     Config(config_command::Arguments),
     Demo(demo::Arguments),
+    DemoChild(demo::ChildArguments),
+    DemoCoordinator(demo::CoordinatorArguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
     Guardian(guardian::Arguments),
@@ -103,7 +105,7 @@ pub enum Command {
 impl Command {
     /// The guardian says what it has to say to its supervisor, and its standard error is the coordinator's.
     pub fn logs(&self) -> bool {
-        !matches!(self, Self::Guardian(_))
+        !matches!(self, Self::Guardian(_) | Self::DemoChild(_) | Self::DemoCoordinator(_))
     }
 }
 
@@ -121,6 +123,8 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::History(arguments) => history::run(&options, api, arguments),
         Command::Config(arguments) => config_command::run(&options, &arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::DemoChild(arguments) => demo::run_child(&arguments),
+        Command::DemoCoordinator(arguments) => demo::run_coordinator(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::Guardian(arguments) => Ok(guardian::run(&arguments)),

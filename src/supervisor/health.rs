@@ -104,7 +104,37 @@ async fn ask_http(url: &str) -> Result<(), String> {
     tokio::pin!(answer, connection);
     let response = tokio::select! {
         response = &mut answer => response?,
-        ended = &mut connection => return Err(ended.map_or_else(|e| format!("{url}: {e}"), |()| format!("{url}: closed"))),
+        // A server that closes after its answer ends the connection in the very turn that brings the answer.
+        ended = &mut connection => {
+            ended.map_err(|e| format!("{url}: {e}"))?;
+            answer.await?
+        }
     };
     if response.status().is_success() { Ok(()) } else { Err(format!("{url}: {}", response.status())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::ask_http;
+
+    #[test]
+    fn a_server_that_closes_right_after_its_answer_has_answered() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/ready", listener.local_addr().unwrap());
+        let answers = 50;
+        let server = std::thread::spawn(move || {
+            for _ in 0..answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for _ in 0..answers {
+            assert_eq!(runtime.block_on(ask_http(&url)), Ok(()));
+        }
+        server.join().unwrap();
+    }
 }

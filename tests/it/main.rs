@@ -5,5 +5,6 @@ mod cluster;
 mod config;
 mod election;
 mod faults;
+mod guardian;
 mod proxy;
 mod zookeeper;

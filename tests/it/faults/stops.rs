@@ -62,3 +62,22 @@ fn a_frozen_supervisor_loses_the_role_and_exits_with_3_when_it_thaws() {
     cluster.until_active_is("b");
     assert_eq!(cluster.judge().len(), 2);
 }
+
+#[test]
+fn a_clean_stop_closes_every_session_before_the_process_ends() {
+    let server = Server::start();
+    let mut cluster = Cluster::new(&server.address());
+    let sessions = || {
+        let answer = server.command("mntr").unwrap();
+        answer.lines().find_map(|line| line.strip_prefix("zk_global_sessions\t")).unwrap().to_owned()
+    };
+    for _ in 0..10 {
+        cluster.start("a");
+        cluster.until_active_is("a");
+        assert_ne!(sessions(), "0");
+        cluster.signal("a", Signal::SIGTERM);
+        assert_eq!(cluster.until_exit("a"), 0);
+        assert_eq!(sessions(), "0");
+    }
+    cluster.judge();
+}
