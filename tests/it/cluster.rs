@@ -228,7 +228,8 @@ impl Cluster {
             let Some(status) = child.try_wait().unwrap() else { continue };
             node.child = None;
             // A signal's number, negative.
-            let code = status.code().unwrap_or_else(|| -std::os::unix::process::ExitStatusExt::signal(&status).unwrap());
+            let code =
+                status.code().unwrap_or_else(|| -std::os::unix::process::ExitStatusExt::signal(&status).unwrap());
             node.exits.push(code);
             if code == 3 && node.restarts {
                 again.push(name.clone());
@@ -400,6 +401,9 @@ impl Drop for Cluster {
             }
             self.ledger.update();
             eprintln!("--- coordinators\n{:#?}", self.ledger.runs);
+        }
+        if !std::thread::panicking() {
+            self.judge();
         }
     }
 }

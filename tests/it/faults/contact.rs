@@ -80,7 +80,9 @@ fn a_zookeeper_restart_shorter_than_the_lease_leaves_the_coordinator_alone() {
         let before = cluster.running();
         let began = primacy::clock::now();
         server.signal(Signal::SIGTERM);
-        cluster.until("ZooKeeper is down", |_| server.command("srvr").is_none_or(|answer| answer.is_empty()).then_some(()));
+        cluster.until("ZooKeeper is down", |_| {
+            server.command("srvr").is_none_or(|answer| answer.is_empty()).then_some(())
+        });
         server.kill();
         server.launch();
         server.until_serving();

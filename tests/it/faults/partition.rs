@@ -55,8 +55,12 @@ fn the_old_coordinator_is_dead_before_the_new_one_starts_when_its_server_is_cut_
     for round in 1..=repeat {
         let Ensemble { servers, links } = ensemble();
         let cut_off = servers.iter().position(follows).unwrap();
-        let rest: Vec<String> =
-            servers.iter().enumerate().filter(|(index, _)| *index != cut_off).map(|(_, server)| server.address()).collect();
+        let rest: Vec<String> = servers
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != cut_off)
+            .map(|(_, server)| server.address())
+            .collect();
         let mut cluster = Cluster::new(&rest.join(","));
         cluster.set_for("a", "zookeeper.servers", servers[cut_off].address());
         cluster.start_with_active(&["a", "b"]);
