@@ -1,5 +1,5 @@
 //! The integration tests: one binary, one module per part. Everything in them is real: processes, locks, sockets, servers.
 
 mod guardian;
-#[allow(dead_code, reason = "shared with other parts' tests")]
+#[expect(dead_code, reason = "shared with other parts' tests")]
 mod zookeeper;
