@@ -22,6 +22,14 @@ pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Keeps every descriptor that was inherited, but for the standard ones, from this process's children. Kernels before 5.11
+/// cannot, and leave them as they are.
+pub fn keep_descriptors_from_children() {
+    let (first, last, close_on_exec): (libc::c_uint, libc::c_uint, libc::c_uint) = (3, libc::c_uint::MAX, 1 << 2);
+    // SAFETY: sets a flag on descriptors, by number; nothing is closed before an exec.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, close_on_exec) };
+}
+
 /// From linux/sched.h; libc's constant is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 

@@ -68,6 +68,7 @@ impl Keeper {
     pub fn start() -> std::io::Result<Self> {
         let parent = getppid();
         let socket = syscalls::adopt(GUARDIAN_FD)?;
+        syscalls::keep_descriptors_from_children();
         let wakeups = Wakeups::new()?;
         let surroundings = surroundings::arrange()?;
         Ok(Self {

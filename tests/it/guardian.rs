@@ -127,8 +127,10 @@ impl Guardian {
 
     /// The first report that `wanted` has an answer for.
     fn expect<T>(&mut self, wanted: impl Fn(&Report) -> Option<T>) -> T {
+        let until = clock::now() + LIMIT;
         loop {
-            match self.reports.recv_timeout(LIMIT) {
+            // Probes are reported all the time, so the limit is for all of it.
+            match self.reports.recv_timeout(until.since(clock::now())) {
                 Ok(report) => match wanted(&report) {
                     Some(found) => return found,
                     None => self.passed.push(report),
@@ -161,8 +163,9 @@ impl Guardian {
     /// All that comes until the guardian has ended.
     fn until_end(mut self) -> Vec<Report> {
         let mut seen = std::mem::take(&mut self.passed);
+        let until = clock::now() + LIMIT;
         loop {
-            match self.reports.recv_timeout(LIMIT) {
+            match self.reports.recv_timeout(until.since(clock::now())) {
                 Ok(report) => seen.push(report),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("the guardian does not end; before: {seen:#?}"),
@@ -341,6 +344,23 @@ fn signals_are_at_their_defaults_in_the_coordinator() {
         // 32 and 33 are the C library's own: it lets nobody change them.
         assert_eq!(mask & !(0b11 << 31), 0, "{line}");
     }
+}
+
+#[test]
+fn the_coordinator_inherits_the_lock_and_nothing_else() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exec sleep 1000");
+    let mut command = Command::new("/bin/sh");
+    // As from a service manager or a shell that leaves descriptors open.
+    command.args(["-c", "exec 7</etc/passwd; exec $0 guardian", env!("CARGO_BIN_EXE_primacy")]);
+    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    guardian.acquire(None);
+    guardian.write_record(&settings, 1);
+    let pid = guardian.start(1);
+    let open =
+        fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| fs::read_link(entry.unwrap().path()).unwrap());
+    let others: Vec<PathBuf> = open.filter(|target| *target != lock_path(&settings)).collect();
+    assert_eq!(others.len(), 3, "standard input, output and error: {others:?}");
 }
 
 #[test]
@@ -618,12 +638,15 @@ fn a_living_holder_is_named_and_its_death_hands_the_lock_over() {
 #[test]
 fn a_coordinator_that_closes_the_lock_is_reported() {
     let directory = TempDir::new().unwrap();
-    let (mut guardian, _) =
-        Guardian::running(&settings(directory.path(), "exec {PRIMACY_LOCK_FD}>&-; while :; do sleep 1000; done"));
-    let told_at_once = guardian.passed.iter().any(|report| matches!(report, Report::Started { holds_lock: false, .. }));
-    if !told_at_once {
-        guardian.expect_report(&Report::HoldsLock { holds_lock: false });
-    }
+    let script = "exec {PRIMACY_LOCK_FD}>&-; echo closed > $DIR/closed; while :; do sleep 1000; done";
+    let mut guardian = Guardian::leading(&settings(directory.path(), script), 1);
+    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    // At once, if it was quicker than the guardian's look; else later.
+    guardian.expect(|report| match report {
+        Report::Started { holds_lock, .. } | Report::HoldsLock { holds_lock } => (!holds_lock).then_some(()),
+        _ => None,
+    });
+    line_in(&directory.path().join("closed"));
 }
 
 #[test]
