@@ -115,11 +115,14 @@ unsafe fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<ForkResult> {
         let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
         arguments.flags = CLONE_INTO_CGROUP;
         arguments.exit_signal = libc::SIGCHLD as u64;
-        arguments.cgroup = cgroup.as_raw_fd() as u64;
+        arguments.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
         // SAFETY: without CLONE_VM this is a fork; the kernel only reads the structure.
         match unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) } {
             0 => return Ok(ForkResult::Child),
-            pid if pid > 0 => return Ok(ForkResult::Parent { child: Pid::from_raw(pid as libc::pid_t) }),
+            pid if pid > 0 => {
+                let child = libc::pid_t::try_from(pid).expect("the kernel returns a pid");
+                return Ok(ForkResult::Parent { child: Pid::from_raw(child) });
+            }
             // Not permitted here, or not known to this kernel.
             _ => {}
         }
