@@ -23,7 +23,10 @@ impl Tokens {
     #[expect(clippy::result_large_err, reason = "the error is the answer that is sent")]
     pub fn may_read(&self, headers: &HeaderMap) -> Result<(), Response> {
         let Some(read) = &self.read else { return Ok(()) };
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| bearer(value.as_bytes()))
+            .filter(|given| !given.is_empty());
         let known = given.is_some_and(|given| {
             // Both are compared always, so that the time taken does not tell which one was close.
             let full = self.full.as_ref().is_some_and(|full| same(full.reveal().as_bytes(), given));
@@ -73,6 +76,12 @@ mod tests {
             assert_eq!(tokens.may_read(&headers).is_ok(), may, "{value}");
         }
         assert!(tokens.may_read(&HeaderMap::new()).is_err());
+        let mut nothing = HeaderMap::new();
+        nothing.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer "));
+        assert!(
+            Tokens { full: None, read: Some(Secret::new("")) }.may_read(&nothing).is_err(),
+            "an empty file is no key"
+        );
         assert!(Tokens { full: Some(Secret::new("full")), read: None }.may_read(&HeaderMap::new()).is_ok());
     }
 }

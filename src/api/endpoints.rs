@@ -22,7 +22,7 @@ pub struct Asked<'a> {
 impl Asked<'_> {
     pub fn usage(&self) -> Usage {
         let pid = self.standing.snapshot.server.coordinator.pid;
-        self.shared.sampler.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).usage(pid, self.standing.now)
+        self.shared.sampler.lock().unwrap_or_else(std::sync::PoisonError::into_inner).usage(pid, self.standing.now)
     }
 }
 
@@ -35,7 +35,7 @@ pub enum Access {
     Read,
 }
 
-/// One row of the table. Every endpoint answers GET and HEAD.
+/// One row of the table. Every endpoint answers GET and HEAD, a health check OPTIONS, too.
 pub struct Endpoint {
     pub path: &'static str,
     pub access: Access,
@@ -212,7 +212,7 @@ fn config(asked: &Asked<'_>) -> Response {
     let secrets: Vec<&str> = [&tokens.full, &tokens.read]
         .into_iter()
         .flatten()
-        .map(|secret| secret.reveal())
+        .map(crate::config::Secret::reveal)
         .filter(|s| !s.is_empty())
         .collect();
     answer::json(StatusCode::OK, &hidden(&asked.standing.snapshot.config, &secrets))

@@ -9,7 +9,8 @@ const INTRODUCTION: &str = "\
 
 Generated from the table in `src/api/endpoints.rs`; do not edit.
 
-Every endpoint answers `GET` and `HEAD`. Query strings are ignored. Bodies are JSON unless said otherwise and are never
+Every endpoint answers `GET` and `HEAD`; those open to everybody answer `OPTIONS` like `GET`, since HAProxy's
+`option httpchk` asks that way by default. Query strings are ignored. Bodies are JSON unless said otherwise and are never
 to be cached. *Active and ready* is the node whose coordinator runs, is ready, has not been taken out by an operator,
 and whose lease has not run out on the clock at the moment of the answer; an active node without a lease that lasts
 answers as any other node.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
@@ -23,7 +23,7 @@ use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::api::endpoints::{Access, Asked, ENDPOINTS, Endpoint};
 use crate::api::{Shared, answer};
@@ -45,9 +45,6 @@ const BODY: usize = 64 * 1024;
 
 /// Bytes of header that a request may have; the least that hyper permits is 8 KiB.
 const HEADER: usize = 16 * 1024;
-
-/// How long a refused body is still read, so that the client gets to see the refusal and not a reset connection.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Accepts until `stopped` says so.
 pub async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
@@ -125,7 +122,12 @@ fn router(shared: Arc<Shared>) -> Router {
         let handler = move |State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap| async move {
             respond(endpoint, &shared, &uri, &headers)
         };
-        router = router.route(endpoint.path, get(handler));
+        let methods = match endpoint.access {
+            // HAProxy's `option httpchk` asks with OPTIONS unless it is told otherwise; Patroni answers it, too.
+            Access::HealthCheck => get(handler).options(handler),
+            Access::Read => get(handler),
+        };
+        router = router.route(endpoint.path, methods);
     }
     router
         .fallback(async || answer::failure(StatusCode::NOT_FOUND, "there is nothing at this path"))
@@ -150,43 +152,26 @@ async fn bounded(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > BODY as u64) {
-        linger(body);
         return answer::last_failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB");
     }
-    match receive(body).await {
-        Ok(bytes) => next.run(Request::from_parts(head, Body::from(bytes))).await,
-        Err(refusal) => refusal,
+    let received = if body.is_end_stream() { Ok(Ok(Bytes::new())) } else { timeout(PATIENCE, receive(body)).await };
+    match received {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Ok(Err(refusal)) => refusal,
+        Err(_) => answer::last_failure(StatusCode::REQUEST_TIMEOUT, "the body took more than 10 s"),
     }
 }
 
 /// The body's bytes.
-#[expect(clippy::result_large_err, reason = "the error is the answer that is sent")]
 async fn receive(body: Body) -> Result<Bytes, Response> {
-    use axum::body::HttpBody as _;
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let deadline = Instant::now() + PATIENCE;
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
-    loop {
-        match timeout_at(deadline, stream.next()).await {
-            Ok(None) => return Ok(bytes.into()),
-            Ok(Some(Ok(chunk))) if bytes.len() + chunk.len() <= BODY => bytes.extend_from_slice(&chunk),
-            Ok(Some(Ok(_))) => {
-                linger(Body::from_stream(stream));
-                return Err(answer::last_failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB"));
-            }
-            Ok(Some(Err(_))) => return Err(answer::last_failure(StatusCode::BAD_REQUEST, "the body is broken")),
-            Err(_) => return Err(answer::last_failure(StatusCode::REQUEST_TIMEOUT, "the body took more than 10 s")),
+    while let Some(chunk) = stream.next().await {
+        match chunk {
+            Ok(chunk) if bytes.len() + chunk.len() <= BODY => bytes.extend_from_slice(&chunk),
+            Ok(_) => return Err(answer::last_failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB")),
+            Err(_) => return Err(answer::last_failure(StatusCode::BAD_REQUEST, "the body is broken")),
         }
     }
-}
-
-/// Reads on for a moment and forgets what comes.
-fn linger(body: Body) {
-    tokio::spawn(timeout(LINGER, async move {
-        let mut stream = body.into_data_stream();
-        while let Some(Ok(_)) = stream.next().await {}
-    }));
+    Ok(bytes.into())
 }

@@ -73,12 +73,10 @@ fn history_row(entry: &HistoryEntry) -> Vec<String> {
 
 fn status_footer(view: &ClusterView) -> String {
     let mut footer = String::from("\n");
-    match &view.active {
-        Some(active) => {
-            footer += &format!("Cluster {}: {} is active, epoch {}.\n", view.cluster, active.node, active.epoch)
-        }
-        None => footer += &format!("Cluster {}: no node is active.\n", view.cluster),
-    }
+    footer += &match &view.active {
+        Some(active) => format!("Cluster {}: {} is active, epoch {}.\n", view.cluster, active.node, active.epoch),
+        None => format!("Cluster {}: no node is active.\n", view.cluster),
+    };
     if view.paused {
         footer += "Paused: no elections and no fail-over until `primacy resume`.\n";
     }

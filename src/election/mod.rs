@@ -16,6 +16,7 @@ pub mod zookeeper;
 
 /// What the supervisor orders.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few orders a day")]
 pub enum Order {
     /// Enter the queue, connecting first where that is needed. Repeating it while standing is harmless.
     Stand,
@@ -82,7 +83,8 @@ pub struct Vacancy {
     pub former: Option<Breadcrumb>,
     /// The volume's id, once the cluster has one.
     pub volume: Option<String>,
-    /// Others that stand in the queue: name, priority and whether they say that they could take over.
+    /// Other members, where anybody else stands in the queue: name, priority and whether they say that they could take
+    /// over.
     pub rivals: Vec<Rival>,
 }
 
@@ -101,7 +103,7 @@ pub enum Loss {
     NodeDeleted,
     /// Another leadership has taken a later epoch, or the epoch node is gone or was replaced.
     Overtaken,
-    /// `election = "lock"`: never reported here; the volume's loss is the guardian's to report.
+    /// The backend cannot tell whether there is a leadership (no answer, or an unknown outcome), so there is none.
     Backend(String),
 }
 

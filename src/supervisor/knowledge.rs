@@ -12,8 +12,8 @@ use crate::guardian::protocol::{Record, StuckProcess, VolumeView};
 use crate::moment::Moment;
 use crate::role::{End, Machine, Phase, Role};
 use crate::status::{
-    ActiveView, ClusterView, CoordinatorView, HistoryEntry, LeaseView, LockView, Member, MemberView, MetricsView,
-    NodeState, ProcessIdentity, RoleWord, ServerStatus, Snapshot, StatusWord, ZooKeeperView,
+    ActiveView, Breadcrumb, ClusterView, CoordinatorView, HistoryEntry, LeaseView, LockView, Member, MemberView,
+    MetricsView, NodeState, ProcessIdentity, RoleWord, ServerStatus, Snapshot, StatusWord, ZooKeeperView,
 };
 
 /// The name of the lock file in `lock.directory`.
@@ -239,6 +239,26 @@ impl Knowledge {
             reason: self.reason(machine, now),
             process: Some(self.process.clone()),
         }
+    }
+
+    /// What this node leaves behind when it takes `epoch`.
+    pub fn breadcrumb(&self, epoch: u64, since: String) -> Breadcrumb {
+        Breadcrumb {
+            node: self.config.node.clone(),
+            epoch,
+            api: self.advertise.clone(),
+            endpoints: self.config.coordinator.endpoints.clone(),
+            since,
+            clean: false,
+            cause: None,
+            to: None,
+        }
+    }
+
+    /// The registration for service discovery: only while active and ready.
+    pub fn service(&self, machine: &Machine) -> Option<Breadcrumb> {
+        let entry = self.entry.as_ref().filter(|_| machine.role() == Role::Active)?;
+        Some(self.breadcrumb(entry.epoch, entry.from.clone()))
     }
 
     fn active(&self, machine: &Machine) -> Option<ActiveView> {

@@ -8,7 +8,7 @@ use crate::election;
 use crate::guardian::protocol::{Order, Record};
 use crate::processes;
 use crate::role::{Action, Cause, End, Event, Role, Transition};
-use crate::status::{Breadcrumb, HistoryEntry};
+use crate::status::HistoryEntry;
 
 use super::hooks::{self, Hook};
 use super::knowledge::{self, Knowledge};
@@ -79,16 +79,7 @@ impl Shell {
     fn claim(&mut self, epoch: u64) {
         let since = clock::timestamp();
         let knowledge = &mut self.knowledge;
-        let breadcrumb = Breadcrumb {
-            node: knowledge.config.node.clone(),
-            epoch,
-            api: knowledge.advertise.clone(),
-            endpoints: knowledge.config.coordinator.endpoints.clone(),
-            since: since.clone(),
-            clean: false,
-            cause: None,
-            to: None,
-        };
+        let breadcrumb = knowledge.breadcrumb(epoch, since.clone());
         let entry = HistoryEntry {
             epoch,
             node: knowledge.config.node.clone(),
@@ -223,27 +214,13 @@ impl Shell {
                 self.knowledge.detail = None;
                 self.notice("on_standby");
             }
-            Role::Promoting | Role::Demoting | Role::Fencing => self.withdraw_service(),
+            Role::Promoting | Role::Demoting | Role::Fencing => self.knowledge.coordinator.ready = false,
         }
     }
 
     fn became_active(&mut self) {
         self.knowledge.coordinator.ready = true;
         self.knowledge.story = format!("{}, active since {}", self.knowledge.story, self.knowledge.role_since);
-        self.announced = true;
-        if let Some(entry) = &self.knowledge.entry {
-            let breadcrumb = Breadcrumb {
-                node: entry.node.clone(),
-                epoch: entry.epoch,
-                api: self.knowledge.advertise.clone(),
-                endpoints: self.knowledge.config.coordinator.endpoints.clone(),
-                since: entry.from.clone(),
-                clean: false,
-                cause: None,
-                to: None,
-            };
-            self.elect(election::Order::Announce(Some(Box::new(breadcrumb))));
-        }
         self.measure_gap();
         self.notice("on_active");
     }
@@ -263,13 +240,6 @@ impl Shell {
         tracing::info!(gap_ms = entry.gap_ms, "a coordinator runs again");
         let entry = Box::new(entry.clone());
         self.elect(election::Order::Amend(entry));
-    }
-
-    fn withdraw_service(&mut self) {
-        self.knowledge.coordinator.ready = false;
-        if std::mem::take(&mut self.announced) {
-            self.elect(election::Order::Announce(None));
-        }
     }
 
     /// Runs on_active or on_standby beside everything else.

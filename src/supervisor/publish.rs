@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crate::election::Order;
 use crate::moment::Moment;
 use crate::role::Machine;
-use crate::status::{Member, Snapshot};
+use crate::status::{Breadcrumb, Member, Snapshot};
 
 use super::knowledge::Knowledge;
 use super::notify;
@@ -21,13 +21,14 @@ const SETTLE: Duration = Duration::from_millis(50);
 pub struct Publisher {
     snapshot: Arc<ArcSwap<Snapshot>>,
     member: Option<Member>,
+    service: Option<Breadcrumb>,
     due: Option<Moment>,
     reason: String,
 }
 
 impl Publisher {
     pub const fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { snapshot, member: None, due: None, reason: String::new() }
+        Self { snapshot, member: None, service: None, due: None, reason: String::new() }
     }
 
     /// When [`Publisher::settle`] should be called.
@@ -43,22 +44,29 @@ impl Publisher {
             notify::status(&format!("{}: {}", snapshot.server.status.as_str(), self.reason));
         }
         self.snapshot.store(Arc::new(snapshot));
-        if self.due.is_none() && self.member.as_ref() != Some(&knowledge.member(machine, now)) {
+        let changed =
+            self.member.as_ref() != Some(&knowledge.member(machine, now)) || self.service != knowledge.service(machine);
+        if self.due.is_none() && changed {
             self.due = Some(now + SETTLE);
         }
     }
 
     /// Publishes to the others what has settled.
-    pub fn settle(&mut self, knowledge: &Knowledge, machine: &Machine, now: Moment) -> Option<Order> {
+    pub fn settle(&mut self, knowledge: &Knowledge, machine: &Machine, now: Moment) -> Vec<Order> {
+        let mut orders = Vec::new();
         if self.due.is_none_or(|due| now < due) {
-            return None;
+            return orders;
         }
         self.due = None;
-        let member = knowledge.member(machine, now);
-        if self.member.as_ref() == Some(&member) {
-            return None;
+        let (member, service) = (knowledge.member(machine, now), knowledge.service(machine));
+        if self.service != service {
+            self.service.clone_from(&service);
+            orders.push(Order::Announce(service.map(Box::new)));
         }
-        self.member = Some(member.clone());
-        Some(Order::Publish(Box::new(member)))
+        if self.member.as_ref() != Some(&member) {
+            self.member = Some(member.clone());
+            orders.push(Order::Publish(Box::new(member)));
+        }
+        orders
     }
 }

@@ -59,8 +59,6 @@ pub struct Shell {
     /// Counts candidacies that were elected.
     pub(super) leadership: u64,
     pub(super) prober: Option<(AbortHandle, mpsc::UnboundedReceiver<Verdict>)>,
-    /// The coordinator is registered for service discovery.
-    pub(super) announced: bool,
     pub(super) exit: Option<Exit>,
     inner_events: mpsc::UnboundedReceiver<Inner>,
     later: VecDeque<Event>,
@@ -106,7 +104,6 @@ impl Shell {
             inner,
             leadership: 0,
             prober: None,
-            announced: false,
             exit: None,
             inner_events,
             later: VecDeque::new(),
@@ -199,7 +196,7 @@ impl Shell {
             self.respawn_at = None;
             self.start_guardian();
         }
-        if let Some(order) = self.publisher.settle(&self.knowledge, &self.machine, now) {
+        for order in self.publisher.settle(&self.knowledge, &self.machine, now) {
             self.elect(order);
         }
         if let Some((interval, at)) = &mut self.watchdog

@@ -21,6 +21,7 @@ mod client;
 mod codes;
 mod hostile;
 mod tls;
+mod zookeeper;
 
 /// No answer takes this long unless the server hangs.
 pub const LIMIT: Duration = Duration::from_secs(60);

@@ -3,5 +3,6 @@
 mod api;
 mod config;
 mod election;
+mod guardian;
 mod proxy;
 mod zookeeper;

@@ -1,6 +1,8 @@
 //! A TCP proxy on loopback that can be frozen (bytes stop, connections stay), cut (connections reset, none accepted)
 //! and healed.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by its panic")]
+
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

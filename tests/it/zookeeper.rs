@@ -3,6 +3,8 @@
 //! Each server is started by a thread that lives as long as this process and carries a parent-death signal, so none
 //! outlives the tests, however they end.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by its panic")]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -24,6 +24,7 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
         faults: faults.to_vec(),
         void_lock: false,
         tree_keeps_lock: true,
+        guardian_refuses: true,
         ranked: false,
         rules: rules(),
         flaw: Flaw::None,
@@ -65,8 +66,138 @@ fn two_nodes_and_no_fault() {
     holds("two nodes, no fault", setup(2, 0, &[]));
 }
 
+/// Everything that can die, alone and in pairs.
+const DEATHS: &[Fault] =
+    &[Fault::KillSupervisor, Fault::KillGuardian, Fault::DieHalfway, Fault::CrashCoordinator, Fault::StickTree];
+const DELAYS: &[Fault] =
+    &[Fault::FreezeSupervisor, Fault::FreezeHalfway, Fault::FreezeGuardian, Fault::FreezeHost, Fault::Partition];
+const OUTSIDE: &[Fault] = &[Fault::LoseLock, Fault::DeleteNode, Fault::WipeZooKeeper, Fault::FailHook];
+const PEOPLE: &[Fault] = &[Fault::Stop, Fault::StopTwice];
+
+fn all() -> Vec<Fault> {
+    [DEATHS, DELAYS, OUTSIDE, PEOPLE].concat()
+}
+
 #[test]
-fn two_nodes_and_processes_that_die() {
-    use Fault::*;
-    holds("two nodes, 1 death", setup(2, 1, &[KillSupervisor, KillGuardian, DieHalfway, CrashCoordinator, StickTree]));
+fn two_nodes_survive_any_single_fault() {
+    holds("two nodes, any 1 fault", setup(2, 1, &all()));
+}
+
+#[test]
+fn two_nodes_survive_two_faults() {
+    holds("two nodes, 2 faults", setup(2, 2, &[DEATHS, DELAYS].concat()));
+}
+
+#[test]
+fn three_nodes_survive_any_single_fault() {
+    holds("three nodes, any 1 fault", setup(3, 1, &all()));
+}
+
+#[test]
+fn hooks_restarts_and_ranks_survive_any_single_fault() {
+    let mut setup = setup(2, 1, &all());
+    setup.ranked = true;
+    setup.rules.before_start = true;
+    setup.rules.after_stop = true;
+    setup.rules.restarts.max = 1;
+    setup.rules.exit_after_loss = false;
+    holds("two nodes with hooks, restarts and ranks, any 1 fault", setup);
+}
+
+/// Without `KillGuardian`: a coordinator that has closed the descriptor and outlives its guardian is what the guarantees
+/// do not cover.
+#[test]
+fn a_coordinator_that_closes_the_descriptor_is_still_guarded() {
+    let mut setup = setup(2, 1, &[DELAYS, OUTSIDE, PEOPLE].concat());
+    setup.tree_keeps_lock = false;
+    setup.faults.retain(|fault| *fault != Fault::FreezeGuardian);
+    setup.faults.extend([Fault::KillSupervisor, Fault::DieHalfway, Fault::CrashCoordinator, Fault::StickTree]);
+    holds("two nodes, descriptor closed, 1 fault", setup);
+}
+
+/// The lock excludes nobody. Guardians live and run: whatever the supervisors and the network do, time protects.
+#[test]
+fn the_lease_alone_protects_while_guardians_keep_time() {
+    let mut setup = setup(
+        2,
+        1,
+        &[
+            Fault::FreezeSupervisor,
+            Fault::FreezeHalfway,
+            Fault::Partition,
+            Fault::KillSupervisor,
+            Fault::DieHalfway,
+            Fault::CrashCoordinator,
+            Fault::Stop,
+        ],
+    );
+    setup.void_lock = true;
+    holds("two nodes, lock void, 1 fault", setup);
+}
+
+fn flawed(flaw: Flaw, faults: &[Fault]) -> Setup {
+    Setup { flaw, ..setup(2, 1, faults) }
+}
+
+#[test]
+fn a_core_that_closes_the_lock_before_the_tree_is_dead_is_caught() {
+    let mut setup = flawed(Flaw::ClosesLockEarly, PEOPLE);
+    setup.tree_keeps_lock = false;
+    breaks(LOCK_WITH_TREE, setup);
+}
+
+#[test]
+fn a_core_that_counts_the_lease_from_the_reply_is_caught() {
+    breaks(LEASE_FIRST, flawed(Flaw::CountsLeaseFromReply, DELAYS));
+}
+
+#[test]
+fn a_core_that_starts_without_taking_the_epoch_is_caught() {
+    breaks(EPOCH_FIRST, flawed(Flaw::SkipsClaim, &[]));
+}
+
+#[test]
+fn a_core_that_does_not_fence_the_former_active_is_caught() {
+    breaks(FENCED_FIRST, flawed(Flaw::SkipsFencing, DELAYS));
+}
+
+#[test]
+fn a_core_that_resigns_before_the_tree_is_dead_is_caught() {
+    let mut setup = flawed(Flaw::ResignsEarly, PEOPLE);
+    setup.void_lock = true;
+    breaks(LEASE_ALONE, setup);
+}
+
+#[test]
+fn a_core_that_tells_its_guardian_no_deadline_is_caught() {
+    let mut setup = flawed(Flaw::HidesDeadline, &[Fault::FreezeSupervisor]);
+    setup.void_lock = true;
+    breaks(LEASE_ALONE, setup);
+}
+
+#[test]
+fn a_core_that_believes_a_renewal_after_its_deadline_is_caught() {
+    breaks(LOCK_FIRST, obedient(Flaw::BelievesLateRenewal, Fault::FreezeSupervisor));
+}
+
+#[test]
+fn a_supervisor_that_froze_between_two_events_needs_no_guardian_that_refuses() {
+    holds("two nodes, obedient guardian, 1 freeze", obedient(Flaw::None, Fault::FreezeSupervisor));
+}
+
+#[test]
+fn a_guardian_that_starts_without_its_lock_is_caught() {
+    breaks(LOCK_FIRST, obedient(Flaw::None, Fault::FreezeHalfway));
+}
+
+fn obedient(flaw: Flaw, fault: Fault) -> Setup {
+    let mut setup = flawed(flaw, &[fault]);
+    setup.guardian_refuses = false;
+    setup.rules.before_start = true;
+    setup
+}
+
+#[test]
+fn a_core_that_forgets_what_a_dead_guardian_left_is_caught() {
+    breaks(DEATH_FIRST, flawed(Flaw::ForgetsOrphans, &[Fault::KillGuardian]));
 }

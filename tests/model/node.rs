@@ -124,14 +124,15 @@ impl World {
     }
 
     fn run(&mut self, node: usize, hook: Hook) {
+        let until = self.now + units(2);
         if let Some(supervisor) = &mut self.nodes[node].supervisor {
-            supervisor.hooks.push(hook);
+            supervisor.hooks.push((hook, until));
         }
     }
 
     pub fn end_hook(&mut self, node: usize, succeeded: bool) {
         let Some(supervisor) = &mut self.nodes[node].supervisor else { return };
-        let hook = supervisor.hooks.remove(0);
+        let (hook, _) = supervisor.hooks.remove(0);
         match hook {
             Hook::Fence { epoch, target } => {
                 if succeeded {
@@ -181,7 +182,7 @@ impl World {
             }
             Action::SetDeadline(deadline) => guardian.deadline = Some(deadline),
             Action::Start { epoch, deadline } => {
-                if deadline <= now {
+                if deadline <= now || (setup.guardian_refuses && !guardian.has_lock) {
                     self.report(node, Event::StartFailed);
                 } else {
                     guardian.deadline = Some(deadline);

@@ -1,5 +1,6 @@
 //! What may happen next in a world, and what it does.
 
+use primacy::moment::Moment;
 use primacy::role::{Event, Loss};
 
 use super::node::Interruption;
@@ -45,6 +46,11 @@ pub enum Step {
 }
 
 impl World {
+    fn hook(&self, node: usize) -> Option<Moment> {
+        let supervisor = self.nodes[node].supervisor.as_ref().filter(|_| self.nodes[node].host_runs())?;
+        supervisor.hooks.first().map(|(_, until)| *until)
+    }
+
     /// What cannot wait until time passes.
     fn urgent(&self, setup: &Setup, out: &mut Vec<Step>) {
         for node in 0..self.nodes.len() {
@@ -69,6 +75,9 @@ impl World {
             }
             if self.tree_must_die(node) {
                 out.push(Step::TreeDies(node));
+            }
+            if self.hook(node).is_some_and(|until| until <= self.now) {
+                out.push(Step::EndHook(node));
             }
         }
         for seat in 0..self.queue.len() {
@@ -96,7 +105,7 @@ impl World {
             if self.probe_fails(node) {
                 out.push(Step::ProbeFails(node));
             }
-            if it.host_runs() && it.supervisor.as_ref().is_some_and(|supervisor| !supervisor.hooks.is_empty()) {
+            if self.hook(node).is_some_and(|until| until > self.now) {
                 out.push(Step::EndHook(node));
             }
         }

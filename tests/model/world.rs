@@ -2,8 +2,8 @@
 //!
 //! Everything that is not frozen, cut off or stuck acts within the instant, in every possible order; time only passes
 //! when nothing urgent is left to do. Every delay in the real world is therefore a freeze, a partition or a stuck tree
-//! here, of any length. The guardian is *naive*: it obeys every order without the checks that the real one makes, except
-//! that it does not start anything past its deadline. So what holds here holds by the core, not by its helpers.
+//! here, of any length. The guardian is naive: it obeys every order without the checks that the real one makes, except
+//! that it starts nothing past the deadline or without the lock. So what holds here holds by the core, not by its helpers.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -61,6 +61,9 @@ pub struct Setup {
     pub void_lock: bool,
     /// The coordinator keeps the inherited descriptor. Where it closes it, the guardian alone holds the lock.
     pub tree_keeps_lock: bool,
+    /// The guardian starts nothing without the lock. It must not: a supervisor that froze between a decision and the message
+    /// does not know that its guardian has fenced itself meanwhile.
+    pub guardian_refuses: bool,
     /// Node 0 has the highest priority.
     pub ranked: bool,
     pub rules: Rules,
@@ -107,7 +110,8 @@ pub struct Supervisor {
     /// What was left to do when it froze.
     pub pending: Vec<Action>,
     pub client: Client,
-    pub hooks: Vec<Hook>,
+    /// Each with the moment at which its time is up.
+    pub hooks: Vec<(Hook, Moment)>,
 }
 
 /// The supervisor's ZooKeeper client.

@@ -18,6 +18,9 @@ use crate::status::Member;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long an attempt to connect may go on after the order to close.
+const GRACE: Duration = Duration::from_millis(500);
+
 pub struct Backend {
     pub settings: Arc<Settings>,
     pub paths: Arc<Paths>,
@@ -85,7 +88,15 @@ impl Backend {
         let mut pause = FIRST_PAUSE;
         loop {
             let (settings, paths) = (Arc::clone(&self.settings), Arc::clone(&self.paths));
-            match self.unless_closed(open(&settings, &paths)).await? {
+            let mut attempt = std::pin::pin!(open(&settings, &paths));
+            let Some(result) = self.unless_closed(attempt.as_mut()).await else {
+                // A session may be about to come into being: it is closed rather than left to expire.
+                if let Ok(Ok(client)) = tokio::time::timeout(GRACE, attempt).await {
+                    close(client).await;
+                }
+                return None;
+            };
+            match result {
                 Ok(client) => {
                     info!(session = %client.session_id(), timeout = ?client.session_timeout(), "connected to ZooKeeper");
                     self.tell_connected(&client);
@@ -166,8 +177,12 @@ async fn open(settings: &Settings, paths: &Paths) -> Result<Client, String> {
         Ok(Err(problem)) => problem,
         Err(_) => "ZooKeeper gave a session but does not answer requests".to_owned(),
     };
+    close(client).await;
+    Err(problem)
+}
+
+async fn close(client: Client) {
     let ending = client.state_watcher();
     drop(client);
     connect::closed(ending).await;
-    Err(problem)
 }

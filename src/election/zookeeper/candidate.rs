@@ -15,7 +15,7 @@ use uuid::Uuid;
 use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 
 use super::backend::{Backend, End};
-use super::lead::{self, Claim};
+use super::lead::{self, Claim, Tenure};
 use super::paths::{Paths, queue_key};
 use super::view::{Control, Seen};
 use super::{before_retry, directories, is_definite, until_deleted};
@@ -33,6 +33,7 @@ pub struct Candidate<'a> {
 }
 
 /// What ended a wait.
+#[expect(clippy::large_enum_variant, reason = "a few orders a day")]
 pub enum Woken {
     Event,
     Reconnected,
@@ -168,9 +169,12 @@ impl<'a> Candidate<'a> {
                         return self.leave_queue(node).await;
                     }
                 }
-                Ok(Look::Gone) => return Err(self.fall(Loss::NodeDeleted).await),
+                Ok(Look::Gone) => return Err(self.fall(Loss::NodeDeleted, None).await),
                 Err(error) => {
                     debug!(%error, "cannot look at the queue");
+                    if is_definite(&error) {
+                        self.backend.tell_disconnected(format!("cannot look at the queue: {error}"));
+                    }
                     let mut retry = pin!(before_retry(client));
                     while let Woken::Order(order) = self.next(own.as_mut(), retry.as_mut()).await? {
                         self.refuse_claim(&order);
@@ -206,7 +210,7 @@ impl<'a> Candidate<'a> {
                     {
                         Claim::Taken(tenure) => return Err(self.lead(own, *tenure, former_ended).await),
                         Claim::Refused(reason) => self.backend.refuse(&reason),
-                        Claim::Gone => return Err(self.fall(Loss::NodeDeleted).await),
+                        Claim::Gone => return Err(self.fall(Loss::NodeDeleted, None).await),
                         Claim::Unknown(reason) => return Err(self.abandon(reason)),
                     }
                 }
@@ -246,7 +250,7 @@ impl<'a> Candidate<'a> {
                     }
                 }
                 () = event.as_mut() => return Ok(Woken::Event),
-                () = own.as_mut() => return Err(self.fall(Loss::NodeDeleted).await),
+                () = own.as_mut() => return Err(self.fall(Loss::NodeDeleted, None).await),
                 order = self.backend.orders.recv() => {
                     if let Some(order) = self.take_order(order)? {
                         return Ok(Woken::Order(order));
@@ -262,6 +266,7 @@ impl<'a> Candidate<'a> {
         loop {
             tokio::select! {
                 biased;
+                state = self.state.changed() => { self.take_state(state)?; }
                 result = request.as_mut() => {
                     return result.map_err(|_| self.abandon("ZooKeeper does not answer".to_owned()));
                 }
@@ -329,13 +334,20 @@ impl<'a> Candidate<'a> {
 
     /// Reports a loss and keeps the session until the supervisor has let go: closing it would remove what is left of
     /// the own node, and so let the next one in, while the coordinator is still being killed.
-    pub async fn fall(&mut self, loss: Loss) -> End {
+    ///
+    /// A leadership's end is still noted, unless another has followed: that spares the next one the fencing.
+    pub async fn fall(&mut self, loss: Loss, tenure: Option<&Tenure>) -> End {
         self.report_loss(loss);
         loop {
             let result = tokio::select! {
                 biased;
                 state = self.state.changed() => self.take_state(state).map(|_| None),
-                order = self.backend.orders.recv() => self.take_order(order),
+                order = self.backend.orders.recv() => {
+                    if let (Some(tenure), Some(Order::Resign { clean, ended })) = (tenure, &order) {
+                        lead::resign(self.client, &self.backend.paths, tenure, *clean, ended.clone()).await;
+                    }
+                    self.take_order(order)
+                }
             };
             match result {
                 Err(end) => return end,

@@ -23,13 +23,14 @@ pub async fn ensure(client: &Client, paths: &Paths, digest: bool) -> Result<(), 
     let nodes = paths.persistent();
     let options = options(CreateMode::Persistent, digest);
     let results = join_all(nodes.iter().map(|path| client.create(path, b"", &options)).collect::<Vec<_>>()).await;
+    let above = |path: &str| path.len() <= paths.cluster.len();
     for (path, result) in nodes.iter().zip(results) {
         match result {
             Ok(_) => {}
             Err(Error::NodeExists) if digest && path.starts_with(&paths.cluster) => protect(client, path).await?,
             Err(Error::NodeExists) => {}
-            // The parent may be somebody else's: then it is enough that the node is there.
-            Err(Error::NoAuth) if matches!(client.check_stat(path).await, Ok(Some(_))) => {}
+            // What lies above the cluster may be somebody else's: then it is enough that the node is there.
+            Err(Error::NoAuth) if above(path) && matches!(client.check_stat(path).await, Ok(Some(_))) => {}
             Err(Error::NoAuth) => {
                 return Err(format!("not authorized to create {path}: does digest_file fit the ACL of its parent?"));
             }

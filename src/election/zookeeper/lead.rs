@@ -220,13 +220,12 @@ impl Candidate<'_> {
                     Ok(false) => {}
                     Err(end) => return end,
                 },
-                () = own.as_mut() => return self.fall(Loss::NodeDeleted).await,
+                () = own.as_mut() => return self.fall(Loss::NodeDeleted, Some(&tenure)).await,
                 outcome = in_flight(&mut beat) => {
                     let sent = beat.take().map_or(tenure.sent, |(sent, _)| sent);
                     match self.take_heartbeat(sent, outcome) {
                         Ok(()) => {}
-                        Err(Loss::Backend(reason)) => return self.abandon(reason),
-                        Err(loss) => return self.fall(loss).await,
+                        Err(loss) => return self.fall(loss, Some(&tenure)).await,
                     }
                 }
                 _ = tick.tick(), if connected && beat.is_none() => {
@@ -328,7 +327,7 @@ enum Part {
 /// Gives the leadership up in one multi, so the next one is let in by the very write that says how this one ended. What
 /// cannot be written (somebody deleted it, or an earlier try was carried out after all) is left out; at worst the
 /// session's end removes the election node and the breadcrumb stays unclean.
-async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool, ended: Option<HistoryEntry>) {
+pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool, ended: Option<HistoryEntry>) {
     let mut parts = vec![Part::CheckEpoch];
     if clean {
         let (cause, to) = ended.as_ref().map_or((None, None), |ended| (ended.cause.clone(), ended.to.clone()));

@@ -27,6 +27,7 @@ pub async fn keep(
 ) {
     let path = paths.member(&settings.node);
     let options = directories::options(CreateMode::Ephemeral, settings.access.digest.is_some());
+    let mut told = None;
     loop {
         let Some(member) = published.borrow_and_update().clone() else {
             if published.changed().await.is_err() {
@@ -51,8 +52,9 @@ pub async fn keep(
             }
             Ok(false) => {}
             Err(error) => {
-                if super::is_definite(&error) && error != Error::NoNode {
+                if super::is_definite(&error) && error != Error::NoNode && told.as_ref() != Some(&error) {
                     warn!(path, %error, "cannot register this member");
+                    told = Some(error);
                 }
                 before_retry(&client).await;
             }

@@ -324,18 +324,22 @@ fn the_metrics_parse_and_none_of_the_contract_is_missing() {
         assert_eq!(found.len(), 1, "{name} {label} {is}");
         found[0]
     };
-    assert_eq!(value("primacy_role", "role", "active"), 1.0);
-    assert_eq!(value("primacy_role", "role", "standby"), 0.0);
-    assert_eq!(value("primacy_epoch", "", ""), 7.0);
-    assert_eq!(value("primacy_transitions_total", "cause", nasty), 3.0);
-    assert_eq!(value("primacy_heartbeat_seconds_bucket", "le", "0.0025"), 0.0);
-    assert_eq!(value("primacy_heartbeat_seconds_bucket", "le", "0.005"), 1.0);
-    assert_eq!(value("primacy_heartbeat_seconds_bucket", "le", "10"), 1.0);
-    assert_eq!(value("primacy_heartbeat_seconds_bucket", "le", "+Inf"), 2.0);
-    assert_eq!(value("primacy_heartbeat_seconds_count", "", ""), 2.0);
-    assert_eq!(value("primacy_failover_gap_seconds_count", "cause", "stopped"), 1.0);
-    assert_eq!(value("primacy_volume_free_bytes", "", ""), 1_099_511_627_776.0);
-    assert_eq!(value("primacy_build_info", "version", "0.1.0"), 1.0);
+    for (name, label, is, expected) in [
+        ("primacy_role", "role", "active", "1"),
+        ("primacy_role", "role", "standby", "0"),
+        ("primacy_epoch", "", "", "7"),
+        ("primacy_transitions_total", "cause", nasty, "3"),
+        ("primacy_heartbeat_seconds_bucket", "le", "0.0025", "0"),
+        ("primacy_heartbeat_seconds_bucket", "le", "0.005", "1"),
+        ("primacy_heartbeat_seconds_bucket", "le", "10", "1"),
+        ("primacy_heartbeat_seconds_bucket", "le", "+Inf", "2"),
+        ("primacy_heartbeat_seconds_count", "", "", "2"),
+        ("primacy_failover_gap_seconds_count", "cause", "stopped", "1"),
+        ("primacy_volume_free_bytes", "", "", "1099511627776"),
+        ("primacy_build_info", "version", "0.1.0", "1"),
+    ] {
+        assert_eq!(value(name, label, is).to_string(), expected, "{name} {label} {is}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use primacy::api::endpoints::ENDPOINTS;
+use primacy::api::endpoints::{Access, ENDPOINTS};
 use primacy::status::Snapshot;
 
 use super::*;
@@ -65,9 +65,9 @@ fn every_endpoint_answers_every_situation_with_the_code_of_the_table() {
     for (column, (name, snapshot)) in situations().into_iter().enumerate() {
         assert_eq!(names[column], name);
         fixture.snapshot.store(Arc::new(snapshot));
-        for (path, codes) in &rows {
+        for (endpoint, codes) in &rows {
             fixture.turned(Duration::from_secs(if name == "stuck-standby" { 11 } else { 0 }));
-            let path = path.replace("{code}", "418");
+            let path = endpoint.replace("{code}", "418");
             let got = fixture.get(&path);
             assert_eq!(got.code, codes[column], "{path} when {name}: {}", got.body);
             let head = fixture.ask("HEAD", &path, "");
@@ -75,6 +75,9 @@ fn every_endpoint_answers_every_situation_with_the_code_of_the_table() {
             assert_eq!(head.body, "");
             assert_eq!(head.headers["content-type"], got.headers["content-type"]);
             assert!(head.headers["content-length"].parse::<u64>().unwrap() > 0);
+            let options = fixture.send(format!("OPTIONS {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+            let health_check = ENDPOINTS.iter().any(|e| e.access == Access::HealthCheck && e.path == *endpoint);
+            assert_eq!(options.code, if health_check { codes[column] } else { 405 }, "OPTIONS {path} when {name}");
         }
     }
 }
@@ -153,10 +156,10 @@ fn unknown_paths_and_methods_are_json_errors() {
         assert_eq!(answer.code, 404, "{path}");
         assert!(answer.json()["error"].is_string() && answer.json()["reasons"].is_object());
     }
-    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "BREW"] {
         let answer = fixture.ask(method, "/server_status", "Content-Length: 0\r\n");
         assert_eq!(answer.code, 405, "{method}");
-        assert_eq!(answer.headers["allow"], "GET,HEAD");
+        assert_eq!(answer.headers["allow"], "GET,HEAD,OPTIONS");
         assert!(answer.json()["error"].is_string() && answer.json()["reasons"].is_object());
     }
 }

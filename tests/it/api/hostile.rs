@@ -32,6 +32,8 @@ fn bodies_over_64_kib_are_refused_however_they_come() {
             format!("{method} /server_status HTTP/1.1\r\nHost: x\r\nContent-Length: {TEN_MEGABYTES}\r\n\r\n");
         assert_eq!(flood(&fixture, &announced, &[], 0).code, 413, "{method}, announced");
         assert_eq!(flood(&fixture, &announced, &piece, TEN_MEGABYTES / piece.len()).code, 413, "{method}, sent");
+        let polite = announced.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+        assert_eq!(flood(&fixture, &polite, &[], 0).code, 413, "{method}, not invited to send");
         let chunked = format!("{method} /v1/info/state HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
         let answer = flood(&fixture, &chunked, &chunk, TEN_MEGABYTES / piece.len());
         assert_eq!(answer.code, 413, "{method}, chunked");
@@ -160,4 +162,20 @@ fn arbitrary_bytes_never_end_the_server() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn a_client_that_never_reads_is_cut() {
+    let fixture = Fixture::new(active());
+    let mut stream = fixture.connect();
+    let requests = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1_000);
+    let started = clock::now();
+    // Fills every buffer between here and there, and goes on until the server's kernel has given up.
+    let error = loop {
+        if let Err(error) = stream.write_all(&requests) {
+            break error;
+        }
+        assert!(clock::now().since(started) < LIMIT, "all of it was taken");
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
