@@ -84,8 +84,13 @@ fn introduce(cluster: &mut Cluster, options: &Options) -> Result<(), Problem> {
 /// Waits until a fault may come.
 fn settle(cluster: &mut Cluster) -> Result<(), Problem> {
     let since = ticks::now();
-    cluster
-        .until(SETTLE_LIMIT, "there was not one active and one standby node", |cluster| cluster.is_settled(since))?;
+    let two = |cluster: &Cluster| ticks::overlap(cluster.log.spells());
+    cluster.until(SETTLE_LIMIT, "there was not one active and one standby node", |cluster| {
+        cluster.is_settled(since) || !two(cluster).is_zero()
+    })?;
+    if !two(cluster).is_zero() {
+        return Err(Problem::Failed(format!("two coordinators ran at once, for {}", milliseconds(two(cluster)))));
+    }
     cluster.pass(BREATH)
 }
 
