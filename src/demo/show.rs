@@ -98,8 +98,9 @@ fn settle(cluster: &mut Cluster) -> Result<(), Problem> {
 fn one(cluster: &mut Cluster, number: usize, fault: Fault, zookeeper: bool) -> Result<Outcome, Problem> {
     let active = cluster.the_one().map_or("nobody", |(index, _)| cluster.nodes[index].name);
     let (what, why) = fault.story(zookeeper);
-    let title = format!("\n{number}. {}: {}", capital(fault.title()), what.replace("{}", active));
+    let title = format!("\n{number}. {}", capital(fault.title()));
     cluster.screen.line(&cluster.screen.paint(Style::Title, &title));
+    cluster.screen.line(&format!("   {}", what.replace("{}", active)));
     cluster.screen.line(&format!("   {why}"));
     cluster.pass(BREATH)?;
     let outcome = fault.perform(cluster)?;
