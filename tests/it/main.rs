@@ -2,6 +2,7 @@
 
 mod api;
 mod config;
+mod demo;
 mod election;
 mod guardian;
 mod proxy;
