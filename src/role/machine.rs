@@ -492,7 +492,7 @@ impl Machine {
 }
 
 /// The edges of the role diagram.
-const fn legal(from: Role, to: Role) -> bool {
+pub(super) const fn legal(from: Role, to: Role) -> bool {
     matches!(
         (from, to),
         (Role::Standby, Role::Promoting)

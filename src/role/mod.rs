@@ -20,6 +20,9 @@ mod lease;
 mod machine;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use lease::{LeaseTiming, TimingProblem};
 pub use machine::{Backoff, Machine, Restarts, Rules};
 pub use words::{Action, Cause, DeadlineReason, End, Event, Exit, Former, Loss, Phase, Role, Transition, Vacancy};

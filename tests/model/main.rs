@@ -128,7 +128,7 @@ fn a_coordinator_that_closes_the_descriptor_is_still_guarded() {
 /// The lock excludes nobody. Guardians live and run: whatever the supervisors and the network do, time protects.
 #[test]
 fn the_lease_alone_protects_while_guardians_keep_time() {
-    let mut setup = setup(2, 1, &[
+    let mut setup = setup(2, 2, &[
         Fault::FreezeSupervisor,
         Fault::FreezeHalfway,
         Fault::Partition,
@@ -138,7 +138,7 @@ fn the_lease_alone_protects_while_guardians_keep_time() {
         Fault::Stop,
     ]);
     setup.void_lock = true;
-    holds("two nodes, lock void, 1 fault", setup);
+    holds("two nodes, lock void, 2 faults", setup);
 }
 
 fn flawed(flaw: Flaw, faults: &[Fault]) -> Setup {
