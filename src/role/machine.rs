@@ -314,8 +314,11 @@ impl Machine {
     /// it finds in its mailbox before it knows that its time is up.
     pub fn step(&mut self, now: Moment, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
+        let expected = self.expects(&event);
         self.check_lease(now, &mut out);
-        self.take_in(now, event, &mut out);
+        if expected {
+            self.take_in(now, event, &mut out);
+        }
         self.check_time(now, &mut out);
         self.stand_if_possible(now, &mut out);
         out
@@ -331,6 +334,22 @@ impl Machine {
             | Stage::Locking { .. }
             | Stage::FencingFormer { .. }
             | Stage::Finished => false,
+        }
+    }
+
+    /// Whether an acknowledgement answers an order given before this step. One given by this very step (the lease is looked
+    /// at first) cannot have been answered by what already lay in the mailbox.
+    const fn expects(&self, event: &Event) -> bool {
+        match (event, &self.stage) {
+            (Event::TreeDead, Stage::Clearing { .. }) => true,
+            (Event::TreeDead, Stage::Ending(ending)) => {
+                matches!(ending.step, EndStep::Stopping { .. } | EndStep::Killing { .. })
+            }
+            (Event::Tidied, Stage::Ending(ending)) => matches!(ending.step, EndStep::Tidying),
+            (Event::LockClosed, Stage::Ending(ending)) => matches!(ending.step, EndStep::ClosingLock { .. }),
+            (Event::Resigned, Stage::Ending(ending)) => matches!(ending.resignation, Resignation::Ordered),
+            (Event::TreeDead | Event::Tidied | Event::LockClosed | Event::Resigned, _) => false,
+            _ => true,
         }
     }
 

@@ -363,7 +363,7 @@ impl World {
                     self.carry_out_will(node);
                 }
                 if alone {
-                    self.nodes[node].guardian = None;
+                    self.end_guardian(setup, node);
                 } else {
                     self.report(node, Event::Fenced);
                 }

@@ -440,3 +440,10 @@ fn a_guardian_that_fenced_itself_while_stopping_counts_as_a_loss() {
     bench.on(Event::Fenced);
     assert!(bench.on(Event::Resigned).ends_with("Exit(LostMastership)"));
 }
+
+#[test]
+fn what_lies_in_the_mailbox_does_not_answer_an_order_given_on_waking() {
+    let mut bench = Bench::leading(plain());
+    assert_eq!(bench.after(LEASE, Event::TreeDead), "[active > fencing: lease_expired] KillTree");
+    assert_eq!(bench.on(Event::TreeDead), "CloseLock(lease_expired)");
+}
