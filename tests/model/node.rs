@@ -214,8 +214,7 @@ impl World {
     }
 
     fn observe_start(&mut self, setup: &Setup, node: usize, epoch: u64) {
-        let (granted, proved, in_debt) =
-            (self.nodes[node].granted, self.nodes[node].proved, self.nodes[node].in_debt);
+        let (granted, proved, in_debt) = (self.nodes[node].granted, self.nodes[node].proved, self.nodes[node].in_debt);
         let has_lock = self.nodes[node].guardian.as_ref().is_some_and(|guardian| guardian.has_lock);
         let owns = setup.void_lock || self.owner == Some(node) || self.nodes[node].hold != Hold::Honoured;
         let restarts = self.started == (epoch, node);
@@ -274,14 +273,15 @@ impl World {
 
     pub fn tree_must_die(&self, node: usize) -> bool {
         let killed = |at: Moment| at <= self.now && self.nodes[node].guardian_runs();
-        self.tree_may_die(node) && self.nodes[node].tree.is_some_and(|tree| tree.doomed || tree.stopping.is_some_and(killed))
+        self.tree_may_die(node)
+            && self.nodes[node].tree.is_some_and(|tree| tree.doomed || tree.stopping.is_some_and(killed))
     }
 
     pub fn tree_dies(&mut self, setup: &Setup, node: usize) {
         self.nodes[node].tree = None;
         self.release(setup, node);
         match &self.nodes[node].guardian {
-            Some(guardian) if guardian.booting || guardian.fencing != SelfFencing::No => {}
+            Some(guardian) if guardian.booting => {}
             Some(_) => self.report(node, Event::TreeDead),
             None => self.tell(node, Event::TreeDead),
         }
@@ -333,15 +333,17 @@ impl World {
         let tree = self.nodes[node].tree.is_some();
         self.nodes[node].guardian_runs()
             && self.nodes[node].guardian.as_ref().is_some_and(|guardian| match guardian.fencing {
-                SelfFencing::No => alone || guardian.deadline.is_some_and(|deadline| deadline <= self.now),
+                SelfFencing::No => {
+                    let late = guardian.deadline.is_some_and(|deadline| deadline <= self.now);
+                    alone || (late && (tree || guardian.has_lock))
+                }
                 SelfFencing::Killing => !tree,
-                SelfFencing::Closed => true,
+                SelfFencing::Closed | SelfFencing::Leaving => true,
             })
     }
 
-    /// Kill, wait for death, close the lock, delete the election node: one of these.
+    /// Kill, wait for death, close the lock, say so, delete the election node and leave: one of these.
     pub fn fence_further(&mut self, setup: &Setup, node: usize) {
-        let alone = self.nodes[node].supervisor.is_none();
         let Some(guardian) = &mut self.nodes[node].guardian else { return };
         match guardian.fencing {
             SelfFencing::No => {
@@ -356,17 +358,17 @@ impl World {
                 guardian.wants_lock = false;
                 guardian.deadline = None;
                 self.release(setup, node);
+                self.report(node, Event::LockClosed);
             }
             SelfFencing::Closed => {
-                guardian.fencing = SelfFencing::No;
-                if std::mem::take(&mut guardian.will) {
+                guardian.fencing = SelfFencing::Leaving;
+                self.report(node, Event::Fenced);
+            }
+            SelfFencing::Leaving => {
+                if guardian.will {
                     self.carry_out_will(node);
                 }
-                if alone {
-                    self.end_guardian(setup, node);
-                } else {
-                    self.report(node, Event::Fenced);
-                }
+                self.kill_guardian(setup, node);
             }
         }
     }

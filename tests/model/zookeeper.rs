@@ -3,7 +3,7 @@
 use primacy::moment::Moment;
 use primacy::role::{Event, Former, Loss, Vacancy};
 
-use super::world::{Breadcrumb, Breach, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, Seat, Setup, World, units};
+use super::world::{Breach, Breadcrumb, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, Seat, Setup, World, units};
 
 impl World {
     fn seat(&self, node: usize) -> Option<usize> {
@@ -210,7 +210,11 @@ impl World {
             let (late, here) = std::mem::take(&mut supervisor.mailbox).into_iter().partition(|event| {
                 matches!(
                     event,
-                    Event::Elected(_) | Event::Claimed { .. } | Event::ClaimRefused | Event::Renewed { .. } | Event::Lost(_)
+                    Event::Elected(_)
+                        | Event::Claimed { .. }
+                        | Event::ClaimRefused
+                        | Event::Renewed { .. }
+                        | Event::Lost(_)
                 )
             });
             supervisor.mailbox = here;

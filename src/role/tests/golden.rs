@@ -358,10 +358,9 @@ fn the_answer_of_an_earlier_before_start_hook_counts_for_nothing() {
 
 #[test]
 fn a_fencing_command_that_fails_stops_the_promotion_only_where_it_is_required() {
-    for (required, wanted) in [
-        (true, "[promoting > demoting: start_failed] CloseLock(start_failed)"),
-        (false, "Claim(7) WriteRecord(7)"),
-    ] {
+    for (required, wanted) in
+        [(true, "[promoting > demoting: start_failed] CloseLock(start_failed)"), (false, "Claim(7) WriteRecord(7)")]
+    {
         let mut bench = Bench::standing(Rules { fencing_required: required, ..full() });
         bench.on(Event::Elected(vacancy(Former::Unclean)));
         bench.on(Event::LockAcquired { recorded: 6 });

@@ -22,8 +22,12 @@ enum Move {
 }
 
 fn moves() -> impl Strategy<Value = Vec<(u64, Move)>> {
-    let any = (0u8..33, 5u64..10, 0u64..12_000, any::<bool>())
-        .prop_map(|(kind, epoch, ago, yes)| Move::Any { kind, epoch, ago, yes });
+    let any = (0u8..33, 5u64..10, 0u64..12_000, any::<bool>()).prop_map(|(kind, epoch, ago, yes)| Move::Any {
+        kind,
+        epoch,
+        ago,
+        yes,
+    });
     let one = prop_oneof![6 => Just(Move::Answer), 3 => any, 1 => Just(Move::Deadline)];
     let time = prop_oneof![6 => Just(0u64), 3 => 0u64..1_500, 1 => 0u64..20_000];
     prop::collection::vec((time, one), 1..120)

@@ -12,7 +12,10 @@ const ROLES: &[(Role, &str)] = &[
     (Role::Standby, "Runs no coordinator. Stands in the queue if it can take over."),
     (Role::Promoting, "Elected: gets the lock, fences the former active, takes the epoch, starts its coordinator."),
     (Role::Active, "Its coordinator runs and is ready."),
-    (Role::Demoting, "Ends its leadership in order: stops its coordinator, clears what a crash has left, or takes back a promotion."),
+    (
+        Role::Demoting,
+        "Ends its leadership in order: stops its coordinator, clears what a crash has left, or takes back a promotion.",
+    ),
     (Role::Fencing, "Kills its coordinator: leadership is lost, or patience has run out."),
 ];
 
@@ -72,8 +75,12 @@ fn document() -> String {
         };
         let _ = writeln!(text, "| `{}` | {meaning} | {how} | {then} |", cause.as_str());
     }
-    text.push_str("\nThe first cause counts: a coordinator that was being stopped is killed when leadership is lost meanwhile.\n");
-    text.push_str("With `fencing.after_loss = \"rejoin\"` a node that killed its coordinator stands again instead of exiting.\n");
+    text.push_str(
+        "\nThe first cause counts: a coordinator that was being stopped is killed when leadership is lost meanwhile.\n",
+    );
+    text.push_str(
+        "With `fencing.after_loss = \"rejoin\"` a node that killed its coordinator stands again instead of exiting.\n",
+    );
     text
 }
 

@@ -118,10 +118,8 @@ pub(super) fn explore() -> Vec<Row> {
             seen.push(key);
             let exemplar = !shown.contains(&stage);
             shown.push(stage);
-            let mut trials: Vec<(String, Moment, Event)> = events(bench.now)
-                .into_iter()
-                .map(|(name, event)| (name.to_owned(), bench.now, event))
-                .collect();
+            let mut trials: Vec<(String, Moment, Event)> =
+                events(bench.now).into_iter().map(|(name, event)| (name.to_owned(), bench.now, event)).collect();
             if let Some((deadline, reason)) = bench.machine.deadline() {
                 trials.push((format!("deadline: {reason:?}"), deadline, Event::TimePassed));
             }
