@@ -9,8 +9,8 @@ mod world;
 mod zookeeper;
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
+use primacy::clock;
 use stateright::{Checker, HasDiscoveries, Model};
 
 use checked::*;
@@ -32,7 +32,7 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
 }
 
 fn holds(name: &str, setup: Setup) {
-    let (began, budget) = (Instant::now(), setup.budget);
+    let (began, budget) = (clock::now(), setup.budget);
     let checker = Checked::new(setup, true).checker().threads(2).spawn_bfs().join();
     let mut violations = checker.discoveries();
     let moved_on = violations.remove(MOVES_ON).is_some();
@@ -41,7 +41,7 @@ fn holds(name: &str, setup: Setup) {
         checker.unique_state_count(),
         checker.max_depth(),
         violations.len(),
-        began.elapsed()
+        clock::now().since(began)
     );
     if let Some((property, path)) = violations.into_iter().min_by_key(|(_, path)| path.clone().into_actions().len()) {
         println!("last state: {:#?}", path.last_state());
