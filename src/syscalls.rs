@@ -6,7 +6,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -21,6 +21,17 @@ pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is open (checked above) and, by the agreement with the parent, nobody else here owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// Keeps every descriptor that was inherited, but for the standard ones, from this process's children. Kernels before 5.11
+/// cannot, and leave them as they are.
+pub fn keep_descriptors_from_children() {
+    let (first, last, close_on_exec): (libc::c_uint, libc::c_uint, libc::c_uint) = (3, libc::c_uint::MAX, 1 << 2);
+    // SAFETY: sets a flag on descriptors, by number; nothing is closed before an exec.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, close_on_exec) };
+}
+
+/// From linux/sched.h; libc's constant is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Which step of a launch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +76,8 @@ pub struct Launch {
 }
 
 /// Forks and execs. The pipe's end says end-of-file once the exec has happened, or holds a [`LaunchError`] (read it with
-/// [`launch_outcome`]). The child is killed when the calling *thread* ends.
-pub fn launch(launch: &Launch) -> nix::Result<(Pid, OwnedFd)> {
+/// [`launch_outcome`]). The child is killed when the calling *thread* ends. With a `cgroup`'s directory it is born there.
+pub fn launch(launch: &Launch, cgroup: Option<BorrowedFd<'_>>) -> nix::Result<(Pid, OwnedFd)> {
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
     let pointers = |strings: &[CString]| {
@@ -75,7 +86,7 @@ pub fn launch(launch: &Launch) -> nix::Result<(Pid, OwnedFd)> {
     let (arguments, environment) = (pointers(&launch.arguments), pointers(&launch.environment));
     let parent = nix::unistd::getpid().as_raw();
     // SAFETY: the child only makes async-signal-safe calls on memory that was prepared above, and ends in exec or _exit.
-    match unsafe { nix::unistd::fork() }? {
+    match unsafe { fork_into(cgroup) }? {
         ForkResult::Parent { child } => Ok((child, reader)),
         ForkResult::Child => {
             // SAFETY: as above; the pointer arrays end in null and outlive the call.
@@ -90,6 +101,34 @@ pub fn launch(launch: &Launch) -> nix::Result<(Pid, OwnedFd)> {
             }
         }
     }
+}
+
+/// Forks, into the cgroup where that is possible: moving a process there later waits for the whole machine's forks, and
+/// misses what it has forked by then.
+///
+/// # Safety
+/// As for fork, and the child must not call what the C library does for all threads (setuid and its kin): after clone3
+/// it does not know that the other threads are not there.
+unsafe fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<ForkResult> {
+    if let Some(cgroup) = cgroup {
+        // SAFETY: a structure of integers, for which zero means "nothing special".
+        let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+        arguments.flags = CLONE_INTO_CGROUP;
+        arguments.exit_signal = libc::SIGCHLD as u64;
+        arguments.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
+        // SAFETY: without CLONE_VM this is a fork; the kernel only reads the structure.
+        match unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) } {
+            0 => return Ok(ForkResult::Child),
+            pid if pid > 0 => {
+                let child = libc::pid_t::try_from(pid).expect("the kernel returns a pid");
+                return Ok(ForkResult::Parent { child: Pid::from_raw(child) });
+            }
+            // Not permitted here, or not known to this kernel.
+            _ => {}
+        }
+    }
+    // SAFETY: by the caller.
+    unsafe { nix::unistd::fork() }
 }
 
 /// `None`: not known yet. `Some(Ok)`: the exec has happened (or the child was killed before it).
@@ -142,9 +181,10 @@ unsafe fn become_child(
             }
         }
         if let Some(identity) = &launch.identity
-            && (libc::setgroups(identity.groups.len(), identity.groups.as_ptr()) < 0
-                || libc::setgid(identity.gid) < 0
-                || libc::setuid(identity.uid) < 0)
+            // Straight to the kernel: the C library's functions would wait for threads that this child does not have.
+            && (libc::syscall(libc::SYS_setgroups, identity.groups.len(), identity.groups.as_ptr()) < 0
+                || libc::syscall(libc::SYS_setgid, identity.gid) < 0
+                || libc::syscall(libc::SYS_setuid, identity.uid) < 0)
         {
             return failed(Step::User);
         }

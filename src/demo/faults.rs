@@ -67,26 +67,26 @@ impl Fault {
         match (self, zookeeper) {
             (Self::Stop, _) => (
                 "SIGTERM to {}'s supervisor, as in a rolling update.",
-                "It ends its coordinator, frees the lock and gives up its place, in this order: nobody waits for a time-out.",
+                "It ends its coordinator, frees the lock, gives up its place, in this order: no time-out is waited for.",
             ),
             (Self::Crash, _) => {
                 ("kill -9 of the coordinator on {}.", "Its guardian sees that at once, and the role is given away.")
             }
             (Self::Kill, true) => (
-                "kill -9 of {}'s supervisor. Its session with ZooKeeper would live on for 4 s or more.",
-                "The guardian between the two outlives it, kills the coordinator, then removes the election node itself.",
+                "kill -9 of {}'s supervisor. Its ZooKeeper session would live on for 4 s or more.",
+                "The guardian outlives it, kills the coordinator, then removes the election node itself.",
             ),
             (Self::Kill, false) => (
                 "kill -9 of {}'s supervisor.",
-                "The guardian between the two outlives it and kills the coordinator; the lock goes with the last process.",
+                "The guardian outlives it and kills the coordinator; the lock goes with the last process.",
             ),
             (Self::Freeze, _) => (
                 "SIGSTOP to {}'s supervisor for 10 s. A frozen process cannot know that it is deposed.",
                 "Nobody renews its lease, so the guardian kills the coordinator before anybody else may be elected.",
             ),
             (Self::Cut, _) => (
-                "{} does not reach ZooKeeper for 10 s: silence, no error. Its coordinator is in the best of health.",
-                "It cannot prove that it still leads, so its coordinator dies before its session can. The gap is that wait.",
+                "{} does not reach ZooKeeper for 10 s: silence, no error. Its coordinator is healthy.",
+                "It cannot prove that it still leads: its coordinator dies before its session can. The gap is that wait.",
             ),
         }
     }

@@ -39,14 +39,15 @@ impl Screen {
     pub fn line(&mut self, text: &str) {
         self.write(&format!("{}{text}\n", self.erase()));
         if !self.live.is_empty() {
-            self.write(&self.live.clone());
+            self.write(&format!("\x1b[?7l{}\x1b[?7h", self.live));
         }
     }
 
     /// The line that is written over; empty: none.
     pub fn live(&mut self, text: &str) {
         if self.terminal && text != self.live {
-            self.write(&format!("{}{text}", self.erase()));
+            // Cut off at the terminal's edge: a line that wraps could not be erased.
+            self.write(&format!("{}\x1b[?7l{text}\x1b[?7h", self.erase()));
             text.clone_into(&mut self.live);
         }
     }

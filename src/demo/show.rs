@@ -84,8 +84,13 @@ fn introduce(cluster: &mut Cluster, options: &Options) -> Result<(), Problem> {
 /// Waits until a fault may come.
 fn settle(cluster: &mut Cluster) -> Result<(), Problem> {
     let since = ticks::now();
-    cluster
-        .until(SETTLE_LIMIT, "there was not one active and one standby node", |cluster| cluster.is_settled(since))?;
+    let two = |cluster: &Cluster| ticks::overlap(cluster.log.spells());
+    cluster.until(SETTLE_LIMIT, "there was not one active and one standby node", |cluster| {
+        cluster.is_settled(since) || !two(cluster).is_zero()
+    })?;
+    if !two(cluster).is_zero() {
+        return Err(Problem::Failed(format!("two coordinators ran at once, for {}", milliseconds(two(cluster)))));
+    }
     cluster.pass(BREATH)
 }
 
@@ -93,8 +98,9 @@ fn settle(cluster: &mut Cluster) -> Result<(), Problem> {
 fn one(cluster: &mut Cluster, number: usize, fault: Fault, zookeeper: bool) -> Result<Outcome, Problem> {
     let active = cluster.the_one().map_or("nobody", |(index, _)| cluster.nodes[index].name);
     let (what, why) = fault.story(zookeeper);
-    let title = format!("\n{number}. {}: {}", capital(fault.title()), what.replace("{}", active));
+    let title = format!("\n{number}. {}", capital(fault.title()));
     cluster.screen.line(&cluster.screen.paint(Style::Title, &title));
+    cluster.screen.line(&format!("   {}", what.replace("{}", active)));
     cluster.screen.line(&format!("   {why}"));
     cluster.pass(BREATH)?;
     let outcome = fault.perform(cluster)?;

@@ -3,12 +3,14 @@
 //! Only an addition: the proof of death stays `waitpid`. It needs cgroup v2, a delegated subtree (`Delegate=yes`) and a
 //! cgroup of our own; anything else means that there is none.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 /// A child cgroup of the guardian's own, for the coordinator.
 pub struct Cgroup {
     path: PathBuf,
+    directory: File,
 }
 
 impl Cgroup {
@@ -24,19 +26,25 @@ impl Cgroup {
         }
         let path = root.join(own).join(format!("primacy-{}", std::process::id()));
         fs::create_dir(&path).ok()?;
-        let found = Self { path };
+        let Ok(directory) = File::open(&path) else {
+            let _ = fs::remove_dir(&path);
+            return None;
+        };
+        let found = Self { path, directory };
         // Dropping it removes the directory again.
         found.path.join("cgroup.kill").exists().then_some(found)
-    }
-
-    /// Puts a process there; its children follow it.
-    pub fn add(&self, pid: i32) {
-        let _ = fs::write(self.path.join("cgroup.procs"), pid.to_string());
     }
 
     /// SIGKILL to all that is in it.
     pub fn kill(&self) {
         let _ = fs::write(self.path.join("cgroup.kill"), "1");
+    }
+}
+
+/// For the coordinator to be born there.
+impl AsFd for Cgroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 }
 

@@ -60,7 +60,7 @@ impl Frames {
     }
 
     /// The next whole frame, if it is there. An error is final: where the next frame begins is unknown.
-    pub fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    pub fn take<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let Some(header) = self.bytes.first_chunk::<HEADER>() else { return Ok(None) };
         let length = u32::from_be_bytes(*header) as usize;
         check_length(length)?;
@@ -101,11 +101,11 @@ mod tests {
         let mut frames = Frames::default();
         for byte in &bytes[..bytes.len() - 1] {
             frames.push(&[*byte]);
-            assert_eq!(frames.next::<Order>().unwrap(), None);
+            assert_eq!(frames.take::<Order>().unwrap(), None);
         }
         frames.push(&bytes[bytes.len() - 1..]);
-        assert_eq!(frames.next().unwrap(), Some(Order::Stop));
-        assert_eq!(frames.next::<Order>().unwrap(), None);
+        assert_eq!(frames.take().unwrap(), Some(Order::Stop));
+        assert_eq!(frames.take::<Order>().unwrap(), None);
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
         let header = u32::MAX.to_be_bytes();
         let mut frames = Frames::default();
         frames.push(&header);
-        assert_eq!(frames.next::<Order>().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(frames.take::<Order>().unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(read_frame::<Order>(&mut header.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
@@ -123,7 +123,7 @@ mod tests {
         assert!(read_frame::<Order>(&mut garbage.as_slice()).is_err());
         let mut frames = Frames::default();
         frames.push(&garbage);
-        assert!(frames.next::<Order>().is_err());
+        assert!(frames.take::<Order>().is_err());
         let half = &encode(&Order::Stop).unwrap()[..6];
         assert_eq!(read_frame::<Order>(&mut &half[..]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }

@@ -1,6 +1,6 @@
 //! The main thread: one loop that waits, kills what is overdue before anything else, and then looks at what happened.
 
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::unistd::{Pid, getppid};
@@ -68,6 +68,7 @@ impl Keeper {
     pub fn start() -> std::io::Result<Self> {
         let parent = getppid();
         let socket = syscalls::adopt(GUARDIAN_FD)?;
+        syscalls::keep_descriptors_from_children();
         let wakeups = Wakeups::new()?;
         let surroundings = surroundings::arrange()?;
         Ok(Self {
@@ -119,11 +120,9 @@ impl Keeper {
     /// What time alone demands, the deadline first: this thread may have been frozen since it began to wait.
     fn keep_time(&mut self) {
         let now = clock::now();
-        if let Some(deadline) = self.deadline.filter(|deadline| now >= *deadline) {
-            if self.ending.is_none() && (!self.tree.is_empty() || self.lock != Lock::Open) {
-                self.begin_to_end(Ending::at_deadline(deadline), now);
-                self.note(NoteLevel::Error, format!("the deadline {deadline} has passed: the coordinator is killed"));
-            }
+        if let Some(deadline) = self.deadline.filter(|deadline| now >= *deadline && self.has_to_end()) {
+            self.begin_to_end(Ending::at_deadline(deadline), now);
+            self.note(NoteLevel::Error, format!("the deadline {deadline} has passed: the coordinator is killed"));
         }
         for happening in self.tree.advance(now) {
             self.tell(happening, now);
@@ -147,10 +146,14 @@ impl Keeper {
         }
     }
 
+    /// Whether there is something that the deadline ends.
+    fn has_to_end(&self) -> bool {
+        self.ending.is_none() && (!self.tree.is_empty() || self.lock != Lock::Open)
+    }
+
     /// When [`Keeper::keep_time`] has something to do.
     fn due(&self) -> Option<Moment> {
-        let deadline =
-            self.deadline.filter(|_| self.ending.is_none() && (!self.tree.is_empty() || self.lock != Lock::Open));
+        let deadline = self.deadline.filter(|_| self.has_to_end());
         let probe = self.probe.zip(self.configured.as_ref());
         let probe = probe.map(|(began, configured)| began + configured.settings.probe_timeout);
         let closing = if let Lock::Closing { late } = self.lock { late } else { None };
@@ -278,6 +281,12 @@ impl Keeper {
             Happening::Stuck(processes) => Report::Stuck { processes },
             Happening::StopTimedOut { main } => return self.stop_timed_out(main, now),
             Happening::HookEnded(ExitStatus::Code(0)) => return,
+            Happening::HookFailed(error) => {
+                let settings = self.configured.as_ref().map(|configured| &configured.settings);
+                let problem =
+                    settings.map(|settings| explain(settings, &settings.before_kill, error)).unwrap_or_default();
+                return self.note(NoteLevel::Warn, format!("before_kill was not run: {problem}"));
+            }
             Happening::HookEnded(status) => {
                 return self.note(NoteLevel::Warn, format!("before_kill ended with {status:?}"));
             }
@@ -294,7 +303,7 @@ impl Keeper {
             format!("process {main} has not ended within coordinator.stop_timeout: it is killed"),
         );
         match self.run_before_kill(main) {
-            Ok(Some(hook)) => self.tree.hook_started(hook, now),
+            Ok(Some((hook, outcome))) => self.tree.hook_started(hook, outcome, now),
             Ok(None) => self.tree.kill(now),
             Err(problem) => {
                 self.tree.kill(now);
@@ -303,7 +312,7 @@ impl Keeper {
         }
     }
 
-    fn run_before_kill(&self, main: i32) -> Result<Option<Pid>, String> {
+    fn run_before_kill(&self, main: i32) -> Result<Option<(Pid, OwnedFd)>, String> {
         let Some(Configured { settings, account, .. }) = &self.configured else { return Ok(None) };
         if settings.before_kill.is_empty() {
             return Ok(None);
@@ -311,9 +320,7 @@ impl Keeper {
         let account = account.as_ref().map_err(String::clone)?;
         let purpose = Purpose { command: &settings.before_kill, epoch: self.epoch, lock: None, main: Some(main) };
         let launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
-        // How its exec went shows in its exit code, 127.
-        let (hook, _) = syscalls::launch(&launch).map_err(|error| error.desc().to_owned())?;
-        Ok(Some(hook))
+        syscalls::launch(&launch, None).map(Some).map_err(|error| error.desc().to_owned())
     }
 
     fn hear_volume(&mut self) {

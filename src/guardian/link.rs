@@ -63,7 +63,7 @@ impl Link {
         }
     }
 
-    /// The orders that have come.
+    /// The orders that have come. After an error, [`Link::close`] it: there is nothing more to be read.
     pub fn receive(&mut self) -> Result<Vec<Order>, (Vec<Order>, Gone)> {
         let mut orders = Vec::new();
         let mut buffer = [0; 4096];
@@ -77,17 +77,15 @@ impl Link {
                 Err(error) => break format!("the connection to the supervisor failed: {error}"),
             }
             loop {
-                match self.received.next() {
+                match self.received.take() {
                     Ok(Some(order)) => orders.push(order),
                     Ok(None) => break,
                     Err(error) => {
-                        self.close();
                         return Err((orders, Gone(format!("what the supervisor sent is not an order: {error}"))));
                     }
                 }
             }
         };
-        self.close();
         Err((orders, Gone(reason)))
     }
 

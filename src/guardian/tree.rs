@@ -55,6 +55,7 @@ pub enum Happening {
         main: i32,
     },
     HookEnded(ExitStatus),
+    HookFailed(LaunchError),
     HookTimedOut,
 }
 
@@ -87,7 +88,8 @@ pub struct Tree {
     main: Option<Pid>,
     /// The main process's end, once it has been waited for.
     status: Option<ExitStatus>,
-    hook: Option<Pid>,
+    /// before_kill, and the outcome of its exec.
+    hook: Option<(Pid, OwnedFd)>,
     lock: Option<i32>,
     holds_lock: bool,
     lock_checks: Vec<Moment>,
@@ -125,10 +127,7 @@ impl Tree {
     /// Forks. The outcome of the exec comes as `Started` or `StartFailed`. Only for an empty tree.
     pub fn start(&mut self, order: &Launch, forking: bool) -> nix::Result<()> {
         assert!(self.is_empty(), "a second coordinator must never be started");
-        let (pid, pipe) = launch(order)?;
-        if let Some(cgroup) = &self.cgroup {
-            cgroup.add(pid.as_raw());
-        }
+        let (pid, pipe) = launch(order, self.cgroup.as_ref().map(AsFd::as_fd))?;
         *self = Self {
             phase: Phase::Running,
             forking,
@@ -156,8 +155,8 @@ impl Tree {
     }
 
     /// before_kill was started for a tree whose stop timed out.
-    pub fn hook_started(&mut self, hook: Pid, now: Moment) {
-        self.hook = Some(hook);
+    pub fn hook_started(&mut self, hook: Pid, outcome: OwnedFd, now: Moment) {
+        self.hook = Some((hook, outcome));
         self.phase = Phase::Asking { until: now + HOOK_LIMIT };
     }
 
@@ -176,9 +175,9 @@ impl Tree {
             // Before its setsid the child is not in a group of its own.
             let _ = kill(main, Signal::SIGKILL);
         }
-        if let Some(hook) = self.hook {
-            let _ = killpg(hook, Signal::SIGKILL);
-            let _ = kill(hook, Signal::SIGKILL);
+        if let Some((hook, _)) = &self.hook {
+            let _ = killpg(*hook, Signal::SIGKILL);
+            let _ = kill(*hook, Signal::SIGKILL);
         }
     }
 
@@ -277,9 +276,11 @@ impl Tree {
                 self.status = Some(status);
                 self.look_at_exec(now, happenings);
                 self.main_ended(status, now, happenings);
-            } else if Some(pid) == self.hook {
-                self.hook = None;
-                happenings.push(Happening::HookEnded(status));
+            } else if let Some((_, outcome)) = self.hook.take_if(|(hook, _)| *hook == pid) {
+                happenings.push(match launch_outcome(&outcome) {
+                    Some(Err(error)) => Happening::HookFailed(error),
+                    Some(Ok(())) | None => Happening::HookEnded(status),
+                });
                 if matches!(self.phase, Phase::Asking { .. }) {
                     self.kill(now);
                 }

@@ -184,6 +184,7 @@ impl Machine {
             _ => self.begin_end(now, End::LeaseExpired, out),
         }
         if let Stage::Ending(ending) = &mut self.stage {
+            ending.fenced |= matches!(ending.step, EndStep::Stopping { .. });
             ending.tree_dead = true;
             ending.lock_closed = true;
             self.resign_or_finish(now, out);

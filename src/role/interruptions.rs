@@ -2,7 +2,8 @@
 
 use crate::moment::Moment;
 
-use super::machine::{EndStep, Guardian, Machine, Restarts, Stage};
+use super::machine::{EndStep, Guardian, Machine, Stage};
+use super::rules::Restarts;
 use super::words::{Action, Cause, End, Exit, Loss, Role};
 
 impl Machine {

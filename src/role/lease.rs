@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_lease_that_could_never_have_three_heartbeats_left_is_refused() {
         assert!(timing(4_000, 400).check().is_ok());
-        assert!(timing(10_000, 1_700).check().is_err());
+        assert!(timing(10_000, 1_800).check().is_err());
         assert!(timing(4_000, 700).check().is_err());
         assert!(timing(1_000, 10).check().is_err());
     }

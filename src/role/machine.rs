@@ -1,71 +1,9 @@
 //! The state machine: [`Machine::step`] and [`Machine::deadline`].
 
-use std::time::Duration;
-
 use crate::moment::Moment;
 
-use super::lease::LeaseTiming;
+use super::rules::Rules;
 use super::words::{Action, Cause, DeadlineReason, End, Event, Exit, Phase, Role, Transition, Vacancy};
-
-/// What the machine goes by; fixed for its life except for what [`Machine::set_rules`] replaces.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Rules {
-    /// Priority 0 never stands.
-    pub may_stand: bool,
-    /// How long a renewal lasts, counted from when it was sent.
-    pub lease: Duration,
-    /// What must be left of the lease when a coordinator is started.
-    pub least_to_start: Duration,
-    /// A fencing command exists; `fencing_required`: no start unless it succeeded.
-    pub fencing: bool,
-    pub fencing_required: bool,
-    pub before_start: bool,
-    pub after_stop: bool,
-    /// A health probe decides on readiness; without one the coordinator is ready as soon as it runs.
-    pub probed: bool,
-    pub startup_timeout: Duration,
-    /// How long the volume may take to answer.
-    pub volume_timeout: Duration,
-    /// How long the guardian may take to stop the tree (the stop signal's patience and before_kill): then the core has it
-    /// killed, so that a tree that cannot die is noticed.
-    pub stop_timeout: Duration,
-    /// How long to wait for what was killed before the role is given away, not clean (the lock then still protects).
-    pub stuck_after: Duration,
-    pub restarts: Restarts,
-    pub backoff: Backoff,
-    /// After fencing itself: exit with 3, or stand again.
-    pub exit_after_loss: bool,
-}
-
-impl Rules {
-    /// Takes the lease's length from what the ensemble granted.
-    pub fn lease_from(&mut self, timing: &LeaseTiming) {
-        self.lease = timing.length();
-        self.least_to_start = timing.least_to_start();
-    }
-}
-
-/// Local restarts after a crash before the role is given away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Restarts {
-    pub max: u32,
-    pub within: Duration,
-}
-
-/// Between candidacies after failed starts and crashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Backoff {
-    pub first: Duration,
-    pub max: Duration,
-    /// Healthy for this long: the next failure counts as the first.
-    pub reset: Duration,
-}
-
-impl Backoff {
-    pub(super) fn delay(&self, failures: u32) -> Duration {
-        self.first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.max)
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Guardian {
@@ -314,8 +252,11 @@ impl Machine {
     /// it finds in its mailbox before it knows that its time is up.
     pub fn step(&mut self, now: Moment, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
+        let expected = self.expects(&event);
         self.check_lease(now, &mut out);
-        self.take_in(now, event, &mut out);
+        if expected {
+            self.take_in(now, event, &mut out);
+        }
         self.check_time(now, &mut out);
         self.stand_if_possible(now, &mut out);
         out
@@ -331,6 +272,22 @@ impl Machine {
             | Stage::Locking { .. }
             | Stage::FencingFormer { .. }
             | Stage::Finished => false,
+        }
+    }
+
+    /// Whether an acknowledgement answers an order given before this step. One given by this very step (the lease is looked
+    /// at first) cannot have been answered by what already lay in the mailbox.
+    const fn expects(&self, event: &Event) -> bool {
+        match (event, &self.stage) {
+            (Event::TreeDead, Stage::Clearing { .. }) => true,
+            (Event::TreeDead, Stage::Ending(ending)) => {
+                matches!(ending.step, EndStep::Stopping { .. } | EndStep::Killing { .. })
+            }
+            (Event::Tidied, Stage::Ending(ending)) => matches!(ending.step, EndStep::Tidying),
+            (Event::LockClosed, Stage::Ending(ending)) => matches!(ending.step, EndStep::ClosingLock { .. }),
+            (Event::Resigned, Stage::Ending(ending)) => matches!(ending.resignation, Resignation::Ordered),
+            (Event::TreeDead | Event::Tidied | Event::LockClosed | Event::Resigned, _) => false,
+            _ => true,
         }
     }
 
@@ -492,7 +449,7 @@ impl Machine {
 }
 
 /// The edges of the role diagram.
-const fn legal(from: Role, to: Role) -> bool {
+pub(super) const fn legal(from: Role, to: Role) -> bool {
     matches!(
         (from, to),
         (Role::Standby, Role::Promoting)

@@ -9,6 +9,14 @@
 //! The way up:   stand → elected → lock → fence the former → claim epoch + record it → before_start → start → ready.
 //! The way down: stop or kill → tree dead → after_stop → lock closed → resign → a fresh guardian.
 //!
+//! What the core relies on in its shell, and cannot see for itself:
+//! - Facts come in the order in which each source found them. After `ReplaceGuardian` nothing of the former guardian is
+//!   passed on, and after `Resigned` nothing of the former candidacy.
+//! - Every order for the guardian is answered while it lives, also `KillTree` and `StopTree` where no tree is left; a
+//!   guardian that does not answer is killed and reported as lost. `Resign` is answered in any case.
+//! - The guardian starts nothing without the lock, nothing past the deadline that comes with the order, and nothing once it
+//!   has begun to fence itself: a supervisor may freeze between a decision and the message.
+//!
 //! Rejected: taking the epoch before the lock (an elected node that waits for the lock would burn epochs, and the epoch in
 //! the lock file would have to be compared twice); leadership as a set of booleans (illegal combinations are then a matter
 //! of luck; here a stage carries exactly the data that belongs to it).
@@ -18,8 +26,13 @@ mod descent;
 mod interruptions;
 mod lease;
 mod machine;
+mod rules;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use lease::{LeaseTiming, TimingProblem};
-pub use machine::{Backoff, Machine, Restarts, Rules};
+pub use machine::Machine;
+pub use rules::{Backoff, Restarts, Rules};
 pub use words::{Action, Cause, DeadlineReason, End, Event, Exit, Former, Loss, Phase, Role, Transition, Vacancy};

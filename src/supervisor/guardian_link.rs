@@ -151,7 +151,7 @@ async fn read_reports(
             Err(error) => break format!("the connection failed: {error}"),
         }
         loop {
-            match frames.next::<Report>() {
+            match frames.take::<Report>() {
                 Ok(Some(report)) => {
                     let _ = messages.send(Message::Report(report));
                 }

@@ -35,10 +35,16 @@ struct Guardian {
 
 impl Guardian {
     fn spawn() -> Self {
-        let (ours, theirs) = UnixStream::pair().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_primacy"));
+        command.arg("guardian");
+        Self::spawned_by(command)
+    }
+
+    /// By a command that becomes a guardian.
+    fn spawned_by(mut command: Command) -> Self {
+        let (ours, theirs) = UnixStream::pair().unwrap();
         assert_eq!(GUARDIAN_FD, 0, "the guardian finds its socket as its standard input");
-        command.arg("guardian").stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
+        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
         let child = command.spawn().unwrap();
         drop(command);
         let (sender, reports) = channel();
@@ -54,7 +60,11 @@ impl Guardian {
     }
 
     fn configured(settings: &Settings) -> Self {
-        let mut guardian = Self::spawn();
+        Self::spawn().with(settings)
+    }
+
+    fn with(self, settings: &Settings) -> Self {
+        let mut guardian = self;
         guardian.order(Order::Configure(Box::new(settings.clone())));
         guardian.expect(|report| matches!(report, Report::Ready { .. }).then_some(()));
         guardian
@@ -117,8 +127,10 @@ impl Guardian {
 
     /// The first report that `wanted` has an answer for.
     fn expect<T>(&mut self, wanted: impl Fn(&Report) -> Option<T>) -> T {
+        let until = clock::now() + LIMIT;
         loop {
-            match self.reports.recv_timeout(LIMIT) {
+            // Probes are reported all the time, so the limit is for all of it.
+            match self.reports.recv_timeout(until.since(clock::now())) {
                 Ok(report) => match wanted(&report) {
                     Some(found) => return found,
                     None => self.passed.push(report),
@@ -151,8 +163,9 @@ impl Guardian {
     /// All that comes until the guardian has ended.
     fn until_end(mut self) -> Vec<Report> {
         let mut seen = std::mem::take(&mut self.passed);
+        let until = clock::now() + LIMIT;
         loop {
-            match self.reports.recv_timeout(LIMIT) {
+            match self.reports.recv_timeout(until.since(clock::now())) {
                 Ok(report) => seen.push(report),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("the guardian does not end; before: {seen:#?}"),
@@ -258,6 +271,7 @@ fn lock_path(settings: &Settings) -> PathBuf {
 }
 
 /// Whether somebody has the lock, asked as another candidate would.
+#[expect(clippy::cast_possible_truncation, reason = "the constants are 0 and 1; the C structure has them as short")]
 fn is_locked(settings: &Settings) -> bool {
     let file = fs::OpenOptions::new().read(true).write(true).open(lock_path(settings)).unwrap();
     let range = nix::libc::flock {
@@ -330,6 +344,29 @@ fn signals_are_at_their_defaults_in_the_coordinator() {
         // 32 and 33 are the C library's own: it lets nobody change them.
         assert_eq!(mask & !(0b11 << 31), 0, "{line}");
     }
+}
+
+#[test]
+fn the_coordinator_inherits_the_lock_and_nothing_else() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exec sleep 1000");
+    let mut command = Command::new("/bin/sh");
+    // As from a service manager or a shell that leaves descriptors open.
+    command.args(["-c", "exec 7</etc/passwd; exec $0 guardian", env!("CARGO_BIN_EXE_primacy")]);
+    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    guardian.acquire(None);
+    guardian.write_record(&settings, 1);
+    let pid = guardian.start(1);
+    let others = || {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        Some(targets.filter(|target| *target != lock_path(&settings)).collect::<Vec<PathBuf>>())
+    };
+    // A program that starts opens its libraries for a moment.
+    wait_for("a coordinator with standard input, output and error only", || {
+        others().filter(|others| others.len() == 3)
+    });
+    assert!(!others().unwrap().contains(&PathBuf::from("/etc/passwd")));
 }
 
 #[test]
@@ -607,12 +644,15 @@ fn a_living_holder_is_named_and_its_death_hands_the_lock_over() {
 #[test]
 fn a_coordinator_that_closes_the_lock_is_reported() {
     let directory = TempDir::new().unwrap();
-    let (mut guardian, _) =
-        Guardian::running(&settings(directory.path(), "exec {PRIMACY_LOCK_FD}>&-; while :; do sleep 1000; done"));
-    let told_at_once = guardian.passed.iter().any(|report| matches!(report, Report::Started { holds_lock: false, .. }));
-    if !told_at_once {
-        guardian.expect_report(&Report::HoldsLock { holds_lock: false });
-    }
+    let script = "exec {PRIMACY_LOCK_FD}>&-; echo closed > $DIR/closed; while :; do sleep 1000; done";
+    let mut guardian = Guardian::leading(&settings(directory.path(), script), 1);
+    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    // At once, if it was quicker than the guardian's look; else later.
+    guardian.expect(|report| match report {
+        Report::Started { holds_lock, .. } | Report::HoldsLock { holds_lock } => (!holds_lock).then_some(()),
+        _ => None,
+    });
+    line_in(&directory.path().join("closed"));
 }
 
 #[test]
@@ -892,4 +932,137 @@ fn a_testament_that_cannot_be_executed_does_not_keep_the_guardian_for_ever() {
     guardian.until_end();
     assert!(!lives(main, 0));
     assert!(!is_locked(&settings));
+}
+
+/// An ext4 of its own that can be frozen: what writes to it hangs until it thaws, as on a file server that is away.
+struct Freezable {
+    mounted: Mounted,
+    frozen: bool,
+}
+
+impl Freezable {
+    fn new(at: &Path, image: &Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        fs::File::create(image).unwrap().set_len(16 << 20).unwrap();
+        let quiet = |command: &mut Command| {
+            command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        };
+        let mounted = quiet(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image))
+            && quiet(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at));
+        mounted.then(|| Self { mounted: Mounted(at.to_owned()), frozen: false })
+    }
+
+    fn freeze(&mut self, frozen: bool) {
+        let flag = if frozen { "--freeze" } else { "--unfreeze" };
+        assert!(Command::new("fsfreeze").arg(flag).arg(&self.mounted.0).status().unwrap().success());
+        self.frozen = frozen;
+    }
+}
+
+impl Drop for Freezable {
+    fn drop(&mut self) {
+        if self.frozen {
+            let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.mounted.0).status();
+        }
+    }
+}
+
+#[test]
+fn a_volume_that_hangs_is_lost_and_keeps_nobody_from_killing() {
+    let directory = TempDir::new().unwrap();
+    let mut settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
+    settings.probe_timeout = Duration::from_millis(200);
+    let Some(mut volume) = Freezable::new(&settings.lock_directory, &directory.path().join("image")) else { return };
+    let (mut guardian, main) = Guardian::running(&settings);
+    let daemon = pid_in(&directory.path().join("daemon"));
+    guardian.expect(|report| matches!(report, Report::Probed { .. }).then_some(()));
+    volume.freeze(true);
+    assert!(guardian.lost().contains("has not answered"));
+    guardian.order(Order::Ping { number: 5 });
+    guardian.expect_report(&Report::Pong { number: 5 });
+    guardian.order(Order::Kill);
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(main, 0) && !lives(daemon, 0));
+    guardian.order(Order::CloseLock { cause: "volume_lost".to_owned() });
+    guardian.expect(|report| match report {
+        Report::LockClosed => panic!("closed on a volume that hangs"),
+        Report::Note { text, .. } => text.contains("closing the lock waits").then_some(()),
+        _ => None,
+    });
+    guardian.order(Order::Ping { number: 6 });
+    guardian.expect_report(&Report::Pong { number: 6 });
+    volume.freeze(false);
+    guardian.expect_report(&Report::LockClosed);
+}
+
+#[test]
+fn the_deadline_kills_while_the_volume_hangs() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exec sleep 1000");
+    let Some(mut volume) = Freezable::new(&settings.lock_directory, &directory.path().join("image")) else { return };
+    let (mut guardian, main) = Guardian::running(&settings);
+    volume.freeze(true);
+    guardian.order(Order::SetDeadline { deadline: clock::now() + Duration::from_millis(200) });
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(main, 0));
+    volume.freeze(false);
+    let seen = guardian.until_end();
+    assert!(seen.iter().any(|report| matches!(report, Report::Fenced { .. })));
+    assert!(!is_locked(&settings));
+}
+
+#[test]
+fn a_cgroup_of_its_own_is_used_and_removed() {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let Some(root) = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        fields.next().filter(|_| fields.next() == Some("cgroup2"))
+    }) else {
+        return;
+    };
+    let group = Path::new(root).join(format!("primacy-test-{}", std::process::id()));
+    if fs::create_dir(&group).is_err() {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new("/bin/sh");
+    command
+        .arg("-c")
+        .arg("echo $$ > $0/cgroup.procs && exec $1 guardian")
+        .arg(&group)
+        .arg(env!("CARGO_BIN_EXE_primacy"));
+    let settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
+    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    guardian.acquire(None);
+    guardian.write_record(&settings, 1);
+    guardian.start(1);
+    let daemon = pid_in(&directory.path().join("daemon"));
+    let membership = fs::read_to_string(format!("/proc/{daemon}/cgroup")).unwrap();
+    let own = format!("/primacy-{}", guardian.pid());
+    assert!(membership.lines().any(|line| line.starts_with("0::") && line.ends_with(&own)), "{membership}");
+    guardian.order(Order::Kill);
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(daemon, 0));
+    guardian.hang_up();
+    guardian.until_end();
+    // Fails if the guardian left its directory there.
+    fs::remove_dir(&group).unwrap();
+}
+
+#[test]
+fn a_before_kill_that_cannot_be_run_is_explained_and_changes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let mut settings =
+        settings(directory.path(), "trap '' TERM; echo ready > $DIR/ready; while :; do sleep 1000; done");
+    settings.stop_timeout = Duration::from_millis(50);
+    settings.before_kill = vec!["/nonexistent/hook".to_owned()];
+    let (mut guardian, _) = Guardian::running(&settings);
+    line_in(&directory.path().join("ready"));
+    guardian.order(Order::Stop);
+    guardian.expect(|report| match report {
+        Report::Note { text, .. } => text.contains("/nonexistent/hook").then_some(()),
+        Report::TreeDead => panic!("not explained"),
+        _ => None,
+    });
+    guardian.expect_report(&Report::TreeDead);
 }

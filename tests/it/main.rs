@@ -3,6 +3,7 @@
 mod api;
 mod cluster;
 mod config;
+mod demo;
 mod election;
 mod faults;
 mod guardian;

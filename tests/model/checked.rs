@@ -8,7 +8,7 @@ use primacy::role::Role;
 use stateright::{Model, Property};
 
 use super::steps::Step;
-use super::world::{Breach, Hold, Setup, World};
+use super::world::{Breach, FIRST_EPOCH, Hold, Setup, World};
 
 pub const ONE_TREE: &str = "two trees never live under locks that the volume honours";
 pub const LEASE_ALONE: &str = "the lease alone keeps two trees from running at once";
@@ -18,6 +18,8 @@ pub const EPOCH_FIRST: &str = "nothing starts without the cluster's highest epoc
 pub const LEASE_FIRST: &str = "nothing starts without a lease";
 pub const FENCED_FIRST: &str = "nothing starts before an unclean former active was fenced";
 pub const DEATH_FIRST: &str = "lock and breadcrumb never say ended while the tree lives";
+/// Without this the others could hold because nothing ever happens.
+pub const MOVES_ON: &str = "the role moves on to another node under a higher epoch";
 pub const SOMEBODY_LEADS: &str = "once faults end, somebody leads again";
 
 /// More than any fair schedule needs.
@@ -84,6 +86,9 @@ impl Model for Checked {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
+            Property::sometimes(MOVES_ON, |_, world: &World| {
+                world.started.0 > FIRST_EPOCH + 1 && world.started.1 == 1 && world.nodes[1].tree.is_some()
+            }),
             Property::always(LOCK_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutLock)),
             Property::always(EPOCH_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutEpoch)),
             Property::always(LEASE_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutLease)),

@@ -4,7 +4,7 @@
 //! breaks it.
 
 use primacy::moment::Moment;
-use primacy::role::{Action, Event, Former, Machine, Rules};
+use primacy::role::{Action, End, Event, Former, Machine, Rules};
 
 use super::world::DAWN;
 
@@ -27,20 +27,17 @@ pub enum Flaw {
     BelievesLateRenewal,
     /// Hears of a guardian's death as if its tree had died with it.
     ForgetsOrphans,
-    /// Takes whatever fencing command has ended for the one that it asked for.
-    MixesUpFencing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Core {
     pub machine: Machine,
     flaw: Flaw,
-    asked: u64,
 }
 
 impl Core {
     pub fn new(rules: Rules, flaw: Flaw) -> Self {
-        Self { machine: Machine::new(rules), flaw, asked: 0 }
+        Self { machine: Machine::new(rules), flaw }
     }
 
     pub fn step(&mut self, now: Moment, event: Event) -> Vec<Action> {
@@ -62,9 +59,6 @@ impl Core {
                 Event::Elected(vacancy)
             }
             (Flaw::BelievesLateRenewal, Event::Renewed { sent }) => return (sent, Event::Renewed { sent }),
-            (Flaw::MixesUpFencing, Event::FormerFenced { succeeded, .. }) => {
-                Event::FormerFenced { epoch: self.asked, succeeded }
-            }
             (_, event) => event,
         };
         (now, heard)
@@ -74,7 +68,7 @@ impl Core {
         match (self.flaw, &order) {
             (Flaw::ClosesLockEarly, Action::StopTree | Action::KillTree) => {
                 said.push(order);
-                said.push(Action::CloseLock(primacy::role::End::Stopped));
+                said.push(Action::CloseLock(End::Stopped));
             }
             (Flaw::ResignsEarly, Action::StopTree | Action::KillTree) => {
                 said.push(Action::Resign { clean: true, end: None });
@@ -94,10 +88,6 @@ impl Core {
                 for order in self.machine.step(now, Event::TreeDead) {
                     said.push(order);
                 }
-            }
-            (Flaw::MixesUpFencing, Action::FenceFormer { epoch }) => {
-                self.asked = *epoch;
-                said.push(order);
             }
             _ => said.push(order),
         }

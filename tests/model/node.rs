@@ -281,7 +281,7 @@ impl World {
         self.nodes[node].tree = None;
         self.release(setup, node);
         match &self.nodes[node].guardian {
-            Some(guardian) if guardian.booting || guardian.fencing != SelfFencing::No => {}
+            Some(guardian) if guardian.booting => {}
             Some(_) => self.report(node, Event::TreeDead),
             None => self.tell(node, Event::TreeDead),
         }
@@ -333,15 +333,17 @@ impl World {
         let tree = self.nodes[node].tree.is_some();
         self.nodes[node].guardian_runs()
             && self.nodes[node].guardian.as_ref().is_some_and(|guardian| match guardian.fencing {
-                SelfFencing::No => alone || guardian.deadline.is_some_and(|deadline| deadline <= self.now),
+                SelfFencing::No => {
+                    let late = guardian.deadline.is_some_and(|deadline| deadline <= self.now);
+                    alone || (late && (tree || guardian.has_lock))
+                }
                 SelfFencing::Killing => !tree,
-                SelfFencing::Closed => true,
+                SelfFencing::Closed | SelfFencing::Leaving => true,
             })
     }
 
-    /// Kill, wait for death, close the lock, delete the election node: one of these.
+    /// Kill, wait for death, close the lock, say so, delete the election node and leave: one of these.
     pub fn fence_further(&mut self, setup: &Setup, node: usize) {
-        let alone = self.nodes[node].supervisor.is_none();
         let Some(guardian) = &mut self.nodes[node].guardian else { return };
         match guardian.fencing {
             SelfFencing::No => {
@@ -356,17 +358,17 @@ impl World {
                 guardian.wants_lock = false;
                 guardian.deadline = None;
                 self.release(setup, node);
+                self.report(node, Event::LockClosed);
             }
             SelfFencing::Closed => {
-                guardian.fencing = SelfFencing::No;
-                if std::mem::take(&mut guardian.will) {
+                guardian.fencing = SelfFencing::Leaving;
+                self.report(node, Event::Fenced);
+            }
+            SelfFencing::Leaving => {
+                if guardian.will {
                     self.carry_out_will(node);
                 }
-                if alone {
-                    self.nodes[node].guardian = None;
-                } else {
-                    self.report(node, Event::Fenced);
-                }
+                self.kill_guardian(setup, node);
             }
         }
     }

@@ -151,6 +151,8 @@ pub enum SelfFencing {
     No,
     Killing,
     Closed,
+    /// It has said so; what remains is its testament, and its own end.
+    Leaving,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -46,21 +46,11 @@ pub fn mismatch(directory: &Path, expected: &str) -> Option<String> {
             )),
             Err(error) => Some(super::problems::directory(directory, &error)),
         },
-        Err(error) if error.kind() == io::ErrorKind::InvalidData || error.is_invalid_json() => {
+        // Not from the file system, so from the parser.
+        Err(error) if error.raw_os_error().is_none() => {
             Some(format!("{} is unreadable: {error}; restore it with the id {expected}", path(directory).display()))
         }
         Err(error) => Some(super::problems::of("read", &path(directory), &error)),
-    }
-}
-
-trait InvalidJson {
-    fn is_invalid_json(&self) -> bool;
-}
-
-impl InvalidJson for io::Error {
-    fn is_invalid_json(&self) -> bool {
-        self.get_ref().is_some_and(|inner| inner.is::<serde_json::Error>())
-            || self.kind() == io::ErrorKind::UnexpectedEof
     }
 }
 

@@ -37,6 +37,7 @@ impl LockFile {
     }
 
     /// True: the lock is ours. False: somebody else has it. On NFS this waits out outages and grace periods.
+    #[expect(clippy::cast_possible_truncation, reason = "the constants are 0 and 1; the C structure has them as short")]
     pub fn try_lock(&self) -> io::Result<bool> {
         let range = libc::flock {
             l_type: libc::F_WRLCK as libc::c_short,

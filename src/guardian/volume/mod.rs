@@ -100,8 +100,7 @@ impl Volume {
                 thread
                     .outbox
                     .send(Event::Lost("the guardian's volume thread failed; this is a defect of primacy".to_owned()));
-                // The lock must not end before the coordinator does.
-                std::mem::forget(thread);
+                thread.keep_until_told();
             }
         })?;
         Ok(Self { tasks, events })
@@ -195,6 +194,16 @@ impl Thread {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// After a defect: the lock must not end before the coordinator does, so it still waits to be closed.
+    fn keep_until_told(&mut self) {
+        for task in &self.tasks {
+            if let Task::Close { .. } = task {
+                self.file = None;
+                self.outbox.send(Event::Closed);
             }
         }
     }

@@ -51,13 +51,12 @@ fn problem(
     if let Err(error) = access(directory, AccessFlags::W_OK | AccessFlags::X_OK) {
         return Some(problems::of("write to", directory, &error.into()));
     }
-    match file {
-        Some(open) => match open.is_at_its_path() {
+    if let Some(open) = file {
+        match open.is_at_its_path() {
             Ok(true) => return None,
             Ok(false) => *file = None,
             Err(error) => return Some(problems::of("use", open.path(), &error)),
-        },
-        None => {}
+        }
     }
     if view.id.is_some() {
         match LockFile::open(directory) {

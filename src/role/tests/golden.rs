@@ -1,0 +1,448 @@
+//! Golden scenarios: what is ordered, word by word, in stories that matter.
+
+use super::*;
+use crate::role::{Loss, Phase, Role};
+
+#[test]
+fn the_way_up_takes_each_step_only_when_the_former_is_acknowledged() {
+    let mut bench = Bench::new(full());
+    assert_eq!(bench.on(Event::GuardianReady), "");
+    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
+    let elected = bench.on(Event::Elected(vacancy(Former::Unclean)));
+    assert_eq!(elected, "[standby > promoting: elected] SetDeadline AcquireLock");
+    assert_eq!(bench.on(Event::LockRefused), "");
+    assert_eq!(bench.on(Event::LockAcquired { recorded: 9 }), "FenceFormer(10)");
+    assert_eq!(bench.on(Event::FormerFenced { epoch: 10, succeeded: true }), "Claim(10) WriteRecord(10)");
+    let sent = bench.now;
+    assert_eq!(bench.on(Event::Claimed { epoch: 10, sent }), "SetDeadline");
+    assert_eq!(bench.on(Event::RecordWritten { epoch: 10 }), "RunBeforeStart(10)");
+    assert_eq!(bench.on(Event::Prepared { epoch: 10, succeeded: true }), "Start(10)");
+    assert_eq!(bench.on(Event::Started), "");
+    assert_eq!(bench.on(Event::Ready), "[promoting > active: ready]");
+    assert_eq!((bench.machine.role(), bench.machine.epoch()), (Role::Active, Some(10)));
+}
+
+#[test]
+fn the_way_down_takes_each_step_only_when_the_former_is_acknowledged() {
+    let mut bench = Bench::leading(full());
+    assert_eq!(bench.on(Event::StopRequested), "[active > demoting: stopped] StopTree");
+    assert_eq!(bench.on(Event::TreeDead), "RunAfterStop");
+    assert_eq!(bench.on(Event::Tidied), "CloseLock(stopped)");
+    assert_eq!(bench.on(Event::LockClosed), "Resign(clean, stopped)");
+    assert_eq!(bench.on(Event::Resigned), "[demoting > standby: stopped] Exit(Stopped)");
+}
+
+#[test]
+fn a_crash_is_answered_by_a_restart_until_the_budget_is_used_up() {
+    let mut bench = Bench::leading(full());
+    assert_eq!(bench.on(Event::Exited), "[active > promoting: restarting]");
+    assert_eq!(bench.on(Event::TreeDead), "Start(7)");
+    bench.on(Event::Started);
+    assert_eq!(bench.on(Event::Ready), "[promoting > active: ready]");
+    assert_eq!(bench.on(Event::Exited), "[active > demoting: coordinator_exited]");
+    assert_eq!(bench.on(Event::TreeDead), "RunAfterStop");
+    bench.on(Event::Tidied);
+    assert_eq!(bench.on(Event::LockClosed), "Resign(clean, coordinator_exited)");
+    assert_eq!(bench.on(Event::Resigned), "[demoting > standby: coordinator_exited] ReplaceGuardian");
+    assert_eq!(bench.machine.phase(bench.now), Phase::BackingOff);
+}
+
+#[test]
+fn a_restart_that_lies_outside_the_window_does_not_count() {
+    let mut bench = Bench::leading(full());
+    bench.on(Event::Exited);
+    bench.on(Event::TreeDead);
+    bench.on(Event::Started);
+    bench.on(Event::Ready);
+    for _ in 0..700 {
+        bench.now = bench.now + seconds(1);
+        bench.renew();
+    }
+    assert_eq!(bench.on(Event::Exited), "[active > promoting: restarting]");
+}
+
+#[test]
+fn a_lease_that_expires_while_stopping_turns_the_stop_into_a_kill() {
+    let mut bench = Bench::leading(plain());
+    bench.on(Event::Unhealthy);
+    assert_eq!(bench.at_deadline(), "Lease: [demoting > fencing: coordinator_unhealthy] KillTree");
+    assert_eq!(bench.on(Event::TreeDead), "CloseLock(coordinator_unhealthy)");
+    assert_eq!(bench.on(Event::LockClosed), "Resign(clean, coordinator_unhealthy)");
+    // It fenced itself, whatever had begun the end.
+    assert_eq!(bench.on(Event::Resigned), "[fencing > standby: coordinator_unhealthy] Exit(LostMastership)");
+}
+
+#[test]
+fn a_lost_leadership_is_not_tidied_up_after() {
+    for loss in [Loss::SessionExpired, Loss::NodeDeleted, Loss::Overtaken] {
+        let mut bench = Bench::leading(full());
+        assert!(bench.on(Event::Lost(loss)).ends_with("KillTree"));
+        assert!(bench.on(Event::TreeDead).starts_with("CloseLock"), "the hook would delay the next active");
+    }
+}
+
+#[test]
+fn what_the_lease_has_left_is_worth_nothing_once_the_session_is_lost_while_stopping() {
+    let mut bench = Bench::leading(full());
+    bench.on(Event::StopRequested);
+    bench.on(Event::Lost(Loss::SessionExpired));
+    assert_eq!(bench.machine.lease_until(), None);
+    assert_eq!(bench.on(Event::TreeDead), "CloseLock(stopped)");
+}
+
+#[test]
+fn a_volume_that_is_lost_kills_and_exits() {
+    let mut bench = Bench::leading(plain());
+    assert_eq!(bench.on(Event::VolumeLost), "[active > fencing: volume_lost] KillTree");
+    bench.on(Event::TreeDead);
+    bench.on(Event::LockClosed);
+    assert_eq!(bench.on(Event::Resigned), "[fencing > standby: volume_lost] Exit(LostMastership)");
+}
+
+#[test]
+fn after_a_loss_it_stands_again_where_it_shall_rejoin() {
+    let mut bench = Bench::leading(Rules { exit_after_loss: false, ..plain() });
+    bench.on(Event::Lost(Loss::SessionExpired));
+    bench.on(Event::TreeDead);
+    bench.on(Event::LockClosed);
+    assert_eq!(bench.on(Event::Resigned), "[fencing > standby: session_expired] ReplaceGuardian");
+    bench.on(Event::GuardianReady);
+    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
+}
+
+/// All ways up to the stages of a leadership, before its end.
+fn stages() -> Vec<(&'static str, Bench)> {
+    let mut found = Vec::new();
+    let mut bench = Bench::standing(full());
+    found.push(("standing", bench.clone()));
+    bench.on(Event::Elected(vacancy(Former::Unclean)));
+    found.push(("locking", bench.clone()));
+    bench.on(Event::LockAcquired { recorded: 6 });
+    found.push(("fencing the former", bench.clone()));
+    bench.on(Event::FormerFenced { epoch: 7, succeeded: true });
+    found.push(("claiming", bench.clone()));
+    bench.on(Event::RecordWritten { epoch: 7 });
+    let sent = bench.now;
+    bench.on(Event::Claimed { epoch: 7, sent });
+    found.push(("preparing", bench.clone()));
+    bench.on(Event::Prepared { epoch: 7, succeeded: true });
+    found.push(("starting", bench.clone()));
+    bench.on(Event::Started);
+    found.push(("running", bench.clone()));
+    bench.on(Event::Ready);
+    found.push(("leading", bench.clone()));
+    bench.on(Event::Exited);
+    found.push(("clearing", bench));
+    found
+}
+
+fn after_each_stage(event: &Event) -> String {
+    let told = stages().into_iter().map(|(stage, mut bench)| format!("{stage}: {}\n", bench.on(event.clone())));
+    told.collect()
+}
+
+#[test]
+fn a_guardian_that_dies_at_any_stage() {
+    insta::assert_snapshot!(after_each_stage(&Event::GuardianLost));
+}
+
+#[test]
+fn a_session_that_is_lost_at_any_stage() {
+    insta::assert_snapshot!(after_each_stage(&Event::Lost(Loss::SessionExpired)));
+}
+
+#[test]
+fn a_volume_that_is_lost_at_any_stage() {
+    insta::assert_snapshot!(after_each_stage(&Event::VolumeLost));
+}
+
+#[test]
+fn a_stop_at_any_stage() {
+    insta::assert_snapshot!(after_each_stage(&Event::StopRequested));
+}
+
+#[test]
+fn a_guardian_that_dies_while_its_tree_is_being_stopped_leaves_orphans_to_be_killed() {
+    let mut bench = Bench::leading(plain());
+    bench.on(Event::StopRequested);
+    assert_eq!(bench.on(Event::GuardianLost), "KillOrphans");
+    assert_eq!(bench.on(Event::TreeDead), "Resign(clean, stopped)");
+    assert_eq!(bench.on(Event::Resigned), "[demoting > standby: stopped] Exit(Stopped)");
+}
+
+#[test]
+fn a_better_candidate_is_let_pass_at_most_once_per_vacancy() {
+    let better = Vacancy { better_candidate: true, ..vacancy(Former::Clean) };
+    let mut bench = Bench::standing(plain());
+    assert_eq!(bench.on(Event::Elected(better)), "Yield");
+    assert!(bench.on(Event::Elected(better)).ends_with("AcquireLock"));
+    let mut bench = Bench::standing(plain());
+    assert_eq!(bench.on(Event::Elected(better)), "Yield");
+    assert_eq!(bench.on(Event::Elected(Vacancy { epoch: 7, ..better })), "Yield", "another vacancy");
+}
+
+fn fail_once(bench: &mut Bench) -> u64 {
+    bench.on(Event::GuardianReady);
+    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
+    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::VolumeUnusable);
+    bench.on(Event::LockClosed);
+    bench.on(Event::Resigned);
+    let (until, _) = bench.machine.deadline().expect("it backs off");
+    let delay = until.since(bench.now).as_secs();
+    bench.now = until;
+    bench.on(Event::TimePassed);
+    delay
+}
+
+#[test]
+fn the_back_off_doubles_up_to_its_maximum() {
+    let mut bench = Bench::new(plain());
+    let delays: Vec<u64> = (0..6).map(|_| fail_once(&mut bench)).collect();
+    assert_eq!(delays, [1, 2, 4, 8, 8, 8]);
+}
+
+#[test]
+fn the_back_off_begins_anew_after_a_healthy_leadership() {
+    let mut bench = Bench::new(plain());
+    for _ in 0..4 {
+        fail_once(&mut bench);
+    }
+    let mut leading = Bench::leading(plain());
+    leading.machine.failures = bench.machine.failures;
+    for _ in 0..300 {
+        leading.now = leading.now + seconds(1);
+        leading.renew();
+    }
+    leading.on(Event::Exited);
+    leading.on(Event::TreeDead);
+    leading.on(Event::LockClosed);
+    leading.on(Event::Resigned);
+    let (until, _) = leading.machine.deadline().expect("it backs off");
+    assert_eq!(until.since(leading.now), seconds(1));
+}
+
+#[test]
+fn a_back_off_that_has_passed_wakes_nobody_while_the_volume_is_not_usable() {
+    let mut bench = Bench::new(plain());
+    fail_once(&mut bench);
+    assert_eq!(bench.machine.deadline(), None, "a deadline in the past would make the shell spin");
+}
+
+#[test]
+fn a_second_stop_kills() {
+    let mut bench = Bench::leading(plain());
+    bench.on(Event::StopRequested);
+    assert_eq!(bench.on(Event::KillRequested), "[demoting > fencing: stopped] KillTree");
+    bench.on(Event::TreeDead);
+    bench.on(Event::LockClosed);
+    assert_eq!(bench.on(Event::Resigned), "[fencing > standby: stopped] Exit(Stopped)");
+}
+
+#[test]
+fn a_second_stop_does_not_wait_for_the_after_stop_hook() {
+    let mut bench = Bench::leading(full());
+    bench.on(Event::StopRequested);
+    bench.on(Event::TreeDead);
+    assert_eq!(bench.on(Event::KillRequested), "CloseLock(stopped)");
+}
+
+#[test]
+fn what_does_not_die_lets_the_role_be_given_away_unclean_and_ends_when_it_dies() {
+    let mut bench = Bench::leading(plain());
+    bench.on(Event::VolumeLost);
+    assert_eq!(bench.at_deadline(), "Stuck: Resign(not clean, volume_lost)");
+    assert_eq!(bench.on(Event::Resigned), "");
+    assert_eq!(bench.machine.role(), Role::Fencing);
+    assert_eq!(bench.after(seconds(3600), Event::TreeDead), "CloseLock(volume_lost)");
+    assert_eq!(bench.on(Event::LockClosed), "[fencing > standby: volume_lost] Exit(LostMastership)");
+}
+
+#[test]
+fn it_stands_again_only_when_the_former_candidacy_is_resigned() {
+    let mut bench = Bench::leading(Rules { exit_after_loss: false, ..plain() });
+    bench.on(Event::VolumeLost);
+    bench.at_deadline();
+    bench.on(Event::TreeDead);
+    assert_eq!(bench.on(Event::LockClosed), "", "the election has not answered yet");
+    assert_eq!(bench.on(Event::Resigned), "[fencing > standby: volume_lost] ReplaceGuardian");
+}
+
+#[test]
+fn a_tree_that_cannot_be_stopped_is_killed_and_then_given_away() {
+    let mut bench = Bench::leading(plain());
+    bench.on(Event::Unhealthy);
+    for _ in 0..20 {
+        bench.now = bench.now + seconds(1);
+        bench.renew();
+    }
+    assert_eq!(bench.machine.role(), Role::Fencing, "it does not wait for its guardian for ever");
+    assert_eq!(bench.at_deadline(), "Stuck: Resign(not clean, coordinator_unhealthy)");
+}
+
+#[test]
+fn a_tree_that_does_not_die_before_a_local_restart_is_given_away() {
+    let mut bench = Bench::leading(full());
+    bench.on(Event::Exited);
+    for _ in 0..10 {
+        bench.now = bench.now + seconds(1);
+        bench.renew();
+    }
+    assert_eq!(bench.machine.role(), Role::Fencing);
+    assert_eq!(bench.at_deadline(), "Stuck: Resign(not clean, coordinator_exited)");
+}
+
+#[test]
+fn a_thawed_process_looks_at_its_deadline_before_its_mailbox() {
+    let mut bench = Bench::leading(plain());
+    let sent = bench.now + seconds(4);
+    bench.now = bench.now + LEASE;
+    assert_eq!(bench.on(Event::Renewed { sent }), "[active > fencing: lease_expired] KillTree");
+    assert_eq!(bench.renew(), "", "nothing brings a lease back");
+}
+
+#[test]
+fn a_thawed_process_does_not_go_on_with_a_lock_that_its_guardian_has_let_go_of() {
+    let mut bench = Bench::standing(plain());
+    bench.on(Event::Elected(vacancy(Former::Clean)));
+    let thawed = bench.after(LEASE, Event::LockAcquired { recorded: 6 });
+    assert_eq!(thawed, "[promoting > demoting: lease_expired] CloseLock(lease_expired)");
+}
+
+#[test]
+fn a_claim_that_was_answered_too_late_is_not_a_lease() {
+    let mut bench = Bench::standing(plain());
+    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::LockAcquired { recorded: 6 });
+    let sent = bench.now - LEASE;
+    let late = bench.on(Event::Claimed { epoch: 7, sent });
+    assert!(late.ends_with("[promoting > demoting: lease_expired] CloseLock(lease_expired)"), "{late}");
+}
+
+#[test]
+fn a_start_waits_for_enough_lease() {
+    let mut bench = Bench::standing(plain());
+    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::LockAcquired { recorded: 6 });
+    let sent = bench.now - seconds(6);
+    bench.on(Event::Claimed { epoch: 7, sent });
+    assert_eq!(bench.on(Event::RecordWritten { epoch: 7 }), "");
+    assert_eq!(bench.renew(), "SetDeadline Start(7)");
+}
+
+#[test]
+fn an_older_acknowledgement_does_not_shorten_the_lease() {
+    let mut bench = Bench::leading(plain());
+    let until = bench.machine.lease_until();
+    let sent = bench.now - seconds(1);
+    assert_eq!(bench.on(Event::Renewed { sent }), "");
+    assert_eq!(bench.on(Event::Claimed { epoch: 7, sent }), "");
+    assert_eq!(bench.machine.lease_until(), until);
+}
+
+#[test]
+fn the_answer_of_an_earlier_fencing_command_counts_for_nothing() {
+    let mut bench = Bench::standing(full());
+    bench.on(Event::Elected(vacancy(Former::Unclean)));
+    assert_eq!(bench.on(Event::LockAcquired { recorded: 8 }), "FenceFormer(9)");
+    assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: true }), "");
+    assert_eq!(bench.on(Event::FormerFenced { epoch: 9, succeeded: true }), "Claim(9) WriteRecord(9)");
+}
+
+#[test]
+fn the_answer_of_an_earlier_before_start_hook_counts_for_nothing() {
+    let mut bench = Bench::claimed(full());
+    assert_eq!(bench.on(Event::Prepared { epoch: 6, succeeded: true }), "");
+    assert_eq!(bench.on(Event::Prepared { epoch: 7, succeeded: true }), "Start(7)");
+}
+
+#[test]
+fn a_fencing_command_that_fails_stops_the_promotion_only_where_it_is_required() {
+    for (required, wanted) in
+        [(true, "[promoting > demoting: start_failed] CloseLock(start_failed)"), (false, "Claim(7) WriteRecord(7)")]
+    {
+        let mut bench = Bench::standing(Rules { fencing_required: required, ..full() });
+        bench.on(Event::Elected(vacancy(Former::Unclean)));
+        bench.on(Event::LockAcquired { recorded: 6 });
+        assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }), wanted);
+    }
+}
+
+#[test]
+fn a_required_fencing_that_has_no_command_stops_the_promotion() {
+    let mut bench = Bench::standing(Rules { fencing: false, ..full() });
+    bench.on(Event::Elected(vacancy(Former::Unclean)));
+    let stopped = bench.on(Event::LockAcquired { recorded: 6 });
+    assert_eq!(stopped, "[promoting > demoting: start_failed] CloseLock(start_failed)");
+}
+
+#[test]
+fn only_an_unclean_stranger_is_fenced() {
+    for former in [Former::None, Former::Clean, Former::Own] {
+        let mut bench = Bench::standing(full());
+        bench.on(Event::Elected(vacancy(former)));
+        assert_eq!(bench.on(Event::LockAcquired { recorded: 6 }), "Claim(7) WriteRecord(7)");
+    }
+}
+
+#[test]
+fn a_before_start_hook_that_never_ends_costs_the_role() {
+    let mut bench = Bench::claimed(full());
+    for _ in 0..60 {
+        bench.now = bench.now + seconds(1);
+        bench.renew();
+    }
+    assert_eq!((bench.machine.role(), bench.machine.end()), (Role::Demoting, Some(End::StartFailed)));
+}
+
+#[test]
+fn a_node_that_may_not_stand_any_longer_leaves_the_queue() {
+    let mut bench = Bench::standing(plain());
+    bench.machine.set_rules(Rules { may_stand: false, ..plain() });
+    assert_eq!(bench.on(Event::Elected(vacancy(Former::Clean))), "Resign(not clean, -)");
+    assert_eq!(bench.on(Event::Resigned), "");
+    let mut bench = Bench::standing(plain());
+    bench.machine.set_rules(Rules { may_stand: false, ..plain() });
+    assert_eq!(bench.on(Event::TimePassed), "Resign(not clean, -)");
+}
+
+#[test]
+fn a_volume_that_a_standby_cannot_use_takes_it_out_of_the_queue() {
+    let mut bench = Bench::standing(plain());
+    assert_eq!(bench.on(Event::VolumeSeen { usable: false }), "Resign(not clean, -)");
+    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "");
+    assert_eq!(bench.on(Event::Resigned), "Stand");
+}
+
+#[test]
+fn a_lock_that_somebody_else_holds_is_waited_for_without_a_deadline_but_with_a_hold() {
+    let mut bench = Bench::standing(plain());
+    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::LockRefused);
+    for _ in 0..100 {
+        assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline");
+    }
+}
+
+#[test]
+fn a_volume_that_does_not_answer_costs_the_candidacy() {
+    let mut bench = Bench::standing(plain());
+    bench.on(Event::Elected(vacancy(Former::Clean)));
+    assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline");
+    assert_eq!(bench.at_deadline(), "Volume: [promoting > demoting: start_failed] CloseLock(start_failed)");
+}
+
+#[test]
+fn a_guardian_that_fenced_itself_while_stopping_counts_as_a_loss() {
+    let mut bench = Bench::leading(plain());
+    bench.on(Event::Unhealthy);
+    bench.on(Event::Fenced);
+    assert!(bench.on(Event::Resigned).ends_with("Exit(LostMastership)"));
+}
+
+#[test]
+fn what_lies_in_the_mailbox_does_not_answer_an_order_given_on_waking() {
+    let mut bench = Bench::leading(plain());
+    assert_eq!(bench.after(LEASE, Event::TreeDead), "[active > fencing: lease_expired] KillTree");
+    assert_eq!(bench.on(Event::TreeDead), "CloseLock(lease_expired)");
+}

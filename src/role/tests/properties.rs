@@ -1,0 +1,305 @@
+//! Properties that hold whatever is told, in whatever order: also stale, doubled and contradictory facts.
+//!
+//! The observer below keeps books of its own from what is told and ordered, and knows nothing of the machine's inside.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::role::machine::legal;
+use crate::role::{Loss, Role};
+
+/// One move of the world against the machine.
+#[derive(Clone, Debug)]
+enum Move {
+    /// The oldest order that is not answered yet is answered as the machine hopes.
+    Answer,
+    /// Some event, fitting or not; the numbers give its content.
+    Any { kind: u8, epoch: u64, ago: u64, yes: bool },
+    /// Time passes up to the machine's deadline.
+    Deadline,
+}
+
+fn moves() -> impl Strategy<Value = Vec<(u64, Move)>> {
+    let any = (0u8..33, 5u64..10, 0u64..12_000, any::<bool>()).prop_map(|(kind, epoch, ago, yes)| Move::Any {
+        kind,
+        epoch,
+        ago,
+        yes,
+    });
+    let one = prop_oneof![6 => Just(Move::Answer), 3 => any, 1 => Just(Move::Deadline)];
+    let time = prop_oneof![6 => Just(0u64), 3 => 0u64..1_500, 1 => 0u64..20_000];
+    prop::collection::vec((time, one), 1..120)
+}
+
+fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
+    let sent = now - Duration::from_millis(ago);
+    let former = [Former::None, Former::Clean, Former::Own, Former::Unclean][usize::from(kind) % 4];
+    match kind {
+        0 => Event::GuardianReady,
+        1 => Event::GuardianLost,
+        2 => Event::VolumeSeen { usable: yes },
+        3..=6 => Event::Elected(Vacancy { epoch, former, better_candidate: yes }),
+        7 => Event::LockAcquired { recorded: epoch },
+        8 => Event::LockRefused,
+        9 => Event::VolumeUnusable,
+        10 => Event::FormerFenced { epoch, succeeded: yes },
+        11 => Event::Claimed { epoch, sent },
+        12 => Event::ClaimRefused,
+        13 => Event::RecordWritten { epoch },
+        14 => Event::Prepared { epoch, succeeded: yes },
+        15 => Event::Started,
+        16 => Event::StartFailed,
+        17 => Event::Ready,
+        18 => Event::Unhealthy,
+        19 => Event::Exited,
+        20 => Event::TreeDead,
+        21 => Event::Tidied,
+        22 | 23 => Event::Renewed { sent },
+        24 => Event::Lost(Loss::SessionExpired),
+        25 => Event::Lost(if yes { Loss::NodeDeleted } else { Loss::Overtaken }),
+        26 => Event::VolumeLost,
+        27 => Event::Fenced,
+        28 => Event::LockClosed,
+        29 => Event::Resigned,
+        30 if ago < 1_000 => Event::StopRequested,
+        31 if ago < 1_000 => Event::KillRequested,
+        32 if ago < 1_000 => Event::DuplicateName,
+        _ => Event::TimePassed,
+    }
+}
+
+/// What the machine hopes to hear after an order.
+fn answers(now: Moment, action: &Action) -> Vec<Event> {
+    match action {
+        Action::Stand => vec![Event::Elected(vacancy(Former::Unclean))],
+        Action::Yield => vec![Event::Elected(vacancy(Former::Clean))],
+        Action::AcquireLock => vec![Event::LockAcquired { recorded: 6 }],
+        Action::FenceFormer { epoch } => vec![Event::FormerFenced { epoch: *epoch, succeeded: true }],
+        Action::Claim { epoch } => vec![Event::Claimed { epoch: *epoch, sent: now }],
+        Action::WriteRecord { epoch } => vec![Event::RecordWritten { epoch: *epoch }],
+        Action::RunBeforeStart { epoch } => vec![Event::Prepared { epoch: *epoch, succeeded: true }],
+        Action::Start { .. } => vec![Event::Started, Event::Ready, Event::Renewed { sent: now }],
+        Action::StopTree | Action::KillTree | Action::KillOrphans => vec![Event::TreeDead],
+        Action::RunAfterStop => vec![Event::Tidied],
+        Action::CloseLock(_) => vec![Event::LockClosed],
+        Action::Resign { .. } => vec![Event::Resigned],
+        Action::ReplaceGuardian => vec![Event::GuardianReady, Event::VolumeSeen { usable: true }],
+        Action::SetDeadline(_) | Action::Announce(_) | Action::Exit(_) => vec![],
+    }
+}
+
+/// Books on one leadership, kept from outside.
+#[derive(Default)]
+struct Leadership {
+    vacancy: u64,
+    asked: bool,
+    locked: Option<u64>,
+    claim: Option<u64>,
+    claimed: bool,
+    recorded: bool,
+    guardian_lost: bool,
+    lease: Option<Moment>,
+    tree: bool,
+    /// Something was done or told after which TreeDead means this tree.
+    dying: bool,
+    closing: bool,
+    closed: bool,
+}
+
+struct Observer {
+    bench: Bench,
+    role: Role,
+    it: Leadership,
+    exited: bool,
+    unanswered: VecDeque<Event>,
+    starts: u32,
+}
+
+impl Observer {
+    fn new(rules: Rules) -> Self {
+        Self {
+            bench: Bench::new(rules),
+            role: Role::Standby,
+            it: Leadership::default(),
+            exited: false,
+            unanswered: VecDeque::from([Event::GuardianReady, Event::VolumeSeen { usable: true }]),
+            starts: 0,
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let now = self.bench.now;
+        self.hear(now, &event);
+        let actions = self.bench.machine.step(now, event);
+        for action in &actions {
+            assert!(!self.exited, "an order after the exit: {action:?}");
+            self.check(now, action);
+            self.unanswered.extend(answers(now, action));
+        }
+        assert_eq!(self.role, self.bench.machine.role(), "a role that nobody was told of");
+        if let Some((deadline, reason)) = self.bench.machine.deadline() {
+            assert!(deadline > now, "{reason:?} lies in the past after a step: the shell would spin");
+        }
+        let live = self.it.tree && !self.bench.machine.tree_may_live();
+        assert!(!live, "a tree is forgotten");
+    }
+
+    fn hear(&mut self, now: Moment, event: &Event) {
+        let it = &mut self.it;
+        match event {
+            Event::Elected(vacancy) if self.role == Role::Standby => it.vacancy = vacancy.epoch,
+            Event::LockAcquired { recorded } if it.asked => it.locked = it.locked.or(Some(*recorded)),
+            Event::Claimed { epoch, sent } if it.claim == Some(*epoch) => {
+                it.claimed = true;
+                it.lease = it.lease.or(Some(*sent + LEASE));
+            }
+            Event::Renewed { sent } if it.lease.is_some_and(|lease| now < lease) => {
+                it.lease = it.lease.max(Some(*sent + LEASE));
+            }
+            Event::RecordWritten { epoch } if it.claim == Some(*epoch) => it.recorded = true,
+            Event::GuardianLost => {
+                it.guardian_lost = true;
+                it.closed = true;
+            }
+            Event::Exited => it.dying = true,
+            Event::TreeDead if it.dying => it.tree = false,
+            Event::LockClosed if it.closing => it.closed = true,
+            Event::Fenced => {
+                it.tree = false;
+                it.closed = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn check(&mut self, now: Moment, action: &Action) {
+        let it = &mut self.it;
+        match action {
+            Action::Announce(change) => {
+                assert_eq!(change.from, self.role);
+                assert!(legal(change.from, change.to));
+                self.role = change.to;
+                if change.from == Role::Standby {
+                    *it = Leadership { vacancy: it.vacancy, ..Leadership::default() };
+                }
+            }
+            Action::AcquireLock => {
+                assert!(!it.asked, "asked for the lock twice");
+                it.asked = true;
+                it.guardian_lost = false;
+                it.closed = false;
+            }
+            Action::Claim { epoch } => {
+                let recorded = it.locked.expect("no claim without the lock");
+                assert!(*epoch > it.vacancy && *epoch > recorded, "an epoch that does not grow");
+                assert_eq!(it.claim, None, "claimed twice");
+                it.claim = Some(*epoch);
+            }
+            Action::Start { epoch, deadline } => {
+                assert!(it.locked.is_some() && !it.closed && !it.closing && !it.guardian_lost, "no lock");
+                assert!(it.claimed && it.recorded && it.claim == Some(*epoch), "no epoch");
+                assert_eq!(it.lease, Some(*deadline));
+                assert!(deadline.since(now) >= LEAST, "not enough lease");
+                assert!(!it.tree, "the former tree lives");
+                it.tree = true;
+                it.dying = false;
+                self.starts += 1;
+            }
+            Action::StopTree | Action::KillTree | Action::KillOrphans => it.dying = true,
+            Action::CloseLock(_) => {
+                assert!(!it.tree, "the lock is closed while the tree lives");
+                it.closing = true;
+            }
+            Action::Resign { clean: true, .. } => {
+                assert!(!it.tree, "clean while the tree lives");
+                assert!(!it.asked || it.closed, "clean while the lock is held");
+            }
+            Action::SetDeadline(deadline) => {
+                let latest = if it.claimed { it.lease } else { Some(now + LEASE) };
+                assert!(Some(*deadline) <= latest, "a deadline that no acknowledgement supports");
+            }
+            Action::Exit(_) => self.exited = true,
+            _ => {}
+        }
+    }
+
+    fn play(&mut self, moves: Vec<(u64, Move)>) {
+        for (time, step) in moves {
+            self.bench.now = self.bench.now + Duration::from_millis(time);
+            match step {
+                Move::Answer => {
+                    let event = self.unanswered.pop_front().unwrap_or(Event::Renewed { sent: self.bench.now });
+                    self.tell(event);
+                }
+                Move::Any { kind, epoch, ago, yes } => self.tell(event(self.bench.now, kind, epoch, ago, yes)),
+                Move::Deadline => {
+                    if let Some((deadline, _)) = self.bench.machine.deadline() {
+                        self.bench.now = self.bench.now.max(deadline);
+                    }
+                    self.tell(Event::TimePassed);
+                }
+            }
+        }
+    }
+}
+
+fn any_rules() -> impl Strategy<Value = Rules> {
+    (any::<[bool; 6]>(), 0u32..3).prop_map(|([fencing, required, before, after, probed, exit], max)| Rules {
+        fencing,
+        fencing_required: required,
+        before_start: before,
+        after_stop: after,
+        probed,
+        exit_after_loss: exit,
+        restarts: Restarts { max, within: seconds(30) },
+        ..plain()
+    })
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn whatever_is_told_the_orders_are_safe(rules in any_rules(), moves in moves()) {
+        Observer::new(rules).play(moves);
+    }
+
+    #[test]
+    fn a_stop_ends_in_an_exit_from_everywhere(rules in any_rules(), moves in moves()) {
+        let mut observer = Observer::new(rules);
+        observer.play(moves);
+        observer.tell(Event::StopRequested);
+        for _ in 0..4 {
+            for event in [Event::TreeDead, Event::Tidied, Event::LockClosed, Event::Resigned] {
+                observer.tell(event);
+            }
+        }
+        prop_assert!(observer.exited, "{:?}", observer.bench.machine);
+    }
+
+    #[test]
+    fn time_alone_never_makes_it_spin(rules in any_rules(), moves in moves()) {
+        let mut observer = Observer::new(rules);
+        observer.play(moves);
+        for _ in 0..30 {
+            let Some((deadline, _)) = observer.bench.machine.deadline() else { break };
+            observer.bench.now = deadline;
+            // `tell` asserts that the next deadline lies after this one.
+            observer.tell(Event::TimePassed);
+        }
+    }
+}
+
+/// The properties would hold for a machine that never does anything, too.
+#[test]
+fn the_moves_do_reach_a_start() {
+    let mut observer = Observer::new(full());
+    observer.play(vec![(0, Move::Answer); 40]);
+    assert!(observer.starts > 0);
+}
