@@ -336,6 +336,15 @@ impl Cluster {
         })
     }
 
+    /// Elected, and says whose lock it waits for.
+    #[track_caller]
+    pub fn until_waiting_for_lock_of(&mut self, name: &str, holder: &str) -> Value {
+        self.until(&format!("{name} waits for the lock that {holder} holds"), |cluster| {
+            let status = cluster.status(name)?;
+            (status["status"] == "WAITING_FOR_LOCK" && status["lock"]["holder"] == holder).then_some(status)
+        })
+    }
+
     /// The coordinator that wrote last.
     pub fn running(&mut self) -> Run {
         self.ledger.update();

@@ -62,6 +62,8 @@ fn a_deleted_election_node_costs_the_role() {
     block_on(client.delete(&format!("{election}/{own}"), None)).unwrap();
     assert_eq!(cluster.until_run_after(&former).node, "b");
     assert_eq!(cluster.until_cause("b", 1), "election_node_deleted");
+    // b is elected before a has said goodbye; that must not cost b its claim.
+    assert!(!cluster.log("b").contains("the epoch was not granted"));
     cluster.until("a has fenced itself", |cluster| (cluster.exits("a") == [3]).then_some(()));
     cluster.until_eligible("a");
     assert_eq!(cluster.judge().len(), 2);

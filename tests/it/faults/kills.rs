@@ -65,8 +65,7 @@ fn freeze_all(thaw: [usize; 3]) {
     }
     cluster.watch_for(TWO_AND_A_HALF_SESSIONS);
     // Elected, but what is frozen holds the lock.
-    let status = cluster.until_status("b", "WAITING_FOR_LOCK");
-    assert_eq!(status["lock"]["holder"], "a", "{status}");
+    let status = cluster.until_waiting_for_lock_of("b", "a");
     assert!(status["reason"].as_str().unwrap().contains("the lock that a on host"), "{status}");
     for index in thaw {
         // What thawed first may have killed the rest already.
@@ -97,8 +96,7 @@ fn a_daemon_that_outlives_its_supervisor_and_guardian_keeps_the_lock_until_its_o
     cluster.start_with_active(&["a", "b"]);
     let former = cluster.running();
     kill_supervisor_and_guardian(&mut cluster, "a");
-    let status = cluster.until_status("b", "WAITING_FOR_LOCK");
-    assert_eq!(status["lock"]["holder"], "a", "{status}");
+    cluster.until_waiting_for_lock_of("b", "a");
     // The daemon runs on, alone.
     let alone: Run = cluster.until_ticks_again();
     assert_eq!(alone.pid, former.pid);

@@ -74,8 +74,7 @@ fn with_the_lock_alone_another_node_takes_over_from_a_killed_supervisor() {
     cluster.start("a");
     cluster.until_active_is("a");
     cluster.start("b");
-    let status = cluster.until_status("b", "WAITING_FOR_LOCK");
-    assert_eq!(status["lock"]["holder"], "a", "{status}");
+    cluster.until_waiting_for_lock_of("b", "a");
     let former = cluster.running();
     cluster.signal("a", Signal::SIGKILL);
     let next = cluster.until_run_after(&former);
