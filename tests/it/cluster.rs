@@ -188,8 +188,9 @@ impl Cluster {
     pub fn guardian(&mut self, name: &str) -> i32 {
         let supervisor = self.supervisor(name);
         let guardians = processes::descendants_of(supervisor).into_iter();
-        let guardians = guardians.filter(|pid| processes::Stat::of(*pid).is_some_and(|s| s.command == "primacy-guard"));
-        guardians.last().expect("a guardian")
+        let mut guardians =
+            guardians.filter(|pid| processes::Stat::of(*pid).is_some_and(|s| s.command == "primacy-guard"));
+        guardians.next_back().expect("a guardian")
     }
 
     pub fn signal(&mut self, name: &str, signal: Signal) {

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one module per part. Everything in them is real: processes, locks, sockets, servers.
 
+#![expect(clippy::unwrap_used, reason = "what a test's tools cannot do fails the test")]
+
 mod api;
 mod cluster;
 mod config;
