@@ -3,9 +3,10 @@
 //! The map, and who may import whom (a check keeps it):
 //!
 //! ```text
-//! main > cli > {supervisor, guardian, client, config}
-//! supervisor > {role, election, guardian's protocol, status, config}
-//! api > status;  guardian > {guardian's protocol, syscalls};  role > std (and moment)
+//! main > cli > {supervisor, guardian, preflight, demo, client, config}
+//! supervisor > {role, election, guardian's protocol and frames, api, status, config, processes}
+//! election > {guardian's protocol, status, config};   guardian > {syscalls, processes}
+//! preflight > {election, guardian's volume, role, config};   api > {status, config};   role > std (and moment)
 //! ```
 
 pub mod api;

@@ -264,7 +264,7 @@ pub struct Snapshot {
     /// In contact with the election backend.
     pub in_contact: bool,
     /// The effective configuration, secrets hidden.
-    pub config: serde_json::Value,
+    pub config: std::sync::Arc<serde_json::Value>,
     pub metrics: MetricsView,
 }
 

@@ -6,12 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
-
 use crate::clock;
 use crate::config::{Config, ElectionKind};
-use crate::guardian::volume::Mount;
+use crate::guardian::volume::{self, Mount};
 use crate::status::CheckResult;
 
 use super::{fail, ok, warn};
@@ -111,25 +108,16 @@ fn write_and_lock(place: &Path) -> Vec<CheckResult> {
 /// Locks the file here and lets another process try: it must fail, and it must succeed once the lock is gone.
 fn exclusion(file: &File, path: &PathBuf) -> CheckResult {
     const REMEDY: &str = "this file system cannot protect a coordinator; use NFSv4 without nolock or local_lock";
-    if let Err(error) = lock(file) {
-        return fail("volume.lock", format!("an OFD lock cannot be taken: {error}"), REMEDY);
+    match volume::try_lock(file) {
+        Ok(true) => {}
+        Ok(false) => return fail("volume.lock", "a file that was just created is locked already", REMEDY),
+        Err(error) => return fail("volume.lock", format!("an OFD lock cannot be taken: {error}"), REMEDY),
     }
     match other_process_locks(path) {
         Ok(false) => ok("volume.lock", "another process is kept out while the lock is held"),
         Ok(true) => fail("volume.lock", "another process got the lock while it was held", REMEDY),
         Err(error) => fail("volume.lock", format!("no second process could be started: {error}"), "try again"),
     }
-}
-
-fn lock(file: &File) -> nix::Result<()> {
-    let request = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 1,
-        l_pid: 0,
-    };
-    fcntl(file, FcntlArg::F_OFD_SETLK(&request)).map(drop)
 }
 
 fn other_process_locks(path: &PathBuf) -> std::io::Result<bool> {
@@ -139,5 +127,5 @@ fn other_process_locks(path: &PathBuf) -> std::io::Result<bool> {
 
 /// The other process: whether it gets the lock.
 pub fn try_lock(path: &Path) -> bool {
-    OpenOptions::new().read(true).write(true).open(path).is_ok_and(|file| lock(&file).is_ok())
+    OpenOptions::new().read(true).write(true).open(path).is_ok_and(|file| volume::try_lock(&file).unwrap_or(false))
 }

@@ -30,7 +30,7 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// What comes from a guardian.
 #[derive(Debug)]
 pub enum Message {
-    Report(Report),
+    Report(Box<Report>),
     /// Its process is gone.
     Lost(String),
 }
@@ -153,7 +153,7 @@ async fn read_reports(
         loop {
             match frames.take::<Report>() {
                 Ok(Some(report)) => {
-                    let _ = messages.send(Message::Report(report));
+                    let _ = messages.send(Message::Report(Box::new(report)));
                 }
                 Ok(None) => break,
                 Err(error) => break 'reading format!("what it sent is not a report: {error}"),

@@ -354,7 +354,7 @@ impl Knowledge {
             history: self.history.clone(),
             eligible: machine.eligible() && self.contact == Contact::Connected,
             in_contact: self.contact == Contact::Connected,
-            config: (*self.config_shown).clone(),
+            config: self.config_shown.clone(),
             metrics: self.metrics.clone(),
         }
     }

@@ -60,6 +60,8 @@ pub struct Shell {
     pub(super) leadership: u64,
     pub(super) prober: Option<(AbortHandle, mpsc::UnboundedReceiver<Verdict>)>,
     pub(super) exit: Option<Exit>,
+    /// Something that people can see has changed since the last publication.
+    changed: bool,
     inner_events: mpsc::UnboundedReceiver<Inner>,
     later: VecDeque<Event>,
     election: Handle,
@@ -105,6 +107,7 @@ impl Shell {
             leadership: 0,
             prober: None,
             exit: None,
+            changed: true,
             inner_events,
             later: VecDeque::new(),
             election,
@@ -138,12 +141,16 @@ impl Shell {
             let now = clock::now();
             self.turned.store(now.as_nanos(), Ordering::Relaxed);
             if let Some(event) = event {
+                self.changed |= event != Event::TimePassed;
                 for action in self.machine.step(now, event) {
                     tracing::debug!(?action, "order");
+                    self.changed = true;
                     self.perform(action);
                 }
             }
-            self.publisher.publish(&self.knowledge, &self.machine, now);
+            if std::mem::take(&mut self.changed) {
+                self.publisher.publish(&self.knowledge, &self.machine, now);
+            }
         }
     }
 
@@ -270,6 +277,7 @@ impl Shell {
     }
 
     fn hear_prober(&mut self, verdict: Option<Verdict>) -> Option<Event> {
+        self.changed = true;
         match verdict {
             Some(Verdict::Ready) => {
                 self.knowledge.coordinator.ready = true;
@@ -298,6 +306,7 @@ impl Shell {
     }
 
     fn hear_guardian(&mut self, message: Message) -> Option<Event> {
+        self.changed |= !matches!(&message, Message::Report(report) if matches!(**report, Report::Pong { .. }));
         let report = match message {
             Message::Lost(how) => {
                 if self.machine.phase(clock::now()) != Phase::Finished && self.exit.is_none() {
@@ -307,7 +316,7 @@ impl Shell {
                 self.stop_probing();
                 return Some(Event::GuardianLost);
             }
-            Message::Report(report) => report,
+            Message::Report(report) => *report,
         };
         let knowledge = &mut self.knowledge;
         match report {
@@ -430,6 +439,7 @@ impl Shell {
     }
 
     fn hear_election(&mut self, fact: Option<Fact>) -> Option<Event> {
+        self.changed = true;
         let knowledge = &mut self.knowledge;
         match fact? {
             Fact::Connected { session, timeout } => {
@@ -487,6 +497,10 @@ impl Shell {
             Fact::Renewed { sent, acknowledged } => {
                 knowledge.metrics.heartbeat_seconds.observe(acknowledged.since(sent).as_secs_f64());
                 knowledge.last_contact = Some(acknowledged);
+                // This process is awake: a ping costs no wake-up of its own.
+                if self.next_ping.since(acknowledged) < PING_INTERVAL / 2 {
+                    self.ping();
+                }
                 Some(Event::Renewed { sent })
             }
             Fact::Lost(loss) => {
@@ -527,6 +541,7 @@ impl Shell {
         }
         self.knowledge.config_shown = Arc::new(config::effective(&config));
         self.knowledge.config = config;
+        self.changed = true;
         self.later(Event::TimePassed);
     }
 

@@ -176,7 +176,7 @@ pub fn active() -> Snapshot {
         }],
         eligible: false,
         in_contact: true,
-        config: serde_json::json!({"cluster": "dremio", "api": {"listen": "0.0.0.0:9090"}}),
+        config: std::sync::Arc::new(serde_json::json!({"cluster": "dremio", "api": {"listen": "0.0.0.0:9090"}})),
         metrics: MetricsView::default(),
     }
 }

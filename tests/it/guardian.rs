@@ -710,7 +710,10 @@ fn a_start_after_the_deadline_is_refused() {
     let mut guardian = Guardian::leading(&settings, 1);
     guardian.order(Order::Start { epoch: 1, deadline: clock::now() });
     guardian.expect(|report| match report {
-        Report::StartFailed { problem } => Some(assert!(problem.contains("lease"), "{problem}")),
+        Report::StartFailed { problem } => {
+            assert!(problem.contains("lease"), "{problem}");
+            Some(())
+        }
         Report::Started { .. } => panic!("started"),
         _ => None,
     });
@@ -847,7 +850,8 @@ fn a_full_volume_is_named() {
     guardian.order(Order::WriteRecord(record));
     guardian.expect(|report| match report {
         Report::VolumeUnusable { problem } | Report::VolumeLost { problem } => {
-            Some(assert!(problem.contains("full"), "{problem}"))
+            assert!(problem.contains("full"), "{problem}");
+            Some(())
         }
         Report::RecordWritten { .. } => panic!("written"),
         _ => None,

@@ -21,6 +21,24 @@ pub const FILE_NAME: &str = "coordinator.lock";
 /// Bytes read of the file at most: a record has a few hundred.
 const CONTENT_LIMIT: usize = 16 * 1024;
 
+/// Takes the lock of an open file, byte 0, for its open file description. True: it is ours. False: somebody else has it.
+/// On NFS this waits out outages and grace periods.
+#[expect(clippy::cast_possible_truncation, reason = "the constants are 0 and 1; the C structure has them as short")]
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    let range = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 1,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&range)) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The lock file, open for writing.
 #[derive(Debug)]
 pub struct LockFile {
@@ -36,21 +54,9 @@ impl LockFile {
         Ok(Self { file, path })
     }
 
-    /// True: the lock is ours. False: somebody else has it. On NFS this waits out outages and grace periods.
-    #[expect(clippy::cast_possible_truncation, reason = "the constants are 0 and 1; the C structure has them as short")]
+    /// See [`try_lock`].
     pub fn try_lock(&self) -> io::Result<bool> {
-        let range = libc::flock {
-            l_type: libc::F_WRLCK as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: 0,
-            l_len: 1,
-            l_pid: 0,
-        };
-        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&range)) {
-            Ok(_) => Ok(true),
-            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        try_lock(&self.file)
     }
 
     /// Whether the path still leads to this very file: whoever deletes or replaces it lets somebody else lock the

@@ -231,7 +231,8 @@ fn health_checks_need_no_token_and_everything_else_does_where_one_is_configured(
 #[test]
 fn the_configuration_is_shown_without_secrets() {
     let mut snapshot = active();
-    snapshot.config = json!({"cluster": "dremio", "api": {"token": "s3cret", "list": ["x s3cret y", 1]}});
+    snapshot.config =
+        std::sync::Arc::new(json!({"cluster": "dremio", "api": {"token": "s3cret", "list": ["x s3cret y", 1]}}));
     let tokens = Tokens { full: Some(Secret::new("s3cret")), read: None };
     let fixture = Fixture::with(snapshot, |settings| settings.tokens = tokens);
     let body = fixture.get("/config").json();
