@@ -180,6 +180,22 @@ impl Cluster {
         }
     }
 
+    /// As [`Cluster::start_with_active`], but every node has a volume of its own with the same identity: the lock excludes
+    /// nobody, as on a mount with `local_lock`. The lease alone keeps coordinators apart.
+    pub fn start_without_common_lock(&mut self, names: &[&str]) {
+        self.start_with_active(&names[..1]);
+        for name in &names[1..] {
+            let directory = self.path(&format!("volume-of-{name}"));
+            fs::create_dir(&directory).unwrap();
+            fs::copy(self.lock_directory().join("volume.json"), directory.join("volume.json")).unwrap();
+            self.set_for(name, "lock.directory", directory.to_str().unwrap().to_owned());
+            self.start(name);
+        }
+        for name in &names[1..] {
+            self.until_eligible(name);
+        }
+    }
+
     pub fn supervisor(&mut self, name: &str) -> i32 {
         let child = self.node(name).child.as_ref().unwrap_or_else(|| panic!("{name} does not run"));
         i32::try_from(child.id()).unwrap()

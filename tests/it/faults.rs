@@ -12,6 +12,7 @@ mod deletions;
 mod fencing;
 mod hooks;
 mod kills;
+mod lease;
 mod operations;
 mod partition;
 mod series;

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod api;
+mod cluster;
 mod config;
 mod demo;
 mod election;
+mod faults;
 mod guardian;
 mod proxy;
 mod zookeeper;
