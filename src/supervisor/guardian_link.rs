@@ -103,8 +103,13 @@ impl GuardianLink {
         self.unanswered = None;
     }
 
+    /// From when on it counts as silent, unless it answers before.
+    pub fn silent_from(&self) -> Option<Moment> {
+        self.unanswered.map(|(_, sent)| sent + SILENCE)
+    }
+
     pub fn is_silent(&self, now: Moment) -> bool {
-        self.unanswered.is_some_and(|(_, sent)| now.since(sent) >= SILENCE)
+        self.silent_from().is_some_and(|from| from <= now)
     }
 
     /// SIGKILL; its end is reported as for any other.

@@ -176,6 +176,8 @@ impl Shell {
         let candidates = [
             self.machine.deadline().map(|(at, _)| at),
             Some(self.next_ping),
+            // Of its own: pings that go with heartbeats put the next one off again and again.
+            self.guardian.silent_from(),
             self.respawn_at,
             self.publisher.due(),
             self.watchdog.map(|(_, at)| at),
