@@ -279,7 +279,8 @@ fn former_ended(knowledge: &mut Knowledge) -> Option<HistoryEntry> {
     // Its guardian notes the end in the lock file even where ZooKeeper could not be told.
     let noted = knowledge.former_record.as_ref().filter(|record| record.epoch == former.epoch);
     let noted = noted.and_then(|record| record.ended.clone());
-    let cause = former.cause.clone().or_else(|| noted.as_ref().map(|ended| ended.cause.clone()));
+    // What the guardian writes into the breadcrumb was composed in advance; its note in the lock file knows the cause.
+    let cause = noted.as_ref().map(|ended| ended.cause.clone()).or_else(|| former.cause.clone());
     let ended_at = noted.map(|ended| ended.at).or_else(|| former.to.clone());
     let cause = cause.unwrap_or_else(|| "host_lost".to_owned());
     knowledge.former_end = ended_at.clone().map(|at| (at, cause.clone()));

@@ -86,15 +86,21 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
-    fn configure(&self, ports: &str) {
+    /// `more` is appended to the configuration, and has precedence over what stands before it.
+    pub fn configure(&self, more: &str) {
         let data = self.directory.join("data");
         fs::create_dir_all(&data).unwrap();
         let text = format!(
             "tickTime={TICK}\ninitLimit=20\nsyncLimit=4\ndataDir={}\nadmin.enableServer=false\n\
-             4lw.commands.whitelist=*\nmaxClientCnxns=0\n{ports}",
+             4lw.commands.whitelist=*\nmaxClientCnxns=0\n{more}",
             data.display()
         );
         fs::write(self.directory.join("zoo.cfg"), text).unwrap();
+    }
+
+    /// Its number in the ensemble.
+    pub fn identify(&self, number: usize) {
+        fs::write(self.directory.join("data/myid"), number.to_string()).unwrap();
     }
 
     pub fn launch(&mut self) {
@@ -170,7 +176,7 @@ pub fn ensemble() -> Vec<Server> {
         (1..=servers.len()).map(|id| format!("server.{id}=127.0.0.1:{}:{}\n", free_port(), free_port())).collect();
     for (index, server) in servers.iter().enumerate() {
         server.configure(&format!("clientPort={}\nclientPortAddress=127.0.0.1\n{peers}", server.port));
-        fs::write(server.directory.join("data/myid"), (index + 1).to_string()).unwrap();
+        server.identify(index + 1);
     }
     servers.iter_mut().for_each(Server::launch);
     servers.iter().for_each(Server::until_serving);
@@ -182,7 +188,7 @@ pub fn free_port() -> u16 {
 }
 
 /// A parent-death signal is sent when the parent *thread* ends, and tests' threads end early.
-fn spawn_for_life(command: Command) -> Child {
+pub fn spawn_for_life(command: Command) -> Child {
     static SPAWNER: OnceLock<mpsc::Sender<(Command, mpsc::Sender<Child>)>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (sender, receiver) = mpsc::channel::<(Command, mpsc::Sender<Child>)>();

@@ -60,6 +60,17 @@ pub struct Found {
     contested: bool,
 }
 
+impl Found {
+    /// Whether the same leadership as before was the last one, and its breadcrumb has become clean since.
+    fn differs_only_by_the_goodbye(&self, again: &Self) -> bool {
+        let (Some(before), Some(after)) = (&self.vacancy.former, &again.vacancy.former) else { return false };
+        (before.node == after.node && before.epoch == after.epoch)
+            && (!before.clean && after.clean)
+            && (self.vacancy.epoch == again.vacancy.epoch && self.epoch_version == again.epoch_version)
+            && (self.vacancy.volume == again.vacancy.volume && !again.paused)
+    }
+}
+
 impl<'a> Candidate<'a> {
     pub fn new(
         backend: &'a mut Backend,
@@ -205,10 +216,12 @@ impl<'a> Candidate<'a> {
                 Order::Yield => return Ok(true),
                 Order::Claim { breadcrumb, volume, entry, former_ended } => {
                     let wanted = lead::Wanted { breadcrumb, volume, entry };
-                    match lead::claim(self.client, &self.backend.settings, &self.backend.paths, node, &found, wanted)
-                        .await
-                    {
-                        Claim::Taken(tenure) => return Err(self.lead(own, *tenure, former_ended).await),
+                    match self.claim(node, &mut found, wanted).await? {
+                        Claim::Taken(tenure) => {
+                            // The former active has completed its own history entry if it said goodbye meanwhile.
+                            let gone = found.vacancy.former.as_ref().is_some_and(|it| it.clean && it.to.is_some());
+                            return Err(self.lead(own, *tenure, former_ended.filter(|_| !gone)).await);
+                        }
                         Claim::Refused(reason) => self.backend.refuse(&reason),
                         Claim::Gone => return Err(self.fall(Loss::NodeDeleted, None).await),
                         Claim::Unknown(reason) => return Err(self.abandon(reason)),
@@ -216,6 +229,24 @@ impl<'a> Candidate<'a> {
                 }
                 _ => return Ok(false),
             }
+        }
+    }
+
+    /// Claims what was found; once more if the former active has said goodbye since it was looked at. Its election node
+    /// may be gone before that (somebody deleted it, its session ended), and the claim waits only for its lock.
+    async fn claim(&mut self, node: &str, found: &mut Found, wanted: lead::Wanted) -> Result<Claim, End> {
+        let (client, settings, paths) =
+            (self.client, Arc::clone(&self.backend.settings), Arc::clone(&self.backend.paths));
+        let claim = lead::claim(client, &settings, &paths, node, found, wanted.clone()).await;
+        if !matches!(claim, Claim::Refused(_)) {
+            return Ok(claim);
+        }
+        match self.step(look(client, &paths, node)).await? {
+            Ok(Look::First(again)) if found.differs_only_by_the_goodbye(&again) => {
+                *found = *again;
+                Ok(lead::claim(client, &settings, &paths, node, found, wanted).await)
+            }
+            _ => Ok(claim),
         }
     }
 

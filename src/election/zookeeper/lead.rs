@@ -30,6 +30,7 @@ use crate::status::{Breadcrumb, HistoryEntry};
 const HISTORY: usize = 100;
 
 /// What a claim writes.
+#[derive(Clone, Debug)]
 pub struct Wanted {
     pub breadcrumb: Breadcrumb,
     pub volume: String,

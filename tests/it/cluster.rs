@@ -1,0 +1,472 @@
+//! A cluster on this host: the real binary, once per node, around a coordinator that leaves proof of when it ran.
+//!
+//! Nodes share a directory as their volume and a ZooKeeper of [`crate::zookeeper`]. Everything that a test starts carries
+//! the test's directory in its environment and is killed by pid when the test ends, however it ends; a parent-death signal
+//! covers the end of the test process itself. The logs are printed when a test fails, or always with `PRIMACY_TEST_LOGS`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use primacy::{clock, processes};
+use serde_json::Value;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::proxy::Proxy;
+use crate::zookeeper::{TICK, spawn_for_life};
+
+mod ledger;
+
+pub use ledger::{Ledger, Run};
+
+/// How long any event may take: several tests share two slow processors.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What a service manager waits before it starts a node again that had fenced itself.
+const RESTART_AFTER: Duration = Duration::from_millis(100);
+
+/// Marks what belongs to a test.
+const MARK: &str = "PRIMACY_TEST_DIRECTORY";
+
+pub struct Cluster {
+    pub name: String,
+    /// The shared volume.
+    pub volume: PathBuf,
+    pub ledger: Ledger,
+    nodes: BTreeMap<String, Node>,
+    settings: toml::Table,
+    directory: TempDir,
+}
+
+struct Node {
+    settings: toml::Table,
+    child: Option<Child>,
+    /// Where in its log the present process began.
+    log_from: u64,
+    /// Started again when it exits with 3.
+    restarts: bool,
+    exits: Vec<i32>,
+}
+
+impl Cluster {
+    /// With a session of 4 s and a coordinator that ends at SIGTERM.
+    pub fn new(servers: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let volume = directory.path().join("volume");
+        fs::create_dir(&volume).unwrap();
+        let ticks = directory.path().join("ticks");
+        let mut cluster = Self {
+            name: format!("c{}", Uuid::new_v4().simple()),
+            ledger: Ledger::new(ticks),
+            nodes: BTreeMap::new(),
+            settings: toml::Table::new(),
+            volume,
+            directory,
+        };
+        cluster.set("cluster", cluster.name.clone());
+        cluster.set("zookeeper.servers", servers);
+        cluster.set("zookeeper.session_timeout", "4s");
+        cluster.set("zookeeper.tick_time", format!("{TICK}ms"));
+        cluster.set("lock.directory", cluster.lock_directory().to_str().unwrap().to_owned());
+        cluster.set("lock.probe_interval", "500ms");
+        cluster.set("api.listen", "127.0.0.1:0");
+        cluster.set("coordinator.backoff.first", "500ms");
+        cluster.coordinator(&[]);
+        cluster
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn lock_directory(&self) -> PathBuf {
+        self.volume.join(".primacy")
+    }
+
+    pub fn lock_file(&self) -> PathBuf {
+        self.lock_directory().join("coordinator.lock")
+    }
+
+    /// The cluster's directory in ZooKeeper.
+    pub fn znode(&self) -> String {
+        format!("/primacy/{}", self.name)
+    }
+
+    /// Sets a key, dotted, for every node that is started (or rewritten) from here on.
+    pub fn set(&mut self, key: &str, value: impl Into<toml::Value>) {
+        put(&mut self.settings, key, value.into());
+    }
+
+    /// Sets a key for one node.
+    pub fn set_for(&mut self, node: &str, key: &str, value: impl Into<toml::Value>) {
+        put(&mut self.node(node).settings, key, value.into());
+    }
+
+    /// The flags of the coordinator that all nodes run.
+    pub fn coordinator(&mut self, flags: &[&str]) {
+        let program = Path::new(env!("CARGO_BIN_EXE_primacy")).with_file_name("examples").join("ticking-coordinator");
+        let mut command = vec![program.to_str().unwrap().to_owned(), self.path("ticks").to_str().unwrap().to_owned()];
+        command.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self.set("coordinator.command", command);
+    }
+
+    /// A hook: what `text` says, run by a shell.
+    pub fn script(&self, name: &str, text: &str) -> Vec<String> {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        vec!["/bin/sh".to_owned(), path.to_str().unwrap().to_owned()]
+    }
+
+    fn node(&mut self, name: &str) -> &mut Node {
+        self.nodes.entry(name.to_owned()).or_insert_with(|| Node {
+            settings: toml::Table::new(),
+            child: None,
+            log_from: 0,
+            restarts: false,
+            exits: Vec::new(),
+        })
+    }
+
+    /// From here on it is started again when it exits with 3, as systemd does.
+    pub fn restart_when_fenced(&mut self, name: &str) {
+        self.node(name).restarts = true;
+    }
+
+    pub fn config_file(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}.toml"))
+    }
+
+    pub fn write_config(&mut self, name: &str) {
+        let mut settings = self.settings.clone();
+        // A name that differs from the key under which the test knows it may be among the node's own settings.
+        put(&mut settings, "node", name.into());
+        merge(&mut settings, &self.node(name).settings);
+        fs::write(self.config_file(name), toml::to_string(&settings).unwrap()).unwrap();
+    }
+
+    pub fn start(&mut self, name: &str) {
+        self.write_config(name);
+        let path = self.path(&format!("{name}.log"));
+        let log = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        let log_from = log.metadata().unwrap().len();
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "setsid", env!("CARGO_BIN_EXE_primacy"), "run", "-c"]);
+        command.arg(self.config_file(name)).env(MARK, self.directory.path()).env_remove("RUST_LOG");
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let child = spawn_for_life(command);
+        let node = self.node(name);
+        assert!(node.child.is_none(), "{name} runs");
+        node.child = Some(child);
+        node.log_from = log_from;
+    }
+
+    /// Starts the first, waits until it is active, then starts the others and waits until they stand by.
+    pub fn start_with_active(&mut self, names: &[&str]) {
+        self.start(names[0]);
+        self.until_active_is(names[0]);
+        for name in &names[1..] {
+            self.start(name);
+        }
+        for name in &names[1..] {
+            self.until_eligible(name);
+        }
+    }
+
+    pub fn supervisor(&mut self, name: &str) -> i32 {
+        let child = self.node(name).child.as_ref().unwrap_or_else(|| panic!("{name} does not run"));
+        i32::try_from(child.id()).unwrap()
+    }
+
+    pub fn guardian(&mut self, name: &str) -> i32 {
+        let supervisor = self.supervisor(name);
+        let guardians = processes::descendants_of(supervisor).into_iter();
+        let mut guardians =
+            guardians.filter(|pid| processes::Stat::of(*pid).is_some_and(|s| s.command == "primacy-guard"));
+        guardians.next_back().expect("a guardian")
+    }
+
+    pub fn signal(&mut self, name: &str, signal: Signal) {
+        let pid = self.supervisor(name);
+        send(pid, signal);
+    }
+
+    /// Waits for the event, looking again and again; a node that fenced itself is started again meanwhile.
+    #[track_caller]
+    pub fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let began = clock::now();
+        loop {
+            self.tend();
+            if let Some(found) = look(self) {
+                return found;
+            }
+            assert!(clock::now().since(began) < LIMIT, "not within {LIMIT:?}: {what}");
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Looks on for a while: for what must not happen, and for faults that have a length.
+    pub fn watch_for(&mut self, duration: Duration) {
+        let began = clock::now();
+        while clock::now().since(began) < duration {
+            self.tend();
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn tend(&mut self) {
+        self.ledger.update();
+        let mut again = Vec::new();
+        for (name, node) in &mut self.nodes {
+            let Some(child) = &mut node.child else { continue };
+            let Some(status) = child.try_wait().unwrap() else { continue };
+            node.child = None;
+            // A signal's number, negative.
+            let code =
+                status.code().unwrap_or_else(|| -std::os::unix::process::ExitStatusExt::signal(&status).unwrap());
+            node.exits.push(code);
+            if code == 3 && node.restarts {
+                again.push(name.clone());
+            }
+        }
+        for name in again {
+            std::thread::sleep(RESTART_AFTER);
+            self.start(&name);
+        }
+    }
+
+    /// The exit codes so far; a signal is a negative number.
+    pub fn exits(&mut self, name: &str) -> Vec<i32> {
+        self.tend();
+        self.node(name).exits.clone()
+    }
+
+    #[track_caller]
+    pub fn until_exit(&mut self, name: &str) -> i32 {
+        self.until(&format!("{name} exits"), |cluster| {
+            let node = cluster.node(name);
+            if node.child.is_none() { node.exits.last().copied() } else { None }
+        })
+    }
+
+    pub fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn until_logged(&mut self, name: &str, text: &str) {
+        self.until(&format!("{name} logs {text:?}"), |cluster| cluster.log(name).contains(text).then_some(()));
+    }
+
+    /// The port of its API, once it has said it.
+    fn port(&mut self, name: &str) -> Option<u16> {
+        let from = usize::try_from(self.node(name).log_from).unwrap();
+        let log = self.log(name);
+        let line = log.get(from..)?.lines().find(|line| line.contains("primacy starts as a standby"))?;
+        let api = line.split(" api=").nth(1)?.split_ascii_whitespace().next()?;
+        api.trim_matches('"').rsplit(':').next()?.parse().ok()
+    }
+
+    /// An answer of its API; `None` while it does not answer.
+    pub fn get(&mut self, name: &str, path: &str) -> Option<Value> {
+        self.nodes.get(name)?.child.as_ref()?;
+        let url = format!("http://127.0.0.1:{}{path}", self.port(name)?);
+        let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2)));
+        let agent = config.http_status_as_error(false).build().new_agent();
+        agent.get(url).call().ok()?.body_mut().read_json().ok()
+    }
+
+    pub fn status(&mut self, name: &str) -> Option<Value> {
+        self.get(name, "/server_status")
+    }
+
+    pub fn history(&mut self, name: &str) -> Vec<Value> {
+        self.get(name, "/history").and_then(|history| history.as_array().cloned()).unwrap_or_default()
+    }
+
+    /// Why the leadership with this epoch ended, in the words of `/history`.
+    #[track_caller]
+    pub fn until_cause(&mut self, asked: &str, epoch: u64) -> String {
+        self.until(&format!("{asked} knows why epoch {epoch} ended"), |cluster| {
+            let history = cluster.history(asked);
+            let entry = history.into_iter().find(|entry| entry["epoch"] == epoch)?;
+            entry["cause"].as_str().map(str::to_owned)
+        })
+    }
+
+    pub fn is_active(&mut self, name: &str) -> bool {
+        self.status(name).is_some_and(|status| status["role"] == "active" && status["status"] == "OK")
+    }
+
+    #[track_caller]
+    pub fn until_active_is(&mut self, name: &str) {
+        self.until(&format!("{name} is active"), |cluster| cluster.is_active(name).then_some(()));
+        self.until(&format!("{name}'s coordinator runs"), |cluster| {
+            cluster.ledger.latest().is_some_and(|run| run.node == name).then_some(())
+        });
+    }
+
+    /// Any of these.
+    #[track_caller]
+    pub fn until_any_active(&mut self, names: &[&str]) -> String {
+        self.until(&format!("one of {names:?} is active"), |cluster| {
+            names.iter().find(|name| cluster.is_active(name)).map(|name| (*name).to_owned())
+        })
+    }
+
+    #[track_caller]
+    pub fn until_eligible(&mut self, name: &str) {
+        self.until(&format!("{name} could take over"), |cluster| {
+            let view = cluster.get(name, "/cluster")?;
+            let members = view["members"].as_array()?;
+            members.iter().any(|member| member["node"] == name && member["eligible"] == true).then_some(())
+        });
+    }
+
+    #[track_caller]
+    pub fn until_status(&mut self, name: &str, word: &str) -> Value {
+        self.until(&format!("{name} is {word}"), |cluster| {
+            cluster.status(name).filter(|status| status["status"] == word)
+        })
+    }
+
+    /// Elected, and says whose lock it waits for.
+    #[track_caller]
+    pub fn until_waiting_for_lock_of(&mut self, name: &str, holder: &str) -> Value {
+        self.until(&format!("{name} waits for the lock that {holder} holds"), |cluster| {
+            let status = cluster.status(name)?;
+            (status["status"] == "WAITING_FOR_LOCK" && status["lock"]["holder"] == holder).then_some(status)
+        })
+    }
+
+    /// The coordinator that wrote last.
+    pub fn running(&mut self) -> Run {
+        self.ledger.update();
+        self.ledger.latest().expect("a coordinator has run").clone()
+    }
+
+    /// Waits until another coordinator than this one writes.
+    #[track_caller]
+    pub fn until_run_after(&mut self, former: &Run) -> Run {
+        self.until(&format!("a coordinator after {former:?}"), |cluster| {
+            cluster.ledger.latest().filter(|run| run.pid != former.pid).cloned()
+        })
+    }
+
+    /// Waits until this one's pid writes on (or another writes, which the caller then finds out).
+    #[track_caller]
+    pub fn until_ticks_again(&mut self) -> Run {
+        let last = self.running().last;
+        self.until("a coordinator writes on", |cluster| cluster.ledger.latest().filter(|run| run.last > last).cloned())
+    }
+
+    /// The judgement: never two, and epochs that grow. For the end of every test.
+    #[track_caller]
+    pub fn judge(&mut self) -> Vec<Run> {
+        self.ledger.update();
+        self.ledger.judge();
+        self.ledger.runs.clone()
+    }
+
+    /// Every process of this cluster that lives.
+    pub fn all_processes(&self) -> Vec<i32> {
+        let mark = format!("{MARK}={}", self.directory.path().display());
+        let marked = |pid: &i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+        };
+        processes::pids().filter(marked).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Until none is left: some of them fork.
+        for _ in 0..50 {
+            let left = self.all_processes();
+            if left.is_empty() {
+                break;
+            }
+            for pid in left {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for node in self.nodes.values_mut() {
+            if let Some(mut child) = node.child.take() {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+        if std::thread::panicking() || std::env::var_os("PRIMACY_TEST_LOGS").is_some() {
+            for (name, node) in &self.nodes {
+                eprintln!("--- {name}, exits {:?}\n{}", node.exits, self.log(name));
+            }
+            self.ledger.update();
+            eprintln!("--- coordinators\n{:#?}", self.ledger.runs);
+        }
+        if !std::thread::panicking() {
+            self.judge();
+        }
+    }
+}
+
+pub fn send(pid: i32, signal: Signal) {
+    kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("{signal} to {pid}: {error}"));
+}
+
+/// Runs something of the asynchronous test tools (proxies, ZooKeeper clients) from a test that is not.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    static RUNTIME: OnceLock<tokio::runtime::Handle> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            sender.send(runtime.handle().clone()).unwrap();
+            runtime.block_on(std::future::pending::<()>());
+        });
+        receiver.recv().unwrap()
+    });
+    runtime.block_on(future)
+}
+
+/// A proxy that lives as long as the test process.
+pub fn proxy(target: &str) -> Proxy {
+    block_on(Proxy::start(target.to_owned()))
+}
+
+fn put(table: &mut toml::Table, key: &str, value: toml::Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+        }
+        Some((section, rest)) => {
+            let section = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            put(section.as_table_mut().unwrap(), rest, value);
+        }
+    }
+}
+
+fn merge(into: &mut toml::Table, from: &toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(key), value) {
+            (Some(toml::Value::Table(into)), toml::Value::Table(from)) => merge(into, from),
+            _ => {
+                into.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Creates it and its parents, as an operator's `mkdir -p`.
+pub fn make_directory(path: &Path) {
+    fs::create_dir_all(path).unwrap();
+    File::open(path).unwrap().sync_all().unwrap();
+}

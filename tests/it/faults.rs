@@ -1,0 +1,29 @@
+//! Faults against the whole program, end to end. Whatever happens: never two coordinators; and where it is possible at
+//! all, one runs again.
+
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::zookeeper::Server;
+
+mod contact;
+mod coordinators;
+mod deletions;
+mod fencing;
+mod hooks;
+mod kills;
+mod operations;
+mod partition;
+mod series;
+mod stops;
+mod volume;
+
+/// Of the cluster's default session of 4 s.
+const TWO_AND_A_HALF_SESSIONS: Duration = Duration::from_secs(10);
+
+/// `a` is active, `b` could take over.
+fn pair() -> Cluster {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    cluster.start_with_active(&["a", "b"]);
+    cluster
+}

@@ -1,0 +1,184 @@
+//! Coordinators that behave badly.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::cluster::{Cluster, send};
+use crate::zookeeper::Server;
+
+fn cluster_of(flags: &[&str]) -> Cluster {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    cluster.coordinator(flags);
+    cluster
+}
+
+#[test]
+fn one_that_ignores_sigterm_is_killed_after_its_time_and_after_before_kill() {
+    let mut cluster = cluster_of(&["--ignore-sigterm"]);
+    cluster.set("coordinator.stop_timeout", "1s");
+    let noted = cluster.path("noted");
+    let hook = cluster.script("before-kill", &format!("echo $PRIMACY_PID $PRIMACY_NODE >> {}", noted.display()));
+    cluster.set("coordinator.before_kill", hook);
+    cluster.start_with_active(&["a", "b"]);
+    let former = cluster.running();
+    cluster.signal("a", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("a"), 0);
+    cluster.until_active_is("b");
+    assert_eq!(fs::read_to_string(noted).unwrap(), format!("{} a\n", former.pid));
+    assert_eq!(cluster.judge()[0].events, ["start", "sigterm"]);
+}
+
+#[test]
+fn a_second_sigterm_kills_one_that_ignores_the_first() {
+    let mut cluster = cluster_of(&["--ignore-sigterm"]);
+    // Longer than the test's limit.
+    cluster.set("coordinator.stop_timeout", "10m");
+    cluster.start_with_active(&["a", "b"]);
+    cluster.signal("a", Signal::SIGTERM);
+    cluster.until_status("a", "STOPPING");
+    cluster.signal("a", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("a"), 0);
+    cluster.until_active_is("b");
+    assert_eq!(cluster.judge().len(), 2);
+}
+
+/// Whatever belongs to the tree is dead before the other node starts its own: the judge would see it writing.
+fn whole_tree_goes(flags: &[&str], end: impl FnOnce(&mut Cluster)) {
+    let mut cluster = cluster_of(flags);
+    cluster.start_with_active(&["a", "b"]);
+    let former = cluster.running();
+    end(&mut cluster);
+    assert_eq!(cluster.until_run_after(&former).node, "b");
+    cluster.until_active_is("b");
+    assert_eq!(cluster.judge().len(), 2);
+}
+
+#[test]
+fn a_daemonised_grandchild_goes_with_its_coordinator_at_a_stop() {
+    whole_tree_goes(&["--daemonise"], |cluster| cluster.signal("a", Signal::SIGTERM));
+}
+
+#[test]
+fn a_daemonised_grandchild_goes_with_its_coordinators_main_process() {
+    whole_tree_goes(&["--daemonise"], |cluster| {
+        let pid = cluster.running().pid;
+        send(pid, Signal::SIGKILL);
+    });
+}
+
+#[test]
+fn a_daemonised_grandchild_goes_with_its_supervisor() {
+    whole_tree_goes(&["--daemonise"], |cluster| cluster.signal("a", Signal::SIGKILL));
+}
+
+#[test]
+fn a_daemonised_grandchild_goes_with_its_guardian() {
+    whole_tree_goes(&["--daemonise"], |cluster| {
+        let guardian = cluster.guardian("a");
+        send(guardian, Signal::SIGKILL);
+    });
+}
+
+#[test]
+fn a_tree_that_forks_all_the_time_goes_with_its_supervisor() {
+    whole_tree_goes(&["--fork-storm"], |cluster| cluster.signal("a", Signal::SIGKILL));
+}
+
+#[test]
+fn a_tree_that_forks_all_the_time_goes_with_its_guardian() {
+    whole_tree_goes(&["--fork-storm"], |cluster| {
+        let guardian = cluster.guardian("a");
+        send(guardian, Signal::SIGKILL);
+    });
+}
+
+#[test]
+fn a_forking_coordinator_lives_as_long_as_its_daemon() {
+    let mut cluster = cluster_of(&["--daemonise", "--parent-exits"]);
+    cluster.set("coordinator.kind", "forking");
+    cluster.set("coordinator.stop_timeout", "1s");
+    cluster.start_with_active(&["a", "b"]);
+    let former = cluster.running();
+    cluster.until("the first process is gone", |_| (!primacy::processes::lives(former.pid, 0)).then_some(()));
+    assert_eq!(cluster.until_ticks_again().pid, former.pid);
+    assert!(cluster.is_active("a"));
+    cluster.signal("a", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("a"), 0);
+    cluster.until_active_is("b");
+    assert_eq!(cluster.judge().len(), 2);
+}
+
+#[test]
+fn one_that_closes_what_it_inherits_is_reported_and_guarded_all_the_same() {
+    let mut cluster = cluster_of(&["--close-fds"]);
+    cluster.start_with_active(&["a", "b"]);
+    cluster.until("a says that its coordinator does not hold the lock", |cluster| {
+        (cluster.status("a")?["coordinator"]["holds_lock"] == false).then_some(())
+    });
+    let former = cluster.running();
+    cluster.signal("a", Signal::SIGKILL);
+    assert_eq!(cluster.until_run_after(&former).node, "b");
+    assert_eq!(cluster.judge().len(), 2);
+}
+
+#[test]
+fn one_that_keeps_what_it_inherits_holds_the_lock() {
+    let mut cluster = cluster_of(&[]);
+    cluster.start("a");
+    cluster.until_active_is("a");
+    assert_eq!(cluster.status("a").unwrap()["coordinator"]["holds_lock"], true);
+}
+
+#[test]
+fn one_that_dies_at_every_start_is_tried_again_and_again_but_ever_more_rarely() {
+    let mut cluster = cluster_of(&["--die-after", "0"]);
+    cluster.set("coordinator.backoff.first", "500ms");
+    cluster.set("coordinator.backoff.max", "4s");
+    cluster.start("a");
+    cluster.start("b");
+    cluster.until("both have tried", |cluster| {
+        ["a", "b"].iter().all(|name| cluster.ledger.runs.iter().any(|run| run.node == *name)).then_some(())
+    });
+    let before = cluster.judge().len();
+    cluster.watch_for(Duration::from_secs(16));
+    // Waits of 0.5, 1, 2, 4, 4 and 4 s: six starts of each node fit into 16 s. Without a back-off there are hundreds.
+    let after = cluster.judge().len();
+    assert!(after - before <= 14, "{} starts within 16 s", after - before);
+    cluster.until("somebody tries again", |cluster| (cluster.ledger.runs.len() > after).then_some(()));
+    // Healed, the cluster has a coordinator.
+    cluster.coordinator(&[]);
+    for name in ["a", "b"] {
+        cluster.signal(name, Signal::SIGTERM);
+        assert_eq!(cluster.until_exit(name), 0);
+        cluster.start(name);
+    }
+    cluster.until_any_active(&["a", "b"]);
+    cluster.judge();
+}
+
+#[test]
+fn restarts_within_the_budget_keep_node_and_epoch_and_the_next_death_gives_the_role_away() {
+    let mut cluster = cluster_of(&[]);
+    let mut restarts = toml::Table::new();
+    restarts.insert("max".to_owned(), 2.into());
+    restarts.insert("within".to_owned(), "10m".into());
+    cluster.set("coordinator.restarts", restarts);
+    cluster.start_with_active(&["a", "b"]);
+    for restart in 1..=2 {
+        let former = cluster.running();
+        send(former.pid, Signal::SIGKILL);
+        let next = cluster.until_run_after(&former);
+        assert_eq!((next.node.as_str(), next.epoch), ("a", 1));
+        cluster.until(&format!("a is active after restart {restart}"), |cluster| {
+            let status = cluster.status("a")?;
+            (status["role"] == "active" && status["coordinator"]["restarts"] == restart).then_some(())
+        });
+    }
+    let former = cluster.running();
+    send(former.pid, Signal::SIGKILL);
+    let next = cluster.until_run_after(&former);
+    assert_eq!((next.node.as_str(), next.epoch), ("b", 2));
+    assert_eq!(cluster.judge().len(), 4);
+}

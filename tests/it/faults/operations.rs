@@ -1,0 +1,92 @@
+//! What operators do: reload, give a name twice, prefer a node, do without ZooKeeper.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::pair;
+use crate::cluster::{Cluster, make_directory, send};
+use crate::zookeeper::Server;
+
+fn priority(cluster: &mut Cluster, asked: &str, name: &str) -> Option<Value> {
+    let view = cluster.get(asked, "/cluster")?;
+    let member = view["members"].as_array()?.iter().find(|member| member["node"] == name)?.clone();
+    Some(member["priority"].clone())
+}
+
+#[test]
+fn sighup_changes_the_priority_and_an_invalid_file_changes_nothing() {
+    let mut cluster = pair();
+    let before = cluster.running();
+    cluster.set_for("b", "candidate.priority", 50);
+    cluster.write_config("b");
+    cluster.signal("b", Signal::SIGHUP);
+    // As the other node sees it.
+    cluster.until("b's priority is 50", |cluster| (priority(cluster, "a", "b")? == 50).then_some(()));
+
+    cluster.set_for("b", "candidate.priority", 7);
+    cluster.write_config("b");
+    let file = cluster.config_file("b");
+    let mut text = fs::read_to_string(&file).unwrap();
+    text.insert_str(0, "clutser = \"x\"\n");
+    fs::write(&file, text).unwrap();
+    cluster.signal("b", Signal::SIGHUP);
+    cluster.until_logged("b", "the configuration was not reloaded");
+    cluster.until_logged("b", "clutser");
+    assert_eq!(priority(&mut cluster, "b", "b").unwrap(), 50);
+    assert!(cluster.is_active("a"));
+    assert_eq!(cluster.until_ticks_again().pid, before.pid);
+    // It could still take over.
+    cluster.signal("a", Signal::SIGTERM);
+    cluster.until_active_is("b");
+    cluster.judge();
+}
+
+#[test]
+fn a_second_process_with_a_living_members_name_exits_with_4() {
+    let mut cluster = pair();
+    cluster.set_for("c", "node", "a");
+    cluster.start("c");
+    assert_eq!(cluster.until_exit("c"), 4);
+    assert!(cluster.is_active("a"));
+    assert_eq!(cluster.judge().len(), 1);
+}
+
+#[test]
+fn the_candidate_of_higher_priority_becomes_active_at_a_vacancy_although_another_waited_longer() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    cluster.set_for("b", "candidate.priority", 50);
+    cluster.set_for("c", "candidate.priority", 200);
+    cluster.start_with_active(&["a", "b", "c"]);
+    assert!(cluster.is_active("a"), "nobody pre-empts");
+    cluster.until("b knows c's priority", |cluster| (priority(cluster, "b", "c")? == 200).then_some(()));
+    cluster.signal("a", Signal::SIGTERM);
+    cluster.until_active_is("c");
+    assert_eq!(cluster.judge().len(), 2);
+}
+
+#[test]
+fn with_the_lock_alone_another_node_takes_over_from_a_killed_supervisor() {
+    let mut cluster = Cluster::new("127.0.0.1:1");
+    cluster.set("election", "lock");
+    make_directory(&cluster.lock_directory());
+    cluster.start("a");
+    cluster.until_active_is("a");
+    cluster.start("b");
+    cluster.until_waiting_for_lock_of("b", "a");
+    let former = cluster.running();
+    cluster.signal("a", Signal::SIGKILL);
+    let next = cluster.until_run_after(&former);
+    assert_eq!(next.node, "b");
+    cluster.until_active_is("b");
+    assert_eq!(cluster.until_exit("a"), -9);
+    cluster.start("a");
+    cluster.until_status("a", "WAITING_FOR_LOCK");
+    send(next.pid, Signal::SIGKILL);
+    assert_eq!(cluster.until_run_after(&next).node, "a");
+    cluster.signal("a", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("a"), 0);
+    cluster.until_active_is("b");
+    cluster.judge();
+}

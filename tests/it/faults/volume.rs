@@ -1,0 +1,150 @@
+//! The shared volume fails, vanishes or is another one. It is named in status and log, nothing is started on it, and once
+//! it is back a coordinator runs again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{TWO_AND_A_HALF_SESSIONS, pair};
+use crate::cluster::{Cluster, Run, make_directory};
+use crate::zookeeper::Server;
+
+/// The role is given away, nothing is started, both nodes and the log say `text`.
+fn nothing_starts(cluster: &mut Cluster, former: &Run, text: &str) {
+    cluster.until("a has fenced itself", |cluster| (cluster.exits("a") == [3]).then_some(()));
+    for name in ["a", "b"] {
+        cluster.until(&format!("{name}'s status says {text:?}"), |cluster| {
+            cluster.status(name)?["reason"].as_str()?.contains(text).then_some(())
+        });
+        cluster.until_logged(name, text);
+    }
+    cluster.watch_for(TWO_AND_A_HALF_SESSIONS);
+    assert_eq!(cluster.running().pid, former.pid, "something was started");
+}
+
+fn recovers(cluster: &mut Cluster, former: &Run) {
+    cluster.until_run_after(former);
+    let active = cluster.until_any_active(&["a", "b"]);
+    assert_eq!(cluster.until_cause(&active, 1), "volume_lost");
+    cluster.until_eligible(if active == "a" { "b" } else { "a" });
+    cluster.judge();
+}
+
+#[test]
+fn an_unmounted_volume_costs_the_role_and_nothing_starts_without_it() {
+    let mut cluster = pair();
+    cluster.restart_when_fenced("a");
+    let former = cluster.running();
+    // What an unmounted directory looks like: the mount point is there, and empty.
+    let away = cluster.path("away");
+    fs::rename(&cluster.volume, &away).unwrap();
+    make_directory(&cluster.volume);
+    nothing_starts(&mut cluster, &former, "does not exist; mount the volume");
+    fs::remove_dir(&cluster.volume).unwrap();
+    fs::rename(&away, &cluster.volume).unwrap();
+    recovers(&mut cluster, &former);
+}
+
+#[test]
+fn another_volume_in_its_place_is_refused_by_name() {
+    let mut cluster = pair();
+    cluster.restart_when_fenced("a");
+    let former = cluster.running();
+    let identity = cluster.lock_directory().join("volume.json");
+    let content = fs::read_to_string(&identity).unwrap();
+    let parsed: serde_json::Value = serde_json::from_str(&content).unwrap();
+    let id = parsed["id"].as_str().unwrap();
+    let foreign = "00000000-0000-4000-8000-000000000000";
+    // As a mount does it: in one step.
+    let put = |text: &str| {
+        fs::write(identity.with_extension("new"), text).unwrap();
+        fs::rename(identity.with_extension("new"), &identity).unwrap();
+    };
+    put(&content.replace(id, foreign));
+    nothing_starts(&mut cluster, &former, foreign);
+    put(&content);
+    recovers(&mut cluster, &former);
+}
+
+#[test]
+fn a_deleted_lock_file_costs_the_role_before_anybody_locks_another_one() {
+    let mut cluster = pair();
+    cluster.restart_when_fenced("a");
+    let former = cluster.running();
+    fs::remove_file(cluster.lock_file()).unwrap();
+    let next = cluster.until_run_after(&former);
+    assert!(next.epoch > former.epoch);
+    let active = cluster.until_any_active(&["a", "b"]);
+    assert_eq!(cluster.until_cause(&active, 1), "volume_lost");
+    assert!(cluster.log("a").contains("was deleted, replaced or unmounted while it was locked"));
+    cluster.judge();
+}
+
+/// A small file system of its own; unmounted at the end. `None` where this is not permitted.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn at(path: &Path) -> Option<Self> {
+        let mounted = run("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs", path.to_str().unwrap()]);
+        if !mounted {
+            println!("SKIPPED: this test needs the permission to mount");
+            return None;
+        }
+        Some(Self(path.to_owned()))
+    }
+
+    fn remount(&self, how: &str) {
+        assert!(run("mount", &["-o", &format!("remount,{how}"), self.0.to_str().unwrap()]));
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Lazily: what still runs there is killed by the cluster's end.
+        run("umount", &["-l", self.0.to_str().unwrap()]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
+}
+
+/// On a volume that cannot be used from the beginning.
+fn never_starts(cluster: &mut Cluster, text: &str) {
+    cluster.set("coordinator.backoff.max", "1s");
+    cluster.start("a");
+    cluster.start("b");
+    for name in ["a", "b"] {
+        cluster.until_logged(name, text);
+        cluster.until(&format!("{name}'s status says {text:?}"), |cluster| {
+            cluster.status(name)?["reason"].as_str()?.contains(text).then_some(())
+        });
+    }
+    assert!(cluster.judge().is_empty(), "something was started");
+}
+
+#[test]
+fn a_read_only_volume_is_named_and_nothing_starts_until_it_is_writable() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let Some(mounted) = Mounted::at(&cluster.volume) else { return };
+    make_directory(&cluster.lock_directory());
+    mounted.remount("ro");
+    never_starts(&mut cluster, "is mounted read-only; remount it for writing");
+    mounted.remount("rw");
+    cluster.until_any_active(&["a", "b"]);
+    assert_eq!(cluster.judge().len(), 1);
+}
+
+#[test]
+fn a_full_volume_is_named_and_nothing_starts_until_there_is_room() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let Some(_mounted) = Mounted::at(&cluster.volume) else { return };
+    make_directory(&cluster.lock_directory());
+    let filler = cluster.volume.join("filler");
+    let written = fs::write(&filler, vec![0; 1 << 20]);
+    assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    never_starts(&mut cluster, "the volume is full");
+    fs::remove_file(filler).unwrap();
+    cluster.until_any_active(&["a", "b"]);
+    assert_eq!(cluster.judge().len(), 1);
+}
