@@ -1,6 +1,6 @@
 //! The integration tests: one binary, one module per part. Everything in them is real: processes, locks, sockets, servers.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "what a test's tools cannot do fails the test")]
 
 mod api;
 mod cluster;
