@@ -52,6 +52,8 @@ fn whole_tree_goes(flags: &[&str], end: impl FnOnce(&mut Cluster)) {
     end(&mut cluster);
     assert_eq!(cluster.until_run_after(&former).node, "b");
     cluster.until_active_is("b");
+    // Whoever ended the leadership has cleared everything away, not the next guardian.
+    assert!(!cluster.log("a").contains("left over from epoch"));
     assert_eq!(cluster.judge().len(), 2);
 }
 
