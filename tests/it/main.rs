@@ -6,3 +6,6 @@ mod election;
 mod guardian;
 mod proxy;
 mod zookeeper;
+
+// The pages written by hand, held against the code.
+mod docs;
