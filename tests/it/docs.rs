@@ -68,11 +68,27 @@ fn words(path: &str, of: &str) -> Vec<String> {
     words
 }
 
+/// Whether a source file belongs to a crate: a merge may drop the line that makes it a module, and its tests fall silent.
+fn is_compiled(path: &Path) -> bool {
+    let (folder, stem) = (path.parent().unwrap(), path.file_stem().unwrap().to_string_lossy());
+    if stem == "main" || stem == "lib" {
+        return true;
+    }
+    let name = if stem == "mod" { folder.file_name().unwrap().to_string_lossy() } else { stem.clone() };
+    let home = if stem == "mod" { folder.parent().unwrap() } else { folder };
+    let declaration = format!("mod {name};");
+    [home.join("main.rs"), home.join("lib.rs"), home.join("mod.rs"), home.with_extension("rs")].iter().any(|parent| {
+        let declares = |text: String| text.lines().any(|line| line.trim_start_matches("pub ").trim() == declaration);
+        parent.exists() && declares(read(parent)) && is_compiled(parent)
+    })
+}
+
 #[test]
 fn every_test_that_the_guarantees_name_exists() {
     let mut tests = BTreeSet::new();
-    for path in [files(&root().join("src"), "rs"), files(&root().join("tests"), "rs")].concat() {
-        let source = read(&path);
+    let sources = [files(&root().join("src"), "rs"), files(&root().join("tests"), "rs")].concat();
+    for path in sources.iter().filter(|path| is_compiled(path)) {
+        let source = read(path);
         let mut marked = false;
         for line in source.lines().map(str::trim) {
             if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
@@ -92,7 +108,10 @@ fn every_test_that_the_guarantees_name_exists() {
         .collect();
     assert!(named.len() > 50, "only these names were found: {named:?}");
     let missing: Vec<_> = named.into_iter().filter(|name| !tests.contains(*name)).collect();
-    assert!(missing.is_empty(), "docs/guarantees.md names tests that do not exist: {missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "docs/guarantees.md names tests that do not exist, or in files that are no modules: {missing:#?}"
+    );
 }
 
 #[test]
