@@ -17,6 +17,10 @@ use crate::clock;
 const REQUEST: Duration = Duration::from_secs(2);
 /// For the session's end.
 const CLOSING: Duration = Duration::from_millis(500);
+/// What nobody waits for is written this much later: the next active is claiming its epoch, and a server writes one
+/// thing at a time. Longer than a fail-over takes, shorter than anybody looks.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -72,6 +76,7 @@ async fn connect(access: &ZooKeeperAccess) -> Result<Client, Failure> {
         connector = connector.with_auth("digest", digest.as_bytes());
     }
     if let Some(tls) = &access.tls {
+        crate::crypto::choose_provider();
         let mut options = TlsOptions::new();
         if let Some(ca) = &tls.ca {
             options = options.with_pem_ca(ca)?;
@@ -89,8 +94,9 @@ async fn undo(client: &Client, testament: &Testament) -> Result<(), Failure> {
     let both = match &testament.breadcrumb {
         Some((path, version, clean)) => {
             let mut writer = client.new_multi_writer();
-            writer.add_set_data(path, clean.as_bytes(), Some(*version))?;
+            // In this order: watches fire in the order of a multi's parts, and the next candidate waits for this one.
             writer.add_delete(node, None)?;
+            writer.add_set_data(path, clean.as_bytes(), Some(*version))?;
             let committed = async { writer.commit().await.map_err(error_of) };
             match within(committed).await {
                 Ok(_) => true,
@@ -103,6 +109,9 @@ async fn undo(client: &Client, testament: &Testament) -> Result<(), Failure> {
     };
     if !both {
         delete(client, node).await?;
+    }
+    if !testament.also_delete.is_empty() {
+        tokio::time::sleep(QUIET).await;
     }
     for path in &testament.also_delete {
         // Best effort: these go with the session.

@@ -37,6 +37,9 @@ const OWN_SILENCE: Duration = Duration::from_millis(500);
 /// A guardian that died younger than this is not replaced at once.
 const GUARDIAN_RESPAWN: Duration = Duration::from_secs(1);
 
+/// A fresh guardian can wait until the next active has started: nothing of this node competes with it for this long.
+const HANDOVER: Duration = Duration::from_millis(100);
+
 /// How long the election backend may take to leave at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -237,12 +240,9 @@ impl Shell {
     }
 
     pub(super) fn replace_guardian(&mut self) {
-        let wait = GUARDIAN_RESPAWN.saturating_sub(clock::now().since(self.guardian.started()));
-        if wait.is_zero() || self.knowledge.lock_held {
-            self.start_guardian();
-        } else {
-            self.respawn_at = Some(clock::now() + wait);
-        }
+        let now = clock::now();
+        let wait = GUARDIAN_RESPAWN.saturating_sub(now.since(self.guardian.started())).max(HANDOVER);
+        self.respawn_at = Some(now + wait);
     }
 
     fn start_guardian(&mut self) {

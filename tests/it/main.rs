@@ -11,3 +11,6 @@ mod faults;
 mod guardian;
 mod proxy;
 mod zookeeper;
+
+// The pages written by hand, held against the code.
+mod docs;

@@ -221,7 +221,8 @@ impl World {
         if !has_lock || !owns {
             self.breach(Breach::StartWithoutLock);
         }
-        if granted != Some(epoch) || !(epoch > self.started.0 || restarts) {
+        let unprotected = self.nodes[node].betrayed && self.nodes[node].hold != Hold::Honoured;
+        if granted != Some(epoch) || !(epoch > self.started.0 || restarts || unprotected) {
             self.breach(Breach::StartWithoutEpoch);
         }
         if proved + units(LEASE) <= self.now {

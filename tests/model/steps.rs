@@ -216,7 +216,7 @@ impl World {
                 self.owner = None;
                 self.nodes[node].hold = Hold::Lost;
             }
-            Step::DeleteNode(seat) => self.remove_seat(seat, Loss::NodeDeleted),
+            Step::DeleteNode(seat) => self.betray(seat, Loss::NodeDeleted),
             Step::WipeZooKeeper => self.wipe(),
             Step::FailHook(node) => self.end_hook(node, false),
             Step::Stop(node, times) => {

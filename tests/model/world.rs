@@ -219,6 +219,9 @@ pub struct Node {
     pub proved: Moment,
     pub fenced: Option<(usize, u64)>,
     pub in_debt: bool,
+    /// Somebody deleted its election node although its lease ran. If its lock is lost, too, nothing is left that could tell
+    /// it in time that another node leads: this is where the fencing command and the epoch itself must do.
+    pub betrayed: bool,
 }
 
 impl Node {
@@ -306,6 +309,7 @@ impl World {
                     proved: Moment::from_nanos(DAWN),
                     fenced: None,
                     in_debt: false,
+                    betrayed: false,
                 };
                 setup.nodes
             ],

@@ -93,6 +93,7 @@ impl World {
         self.breadcrumb = Some(Breadcrumb { node, epoch, clean: false });
         self.nodes[node].granted = Some(epoch);
         self.nodes[node].proved = sent;
+        self.nodes[node].betrayed = false;
         let now = self.now;
         self.queue[seat].claimed = true;
         self.queue[seat].heard = now;
@@ -147,6 +148,13 @@ impl World {
             *client = Client { held: std::mem::take(&mut client.held), ..Client::default() };
             self.answer(node, Event::Lost(loss));
         }
+    }
+
+    /// A seat is deleted under its owner.
+    pub fn betray(&mut self, seat: usize, loss: Loss) {
+        let node = self.queue[seat].node;
+        self.nodes[node].betrayed = true;
+        self.remove_seat(seat, loss);
     }
 
     /// A seat is gone at the server.
@@ -263,7 +271,7 @@ impl World {
         self.epoch = FIRST_EPOCH;
         self.breadcrumb = None;
         for seat in (0..self.queue.len()).rev() {
-            self.remove_seat(seat, Loss::SessionExpired);
+            self.betray(seat, Loss::SessionExpired);
         }
     }
 

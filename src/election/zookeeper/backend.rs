@@ -45,19 +45,27 @@ pub enum End {
     Abandoned,
 }
 
+/// How long a session that has nothing left to say is kept: closing it (and opening the next) are writes, and a server
+/// writes one thing at a time while the next active claims its epoch. Longer than a fail-over takes.
+const QUIET: Duration = Duration::from_millis(100);
+
 impl Backend {
     pub async fn run(mut self) {
         while let Some(client) = self.connect().await {
             let ending = client.state_watcher();
             let session = client.session_id();
+            let held = client.clone();
             let end = self.serve(client).await;
+            if end == End::Resigned {
+                self.tell(Fact::Resigned);
+                tokio::time::sleep(QUIET).await;
+            }
+            drop(held);
             if !connect::closed(ending).await {
                 warn!(%session, "the session's end was not confirmed; it expires by itself");
             }
-            match end {
-                End::Resigned => self.tell(Fact::Resigned),
-                End::Closed => break,
-                End::Abandoned => {}
+            if end == End::Closed {
+                break;
             }
         }
         self.tell(Fact::Resigned);

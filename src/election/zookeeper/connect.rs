@@ -46,16 +46,10 @@ fn connector(access: &ZooKeeperAccess) -> Result<(Connector, bool), String> {
     match &access.tls {
         None => Ok((connector, false)),
         Some(material) => {
-            choose_crypto();
+            crate::crypto::choose_provider();
             Ok((connector.with_tls(tls_options(material)?), true))
         }
     }
-}
-
-/// Two of rustls's cryptography providers are linked in (the HTTP client brings its own), and the crate's TLS panics
-/// unless the process has chosen one. A choice made earlier stays.
-fn choose_crypto() {
-    let _ = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 fn tls_options(material: &TlsMaterial) -> Result<TlsOptions, String> {

@@ -329,7 +329,8 @@ enum Part {
 /// cannot be written (somebody deleted it, or an earlier try was carried out after all) is left out; at worst the
 /// session's end removes the election node and the breadcrumb stays unclean.
 pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool, ended: Option<HistoryEntry>) {
-    let mut parts = vec![Part::CheckEpoch];
+    // Watches fire in the order of a multi's parts, and the next candidate waits for the election node's.
+    let mut parts = vec![Part::CheckEpoch, Part::Leave];
     if clean {
         let (cause, to) = ended.as_ref().map_or((None, None), |ended| (ended.cause.clone(), ended.to.clone()));
         parts.push(Part::Breadcrumb(json(&Breadcrumb { clean, cause, to, ..tenure.breadcrumb.clone() })));
@@ -337,7 +338,6 @@ pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool
     if let Some(ended) = ended {
         parts.push(Part::Entry(paths.history_of(ended.epoch), json(&ended)));
     }
-    parts.push(Part::Leave);
     let attempts = async {
         while parts.len() > 1 {
             match write_resignation(client, paths, tenure, &parts).await {

@@ -1,0 +1,198 @@
+//! The pages written by hand name tests, words and metrics of the code; here they are held against it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below `folder` with this extension, build results and hidden folders aside.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            let name = name.to_string_lossy();
+            if !name.starts_with('.') && name != "target" && name != "bench-out" {
+                found.extend(files(&path, extension));
+            }
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn pages() -> Vec<(PathBuf, String)> {
+    let pages: Vec<_> = files(root(), "md").into_iter().map(|path| (path.clone(), read(path))).collect();
+    assert!(pages.len() > 10, "only {} pages were found", pages.len());
+    pages
+}
+
+/// The text's lines outside of code blocks.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut fenced = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    })
+}
+
+/// What stands in backticks.
+fn quoted(text: &str) -> BTreeSet<&str> {
+    prose(text).flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+}
+
+/// The longest beginning of `text` made of a name's characters.
+fn name(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    &text[..end]
+}
+
+/// The texts that an `as_str` in `path` gives, in the `impl` of `of`.
+fn words(path: &str, of: &str) -> Vec<String> {
+    let source = read(path);
+    let (_, block) = source.split_once(&format!("impl {of} {{")).unwrap();
+    let (block, _) = block.split_once("\n}\n").unwrap();
+    let words: Vec<String> =
+        block.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
+    assert!(words.len() > 3, "{path}: {of} has only {words:?}");
+    words
+}
+
+/// Whether a source file belongs to a crate: a merge may drop the line that makes it a module, and its tests fall silent.
+fn is_compiled(path: &Path) -> bool {
+    let (folder, stem) = (path.parent().unwrap(), path.file_stem().unwrap().to_string_lossy());
+    if stem == "main" || stem == "lib" {
+        return true;
+    }
+    let name = if stem == "mod" { folder.file_name().unwrap().to_string_lossy() } else { stem.clone() };
+    let home = if stem == "mod" { folder.parent().unwrap() } else { folder };
+    let declaration = format!("mod {name};");
+    [home.join("main.rs"), home.join("lib.rs"), home.join("mod.rs"), home.with_extension("rs")].iter().any(|parent| {
+        let declares = |text: String| text.lines().any(|line| line.trim_start_matches("pub ").trim() == declaration);
+        parent.exists() && declares(read(parent)) && is_compiled(parent)
+    })
+}
+
+#[test]
+fn every_test_that_the_guarantees_name_exists() {
+    let mut tests = BTreeSet::new();
+    let sources = [files(&root().join("src"), "rs"), files(&root().join("tests"), "rs")].concat();
+    for path in sources.iter().filter(|path| is_compiled(path)) {
+        let source = read(path);
+        let mut marked = false;
+        for line in source.lines().map(str::trim) {
+            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                marked = true;
+            } else if let (true, Some((_, rest))) = (marked, line.split_once("fn ")) {
+                tests.insert(name(rest).to_owned());
+                marked = false;
+            }
+        }
+    }
+    let text = read("docs/guarantees.md");
+    // Keys, causes and fields have fewer words than a sentence.
+    let named: Vec<_> = quoted(&text)
+        .into_iter()
+        .filter(|quoted| name(quoted) == *quoted && quoted.chars().filter(|c| *c == '_').count() > 2)
+        .filter(|quoted| quoted.chars().all(|c| !c.is_ascii_uppercase()))
+        .collect();
+    assert!(named.len() > 50, "only these names were found: {named:?}");
+    let missing: Vec<_> = named.into_iter().filter(|name| !tests.contains(*name)).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/guarantees.md names tests that do not exist, or in files that are no modules: {missing:#?}"
+    );
+}
+
+#[test]
+fn every_promise_says_what_shows_it() {
+    let text = read("docs/guarantees.md");
+    let promises: Vec<_> = text.split("\n## ").filter(|part| part.starts_with(|c: char| c.is_ascii_digit())).collect();
+    assert!(promises.len() >= 5);
+    for promise in promises {
+        assert!(promise.contains("Shown by"), "{}", promise.lines().next().unwrap());
+    }
+}
+
+#[test]
+fn operators_find_every_status_word_cause_and_metric() {
+    let text = read("docs/operations.md");
+    let named = quoted(&text);
+    let mut wanted = words("src/status.rs", "StatusWord");
+    wanted.extend(words("src/role/words.rs", "End"));
+    wanted.push("host_lost".to_owned());
+    wanted.extend(metrics());
+    let missing: Vec<_> =
+        wanted.iter().filter(|word| !named.iter().any(|named| name(named) == word.as_str())).collect();
+    assert!(missing.is_empty(), "docs/operations.md does not explain {missing:?}");
+}
+
+/// The names in the code that encodes them.
+fn metrics() -> BTreeSet<String> {
+    let source = read("src/api/metrics.rs");
+    let metrics: BTreeSet<String> =
+        source.split("\"primacy_").skip(1).map(|rest| format!("primacy_{}", name(rest))).collect();
+    assert!(metrics.len() > 10, "{metrics:?}");
+    metrics
+}
+
+#[test]
+fn every_metric_that_a_page_names_exists() {
+    let metrics = metrics();
+    let mut unknown = Vec::new();
+    for (path, text) in pages() {
+        for rest in text.split("primacy_").skip(1) {
+            let named = format!("primacy_{}", name(rest));
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| named.strip_suffix(suffix));
+            if !metrics.contains(&named) && !family.is_some_and(|family| metrics.contains(family)) {
+                unknown.push(format!("{}: {named}", path.display()));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
+/// A heading's name in links, as GitHub forms it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn anchors(text: &str) -> BTreeSet<String> {
+    prose(text).filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
+}
+
+#[test]
+fn every_link_from_page_to_page_leads_somewhere() {
+    let (mut broken, mut followed) = (Vec::new(), 0);
+    for (path, text) in pages() {
+        for rest in prose(&text).flat_map(|line| line.split("](").skip(1)) {
+            let target = rest.split(')').next().unwrap();
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            followed += 1;
+            let (file, fragment) = target.split_once('#').unwrap_or((target, ""));
+            let there = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let leads = match (there.exists(), fragment) {
+                (exists, "") => exists,
+                (exists, fragment) => exists && anchors(&read(&there)).contains(fragment),
+            };
+            if !leads {
+                broken.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(followed > 30, "only {followed} links were found");
+    assert!(broken.is_empty(), "{broken:#?}");
+}
