@@ -45,6 +45,7 @@ bench *ARGS:
 docs:
     cargo run --locked -- generate-reference docs/reference
     REGENERATE=1 cargo test --locked --test it the_reference_is_generated
+    PRIMACY_REGENERATE=1 cargo test --locked --lib role::tests::states
     cargo doc --locked --no-deps
 
 # Licenses, banned crates and sources of the dependencies (cargo install --locked cargo-deny).

@@ -25,7 +25,7 @@ pub const MARGIN: Duration = Duration::from_millis(500);
 
 /// How many heartbeats the lease must last at least: one may be lost and its successor be slow, and the coordinator
 /// still lives.
-pub const LEASE_HEARTBEATS: u32 = 3;
+pub const LEASE_HEARTBEATS: u32 = 4;
 
 /// One small write and fsync on the volume. Published.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(2);

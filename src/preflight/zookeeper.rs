@@ -89,7 +89,7 @@ fn lease(config: &Config, granted: Duration) -> CheckResult {
         Ok(()) => ok("lease", sum),
         Err(problem) => fail(
             "lease",
-            format!("{sum}, less than three heartbeats ({:?})", problem.least),
+            format!("{sum}, less than four heartbeats ({:?})", problem.least),
             "raise zookeeper.session_timeout, or lower heartbeat_interval or margin",
         ),
     }

@@ -142,7 +142,7 @@ impl Shell {
                 None => self.wait().await,
             };
             let now = clock::now();
-            self.turned.store(now.as_nanos(), Ordering::Relaxed);
+            self.note_turn(now);
             if let Some(event) = event {
                 self.changed |= event != Event::TimePassed;
                 for action in self.machine.step(now, event) {
@@ -188,13 +188,18 @@ impl Shell {
         candidates.into_iter().flatten().min().unwrap_or(self.next_ping)
     }
 
-    fn pass_time(&mut self) -> Event {
-        let now = clock::now();
-        let own_silence = now.since(Moment::from_nanos(self.turned.load(Ordering::Relaxed)));
+    /// The loop turns. After a sleep of its own it knows nothing of others' silence: their answers wait in the mailbox.
+    fn note_turn(&mut self, now: Moment) {
+        let own_silence = now.since(Moment::from_nanos(self.turned.swap(now.as_nanos(), Ordering::Relaxed)));
         if own_silence > LONGEST_SLEEP + OWN_SILENCE {
             tracing::warn!(silent_ms = own_silence.as_millis(), "this process did not run for a while");
             self.guardian.excuse();
         }
+    }
+
+    fn pass_time(&mut self) -> Event {
+        let now = clock::now();
+        self.note_turn(now);
         if self.guardian.is_silent(now) {
             tracing::error!(pid = self.guardian.pid(), "the guardian does not answer: killing it");
             self.knowledge.detail = Some("the guardian did not answer for a second".to_owned());
@@ -445,9 +450,6 @@ impl Shell {
         let knowledge = &mut self.knowledge;
         match fact? {
             Fact::Connected { session, timeout } => {
-                if knowledge.contact != Contact::Connected {
-                    tracing::info!(session, timeout_ms = timeout.as_millis(), "in contact with the election backend");
-                }
                 knowledge.contact = Contact::Connected;
                 knowledge.session = session;
                 knowledge.last_contact = Some(clock::now());
@@ -457,7 +459,7 @@ impl Shell {
                     knowledge.timing_problem = timing.check().err().map(|problem| {
                         format!(
                             "never stands for election: ZooKeeper granted a session of {timeout:?}, which leaves a lease of {:?}, \
-                             less than three heartbeats ({:?}); raise zookeeper.session_timeout or lower margin or heartbeat_interval",
+                             less than four heartbeats ({:?}); raise zookeeper.session_timeout or lower margin or heartbeat_interval",
                             problem.lease, problem.least
                         )
                     });
@@ -469,7 +471,6 @@ impl Shell {
                 Some(Event::TimePassed)
             }
             Fact::Disconnected { reason } => {
-                tracing::warn!(reason, "no contact with the election backend");
                 knowledge.contact = Contact::Disconnected(reason);
                 None
             }

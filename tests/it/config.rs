@@ -244,13 +244,13 @@ fn a_text_of_absurd_depth_is_refused() {
 fn too_short_a_lease_is_shown_as_a_sum_and_the_remedy_is_enough() {
     let found = problems(&with("zookeeper", "session_timeout = \"2s\""));
     assert_eq!(found.len(), 1, "{found:#?}");
-    let sum = "session_timeout 2 s − tick_time / 2 1 s − heartbeat_interval 0.2 s − margin 0.5 s = 0.3 s, under 3 heartbeats (0.6 s)";
+    let sum = "session_timeout 2 s − tick_time / 2 1 s − heartbeat_interval 0.2 s − margin 0.5 s = 0.3 s, under 4 heartbeats (0.8 s)";
     assert!(found[0].what.contains(sum), "{found:#?}");
-    assert!(found[0].remedy.contains("at least 2s 500ms"), "{found:#?}");
-    valid(&with("zookeeper", "session_timeout = \"2s 500ms\""));
-    problems(&with("zookeeper", "session_timeout = \"2s 499ms\""));
-    problems(&with("zookeeper", "heartbeat_interval = \"2s 126ms\""));
-    valid(&with("zookeeper", "heartbeat_interval = \"2s 125ms\""));
+    assert!(found[0].remedy.contains("at least 3s"), "{found:#?}");
+    valid(&with("zookeeper", "session_timeout = \"3s\""));
+    problems(&with("zookeeper", "session_timeout = \"2s 999ms\""));
+    problems(&with("zookeeper", "heartbeat_interval = \"1s 701ms\""));
+    valid(&with("zookeeper", "heartbeat_interval = \"1s 700ms\""));
     // Without ZooKeeper there is no such lease.
     valid(&with("zookeeper", "session_timeout = \"2s\"").replace("cluster =", "election = \"lock\"\ncluster ="));
 }

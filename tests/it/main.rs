@@ -5,6 +5,7 @@
 mod api;
 mod cluster;
 mod config;
+mod curator;
 mod demo;
 mod election;
 mod faults;

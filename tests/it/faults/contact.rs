@@ -53,7 +53,7 @@ fn a_connection_cut_for_a_moment_costs_nothing() {
     let before = cluster.running();
     let session = cluster.status("a").unwrap()["zookeeper"]["session"].clone();
     proxy.cut();
-    cluster.until_logged("a", "no contact with the election backend");
+    cluster.until_logged("a", "no contact with ZooKeeper");
     proxy.heal();
     cluster.until("a is in contact again", |cluster| {
         (cluster.status("a")?["zookeeper"]["state"] == "connected").then_some(())
