@@ -1,7 +1,7 @@
 //! The supervisor: one loop that waits for one fact, steps the core, carries out its orders and publishes.
 //!
 //! Theory of operation: everything that can happen (a report of the guardian, a fact of the election, a signal, the end of
-//! a hook, the core's own deadline) becomes an [`Event`](crate::role::Event) in [`shell`]; every order of the core is carried
+//! a hook, the core's own deadline) becomes an [`Event`](crate::role::Event) in [`hearing`]; every order of the core is carried
 //! out in [`perform`] by sending a message to whoever owns the matter. The loop never waits for any of them: what takes
 //! time answers later, as another event. It never touches the shared volume (the guardian does) and never serves HTTP (the
 //! API's thread does, from a snapshot). It runs on the main thread in a current-thread runtime: children's parent-death
@@ -12,6 +12,7 @@
 
 mod guardian_link;
 mod health;
+mod hearing;
 mod hooks;
 mod knowledge;
 mod notify;

@@ -12,16 +12,16 @@ use tokio::task::AbortHandle;
 
 use crate::api::ApiThread;
 use crate::clock;
-use crate::config::{self, ElectionKind};
-use crate::election::{self, Fact, Handle};
-use crate::guardian::protocol::{NoteLevel, Order, Report, Settings};
+use crate::config;
+use crate::election::{self, Handle};
+use crate::guardian::protocol::{Order, Settings};
 use crate::moment::Moment;
-use crate::role::{Event, Exit, Former, Loss, Machine, Phase, Vacancy};
+use crate::role::{Event, Exit, Machine};
 use crate::status::Snapshot;
 
-use super::guardian_link::{GuardianLink, Message, PING_INTERVAL};
+use super::guardian_link::{GuardianLink, PING_INTERVAL};
 use super::health::Verdict;
-use super::knowledge::{Contact, Knowledge};
+use super::knowledge::Knowledge;
 use super::orphans::{self, OwnChildren};
 use super::publish::Publisher;
 use super::wiring::Source;
@@ -64,20 +64,20 @@ pub struct Shell {
     pub(super) prober: Option<(AbortHandle, mpsc::UnboundedReceiver<Verdict>)>,
     pub(super) exit: Option<Exit>,
     /// Something that people can see has changed since the last publication.
-    changed: bool,
+    pub(super) changed: bool,
     inner_events: mpsc::UnboundedReceiver<Inner>,
     later: VecDeque<Event>,
-    election: Handle,
+    pub(super) election: Handle,
     publisher: Publisher,
     api: ApiThread,
     source: Source,
     signals: Signals,
-    next_ping: Moment,
+    pub(super) next_ping: Moment,
     /// When to start another guardian, if there is none.
     respawn_at: Option<Moment>,
     watchdog: Option<(Duration, Moment)>,
     turned: Arc<AtomicU64>,
-    stops: u32,
+    pub(super) stops: u32,
 }
 
 struct Signals {
@@ -262,277 +262,6 @@ impl Shell {
         }
     }
 
-    fn hear_stop(&mut self, signal: &str) -> Event {
-        self.stops += 1;
-        if self.stops == 1 {
-            tracing::info!(signal, "stopping; once more kills the coordinator");
-            Event::StopRequested
-        } else {
-            tracing::warn!(signal, "asked to stop again: killing the coordinator");
-            Event::KillRequested
-        }
-    }
-
-    fn hear_inner(&mut self, inner: Inner) -> Option<Event> {
-        if inner.leadership != self.leadership {
-            return None;
-        }
-        if inner.detail.is_some() {
-            self.knowledge.detail = inner.detail;
-        }
-        Some(inner.event)
-    }
-
-    fn hear_prober(&mut self, verdict: Option<Verdict>) -> Option<Event> {
-        self.changed = true;
-        match verdict {
-            Some(Verdict::Ready) => {
-                self.knowledge.coordinator.ready = true;
-                Some(Event::Ready)
-            }
-            Some(Verdict::Failing { failures, reason }) => {
-                tracing::warn!(failures, reason, "the health probe failed");
-                None
-            }
-            Some(Verdict::Unhealthy { reason }) => {
-                tracing::error!(reason, "the coordinator is unhealthy");
-                self.knowledge.detail = Some(reason);
-                Some(Event::Unhealthy)
-            }
-            None => {
-                self.prober = None;
-                None
-            }
-        }
-    }
-
-    fn stop_probing(&mut self) {
-        if let Some((task, _)) = self.prober.take() {
-            task.abort();
-        }
-    }
-
-    fn hear_guardian(&mut self, message: Message) -> Option<Event> {
-        self.changed |= !matches!(&message, Message::Report(report) if matches!(**report, Report::Pong { .. }));
-        let report = match message {
-            Message::Lost(how) => {
-                if self.machine.phase(clock::now()) != Phase::Finished && self.exit.is_none() {
-                    tracing::warn!(pid = self.guardian.pid(), how, "the guardian is gone");
-                }
-                self.knowledge.detail.get_or_insert_with(|| format!("the guardian is gone: {how}"));
-                self.stop_probing();
-                return Some(Event::GuardianLost);
-            }
-            Message::Report(report) => *report,
-        };
-        let knowledge = &mut self.knowledge;
-        match report {
-            Report::Ready { pid } => {
-                tracing::debug!(pid, "the guardian is ready");
-                Some(Event::GuardianReady)
-            }
-            Report::Volume(view) => {
-                for warning in view.warnings.iter().filter(|warning| !knowledge.volume.warnings.contains(warning)) {
-                    tracing::warn!("{warning}");
-                }
-                match &view.problem {
-                    Some(problem) if view.problem != knowledge.volume.problem => {
-                        // Harmless where the cluster is about to get its first volume; this is said before that is known.
-                        if view.missing { tracing::warn!("{problem}") } else { tracing::error!("{problem}") }
-                    }
-                    None if knowledge.volume.problem.is_some() => tracing::info!("the volume is usable again"),
-                    _ => {}
-                }
-                knowledge.metrics.volume_free_bytes = view.free_bytes;
-                knowledge.volume = view;
-                Some(Event::VolumeSeen { usable: knowledge.volume_usable() })
-            }
-            Report::LockAcquired { volume, record } => {
-                knowledge.lock_held = true;
-                knowledge.lock_holder = None;
-                knowledge.volume_id = Some(volume);
-                let recorded = record.as_ref().map_or(0, |record| record.epoch);
-                knowledge.former_record = record;
-                Some(Event::LockAcquired { recorded })
-            }
-            Report::LockRefused { holder } => {
-                let name = holder.as_ref().map_or("unknown", |record| record.node.as_str());
-                tracing::info!(holder = name, "elected, but the lock is held: waiting");
-                knowledge.lock_holder = holder;
-                Some(Event::LockRefused)
-            }
-            Report::RecordWritten { epoch } => Some(Event::RecordWritten { epoch }),
-            Report::VolumeUnusable { problem } => {
-                tracing::error!("{problem}");
-                knowledge.detail = Some(problem);
-                Some(Event::VolumeUnusable)
-            }
-            Report::VolumeLost { problem } => {
-                tracing::error!("{problem}");
-                knowledge.detail = Some(problem);
-                Some(Event::VolumeLost)
-            }
-            Report::Probed { started, took, free_bytes } => {
-                knowledge.metrics.lock_probe_seconds.observe(took.as_secs_f64());
-                knowledge.metrics.volume_free_bytes = Some(free_bytes);
-                (knowledge.config.election == ElectionKind::Lock).then_some(Event::Renewed { sent: started })
-            }
-            Report::Started { pid, holds_lock } => {
-                tracing::info!(pid, holds_lock, epoch = self.machine.epoch(), "the coordinator runs");
-                knowledge.coordinator.pid = Some(pid);
-                knowledge.coordinator.started_at = Some(clock::timestamp());
-                knowledge.coordinator.holds_lock = Some(holds_lock);
-                self.begin_probing();
-                Some(Event::Started)
-            }
-            Report::HoldsLock { holds_lock } => {
-                if !holds_lock {
-                    tracing::warn!(
-                        "the coordinator has closed the lock's descriptor: the guardian alone holds the lock"
-                    );
-                }
-                knowledge.coordinator.holds_lock = Some(holds_lock);
-                None
-            }
-            Report::StartFailed { problem } => {
-                tracing::error!("{problem}");
-                knowledge.detail = Some(problem);
-                Some(Event::StartFailed)
-            }
-            Report::Exited { status } => {
-                tracing::warn!(?status, pid = knowledge.coordinator.pid, "the coordinator ended by itself");
-                knowledge.detail = Some(format!("{status:?}").to_lowercase());
-                self.stop_probing();
-                Some(Event::Exited)
-            }
-            Report::TreeDead => {
-                knowledge.coordinator = crate::status::CoordinatorView::default();
-                knowledge.stuck.clear();
-                self.stop_probing();
-                Some(Event::TreeDead)
-            }
-            Report::Stuck { processes } => {
-                for process in &processes {
-                    let (pid, command, waits_in) = (process.pid, &process.command, &process.waits_in);
-                    tracing::error!(pid, command, waits_in, "killed, but does not die");
-                }
-                knowledge.stuck = processes;
-                None
-            }
-            Report::LockClosed => {
-                knowledge.lock_held = false;
-                Some(Event::LockClosed)
-            }
-            Report::Fenced { deadline } => {
-                tracing::error!(%deadline, "the guardian ended the leadership at its deadline");
-                knowledge.lock_held = false;
-                knowledge.coordinator = crate::status::CoordinatorView::default();
-                self.stop_probing();
-                Some(Event::Fenced)
-            }
-            Report::Pong { number } => {
-                self.guardian.answered(number);
-                None
-            }
-            Report::Note { level, text } => {
-                match level {
-                    NoteLevel::Info => tracing::info!("{text}"),
-                    NoteLevel::Warn => tracing::warn!("{text}"),
-                    NoteLevel::Error => tracing::error!("{text}"),
-                }
-                None
-            }
-        }
-    }
-
-    fn hear_election(&mut self, fact: Option<Fact>) -> Option<Event> {
-        self.changed = true;
-        let knowledge = &mut self.knowledge;
-        match fact? {
-            Fact::Connected { session, timeout } => {
-                knowledge.contact = Contact::Connected;
-                knowledge.session = session;
-                knowledge.last_contact = Some(clock::now());
-                if knowledge.config.election == ElectionKind::ZooKeeper {
-                    knowledge.session_timeout_ms = u64::try_from(timeout.as_millis()).ok();
-                    let timing = reload::timing(&knowledge.config, Some(timeout));
-                    knowledge.timing_problem = timing.check().err().map(|problem| {
-                        format!(
-                            "never stands for election: ZooKeeper granted a session of {timeout:?}, which leaves a lease of {:?}, \
-                             less than four heartbeats ({:?}); raise zookeeper.session_timeout or lower margin or heartbeat_interval",
-                            problem.lease, problem.least
-                        )
-                    });
-                    if let Some(problem) = &knowledge.timing_problem {
-                        tracing::error!("{problem}");
-                    }
-                    self.machine.set_rules(reload::rules(&knowledge.config, Some(timeout)));
-                }
-                Some(Event::TimePassed)
-            }
-            Fact::Disconnected { reason } => {
-                knowledge.contact = Contact::Disconnected(reason);
-                None
-            }
-            Fact::Standing => {
-                tracing::info!("standing for election");
-                None
-            }
-            Fact::Elected(vacancy) => {
-                self.leadership += 1;
-                knowledge.detail = None;
-                let event = Event::Elected(translate(&vacancy, &knowledge.config));
-                knowledge.volume_id.clone_from(&vacancy.volume);
-                knowledge.vacancy = Some(*vacancy);
-                Some(event)
-            }
-            Fact::Claimed { epoch, sent, testament } => {
-                knowledge.last_contact = Some(sent);
-                // Before the start can be ordered: what a guardian must undo is known to it when there is something to undo.
-                self.order(Order::Testament(testament.map(|testament| *testament)));
-                Some(Event::Claimed { epoch, sent })
-            }
-            Fact::ClaimRefused { reason } => {
-                tracing::warn!(reason, "the epoch was not granted");
-                knowledge.detail = Some(reason);
-                Some(Event::ClaimRefused)
-            }
-            Fact::Renewed { sent, acknowledged } => {
-                knowledge.metrics.heartbeat_seconds.observe(acknowledged.since(sent).as_secs_f64());
-                knowledge.last_contact = Some(acknowledged);
-                // This process is awake: a ping costs no wake-up of its own.
-                if self.next_ping.since(acknowledged) < PING_INTERVAL / 2 {
-                    self.ping();
-                }
-                Some(Event::Renewed { sent })
-            }
-            Fact::Lost(loss) => {
-                let (loss, text) = match loss {
-                    election::Loss::SessionExpired => (Loss::SessionExpired, "the session expired".to_owned()),
-                    election::Loss::NodeDeleted => (Loss::NodeDeleted, "the election node was deleted".to_owned()),
-                    election::Loss::Overtaken => (Loss::Overtaken, "another epoch was taken".to_owned()),
-                    election::Loss::Backend(text) => (Loss::SessionExpired, text),
-                };
-                tracing::warn!("{text}");
-                knowledge.detail = Some(text);
-                Some(Event::Lost(loss))
-            }
-            Fact::Resigned => Some(Event::Resigned),
-            Fact::DuplicateName { holder } => {
-                tracing::error!(holder, node = knowledge.config.node, "another live member has this node's name");
-                Some(Event::DuplicateName)
-            }
-            Fact::Cluster(view) => {
-                knowledge.cluster = *view;
-                Some(Event::VolumeSeen { usable: knowledge.volume_usable() })
-            }
-            Fact::History(history) => {
-                knowledge.history = history;
-                None
-            }
-        }
-    }
-
     fn reload(&mut self) {
         tracing::info!("SIGHUP: reading the configuration again");
         let Some(config) = reload::reload(&self.knowledge.config, &self.source) else { return };
@@ -576,18 +305,6 @@ async fn next_verdict(prober: &mut Option<(AbortHandle, mpsc::UnboundedReceiver<
         Some((_, verdicts)) => verdicts.recv().await,
         None => std::future::pending().await,
     }
-}
-
-fn translate(vacancy: &election::Vacancy, config: &config::Config) -> Vacancy {
-    let former = match &vacancy.former {
-        None => Former::None,
-        Some(former) if former.clean => Former::Clean,
-        Some(former) if former.node == config.node => Former::Own,
-        Some(_) => Former::Unclean,
-    };
-    let better_candidate =
-        vacancy.rivals.iter().any(|rival| rival.eligible && rival.priority > config.candidate.priority);
-    Vacancy { epoch: vacancy.epoch, former, better_candidate }
 }
 
 fn guardian_settings(config: &config::Config) -> Settings {
