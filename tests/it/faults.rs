@@ -10,6 +10,7 @@ mod contact;
 mod coordinators;
 mod deletions;
 mod fencing;
+mod health;
 mod hooks;
 mod kills;
 mod lease;

@@ -11,6 +11,7 @@ mod election;
 mod faults;
 mod guardian;
 mod proxy;
+mod systemd;
 mod zookeeper;
 
 // The pages written by hand, held against the code.
