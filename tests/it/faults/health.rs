@@ -22,7 +22,7 @@ fn ready_then_unhealthy(mut cluster: Cluster, heal: impl FnOnce(), hurt: impl Fn
     cluster.start("a");
     let started = cluster.until_status("a", "STARTING");
     assert_eq!(started["coordinator"]["ready"], false);
-    cluster.until_ticks_again();
+    cluster.until("its coordinator runs", |cluster| (!cluster.judge().is_empty()).then_some(()));
     assert!(!cluster.is_active("a"));
     heal();
     cluster.until_active_is("a");
