@@ -37,8 +37,8 @@ pub struct Backend {
 /// Why a session is given up.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
-    /// As ordered.
-    Resigned,
+    /// As ordered. `left`: nothing of the candidacy remains even while the session lives.
+    Resigned { left: bool },
     /// As ordered, and nothing comes after it.
     Closed,
     /// It has expired, or it is unknown what it left: another one follows.
@@ -56,7 +56,7 @@ impl Backend {
             let session = client.session_id();
             let held = client.clone();
             let end = self.serve(client).await;
-            if end == End::Resigned {
+            if end == (End::Resigned { left: true }) {
                 self.tell(Fact::Resigned);
                 tokio::time::sleep(QUIET).await;
             }
@@ -64,8 +64,10 @@ impl Backend {
             if !connect::closed(ending).await {
                 warn!(%session, "the session's end was not confirmed; it expires by itself");
             }
-            if end == End::Closed {
-                break;
+            match end {
+                End::Resigned { left: false } => self.tell(Fact::Resigned),
+                End::Closed => break,
+                End::Resigned { left: true } | End::Abandoned => {}
             }
         }
         self.tell(Fact::Resigned);

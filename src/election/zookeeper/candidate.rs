@@ -316,7 +316,7 @@ impl<'a> Candidate<'a> {
             Some(order @ (Order::Stand | Order::Yield | Order::Claim { .. })) => return Ok(Some(order)),
             Some(Order::Resign { .. }) => {
                 self.backend.stands = false;
-                return Err(End::Resigned);
+                return Err(End::Resigned { left: false });
             }
             Some(Order::Close) | None => return Err(End::Closed),
             Some(Order::Publish(member)) => self.backend.publish(*member),

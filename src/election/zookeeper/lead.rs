@@ -237,8 +237,7 @@ impl Candidate<'_> {
                 order = self.backend.orders.recv() => match order {
                     Some(Order::Resign { clean, ended }) => {
                         self.backend.stands = false;
-                        resign(client, &paths, &tenure, clean, ended).await;
-                        return End::Resigned;
+                        return End::Resigned { left: resign(client, &paths, &tenure, clean, ended).await };
                     }
                     Some(Order::Close) | None => {
                         resign(client, &paths, &tenure, false, None).await;
@@ -328,7 +327,9 @@ enum Part {
 /// Gives the leadership up in one multi, so the next one is let in by the very write that says how this one ended. What
 /// cannot be written (somebody deleted it, or an earlier try was carried out after all) is left out; at worst the
 /// session's end removes the election node and the breadcrumb stays unclean.
-pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool, ended: Option<HistoryEntry>) {
+///
+/// Answers whether the election node is known to be gone.
+pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool, ended: Option<HistoryEntry>) -> bool {
     // Watches fire in the order of a multi's parts, and the next candidate waits for the election node's.
     let mut parts = vec![Part::CheckEpoch, Part::Leave];
     if clean {
@@ -341,8 +342,8 @@ pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool
     let attempts = async {
         while parts.len() > 1 {
             match write_resignation(client, paths, tenure, &parts).await {
-                Ok(()) => return,
-                Err(MultiWriteError::OperationFailed { index: 0, .. }) => return,
+                Ok(()) => return true,
+                Err(MultiWriteError::OperationFailed { index: 0, .. }) => return false,
                 Err(MultiWriteError::OperationFailed { index, source }) if index < parts.len() => {
                     debug!(index, %source, "a part of the resignation cannot be written");
                     parts.remove(index);
@@ -350,16 +351,18 @@ pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool
                 Err(error) => {
                     debug!(%error, "the resignation was not acknowledged");
                     if client.state().is_terminated() {
-                        return;
+                        return false;
                     }
                     super::before_retry(client).await;
                 }
             }
         }
+        false
     };
-    if timeout(client.session_timeout(), attempts).await.is_err() {
+    timeout(client.session_timeout(), attempts).await.unwrap_or_else(|_| {
         warn!("ZooKeeper could not be told of the resignation; the session will expire");
-    }
+        false
+    })
 }
 
 async fn write_resignation(
