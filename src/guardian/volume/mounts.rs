@@ -1,7 +1,12 @@
 //! What is mounted where a path lies, from `/proc/self/mountinfo`: reading that cannot hang, unlike asking the file
 //! system itself.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// Bytes; larger than most hosts' tables, and only a hint.
+const MOUNTINFO_SIZE: usize = 16 << 10;
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +20,10 @@ pub struct Mount {
 impl Mount {
     /// The mount that `path` lies on, by its text: the longest mount point above it, the latest of several.
     pub fn of(path: &Path) -> Option<Self> {
-        Self::find(&std::fs::read_to_string("/proc/self/mountinfo").ok()?, path)
+        // With room for all of it: the file tells no size, and growing a buffer to it takes a dozen reads every time.
+        let mut mountinfo = String::with_capacity(MOUNTINFO_SIZE);
+        File::open("/proc/self/mountinfo").ok()?.read_to_string(&mut mountinfo).ok()?;
+        Self::find(&mountinfo, path)
     }
 
     fn find(mountinfo: &str, path: &Path) -> Option<Self> {
