@@ -9,8 +9,8 @@ use crate::role::{Event, Former, Loss, Phase, Vacancy};
 use super::guardian_link::{Message, PING_INTERVAL};
 use super::health::Verdict;
 use super::knowledge::Contact;
-use super::reload;
 use super::shell::{Inner, Shell};
+use super::{reload, wiring};
 
 impl Shell {
     pub(super) fn hear_stop(&mut self, signal: &str) -> Event {
@@ -198,8 +198,15 @@ impl Shell {
 
     pub(super) fn hear_election(&mut self, fact: Option<Fact>) -> Option<Event> {
         self.changed = true;
+        let Some(fact) = fact else {
+            // Only a defect ends it. Whatever it held is unknown now, so nothing is led any more.
+            tracing::error!("the election backend has ended by itself; this is a defect of primacy; starting another");
+            self.election = wiring::backend(&self.knowledge.config, self.knowledge.process.clone());
+            self.publisher.forget();
+            return Some(Event::Lost(Loss::SessionExpired));
+        };
         let knowledge = &mut self.knowledge;
-        match fact? {
+        match fact {
             Fact::Connected { session, timeout } => {
                 knowledge.contact = Contact::Connected;
                 knowledge.session = session;

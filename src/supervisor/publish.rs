@@ -36,6 +36,12 @@ impl Publisher {
         self.due
     }
 
+    /// The others know nothing of this node any more.
+    pub fn forget(&mut self) {
+        self.member = None;
+        self.service = None;
+    }
+
     /// Publishes to this host.
     pub fn publish(&mut self, knowledge: &Knowledge, machine: &Machine, now: Moment) {
         let snapshot = knowledge.snapshot(machine, now);

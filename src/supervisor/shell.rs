@@ -68,7 +68,7 @@ pub struct Shell {
     inner_events: mpsc::UnboundedReceiver<Inner>,
     later: VecDeque<Event>,
     pub(super) election: Handle,
-    publisher: Publisher,
+    pub(super) publisher: Publisher,
     api: ApiThread,
     source: Source,
     signals: Signals,

@@ -94,7 +94,8 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
     Ok(exit)
 }
 
-fn backend(config: &Config, process: ProcessIdentity) -> Handle {
+/// Starts the election backend that the configuration asks for.
+pub fn backend(config: &Config, process: ProcessIdentity) -> Handle {
     match config.election {
         ElectionKind::ZooKeeper => election::zookeeper::start(election::zookeeper::Settings::new(config, process)),
         ElectionKind::Lock => election::lock::start(election::lock::Settings {

@@ -1,0 +1,185 @@
+//! Contact with the servers: cut, restarted, absent, through TLS.
+
+use super::*;
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_is_succeeded_and_told_that_its_session_expired() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let proxy = Proxy::start(server.address()).await;
+    let mut a = Node::new(settings(&proxy.address(), &cluster, "a"));
+    let mut b = Node::start(server, &cluster, "b");
+    a.lead().await;
+    a.renewed().await;
+    b.order(Order::Stand);
+    b.until(Fact::Standing).await;
+    proxy.freeze();
+    let former = b.elected().await.former.unwrap();
+    assert_eq!((former.node.as_str(), former.clean), ("a", false));
+    b.order(Order::Claim {
+        breadcrumb: breadcrumb("b", 2),
+        volume: "volume-1".to_owned(),
+        entry: entry("b", 2),
+        former_ended: Some(ended("a", 1, "host_lost")),
+    });
+    b.claimed(2).await;
+    b.history("the former's end", |history| history.len() == 2 && history[1].cause.as_deref() == Some("host_lost"))
+        .await;
+    a.disconnected().await;
+    proxy.heal();
+    assert_eq!(a.lost().await, Loss::SessionExpired);
+    b.renewed().await;
+    b.close().await;
+    a.close().await;
+}
+
+#[tokio::test]
+async fn a_restart_of_zookeeper_costs_neither_session_nor_leadership() {
+    let mut server = Server::start();
+    let cluster = cluster();
+    let mut access = settings(&server.address(), &cluster, "a");
+    access.access.session_timeout = Duration::from_secs(10);
+    let mut a = Node::new(access);
+    let session = a.connected().await;
+    a.lead().await;
+    a.renewed().await;
+    server.kill();
+    a.disconnected().await;
+    server.launch();
+    assert_eq!(a.connected().await, session);
+    a.renewed().await;
+    assert!(!a.lost_anything());
+    a.close().await;
+}
+
+#[tokio::test]
+async fn zookeeper_is_waited_for_and_the_reason_is_told() {
+    let port = free_port();
+    let mut a = Node::new(settings(&format!("127.0.0.1:{port}"), &cluster(), "a"));
+    a.order(Order::Stand);
+    assert!(a.disconnected().await.contains("refused"));
+    let garbage = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let speaker = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = garbage.accept().await {
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 mail.example ESMTP ready\r\n").await;
+            let mut ignored = [0; 64];
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut ignored).await;
+        }
+    });
+    let reason = a.disconnected().await;
+    assert!(reason.contains("does not speak ZooKeeper"), "{reason}");
+    speaker.abort();
+    let _ = speaker.await;
+    a.close().await;
+
+    let mut unknown = Node::new(settings("no-such-host.invalid:2181", &cluster(), "a"));
+    let reason = unknown.disconnected().await;
+    assert!(reason.contains("no-such-host.invalid") && reason.contains("lookup"), "{reason}");
+    unknown.order(Order::Resign { clean: true, ended: None });
+    unknown.until(Fact::Resigned).await;
+    unknown.close().await;
+}
+
+#[tokio::test]
+async fn a_candidate_started_before_zookeeper_is_elected_once_it_serves() {
+    let mut server = Server::prepare();
+    let mut a = Node::start(&server, &cluster(), "a");
+    a.order(Order::Stand);
+    a.disconnected().await;
+    server.launch();
+    a.elected().await;
+    a.close().await;
+}
+
+#[tokio::test]
+async fn nothing_is_renewed_through_a_follower_that_is_cut_off_from_its_quorum() {
+    let servers = tokio::task::spawn_blocking(ensemble).await.unwrap();
+    let (cluster, follower) = (cluster(), servers.iter().position(|server| !server.leads()).unwrap());
+    let mut a = Node::start(&servers[follower], &cluster, "a");
+    a.lead().await;
+    a.renewed().await;
+    let others: Vec<&Server> =
+        servers.iter().enumerate().filter(|(index, _)| *index != follower).map(|(_, server)| server).collect();
+    for other in &others {
+        other.signal(Signal::SIGSTOP);
+    }
+    let stopped = clock::now();
+    a.disconnected().await;
+    while let Ok(fact) = a.handle.facts.try_recv() {
+        a.past.push(fact);
+    }
+    let late = a.past.iter().filter(|fact| matches!(fact, Fact::Renewed { sent, .. } if *sent > stopped)).count();
+    assert_eq!(late, 0, "a heartbeat sent after the quorum was gone must not be acknowledged");
+    for other in &others {
+        other.signal(Signal::SIGCONT);
+    }
+    a.connected().await;
+    a.order(Order::Close);
+    drop(a);
+}
+
+#[tokio::test]
+async fn a_resignation_without_contact_is_answered_all_the_same() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let proxy = Proxy::start(server.address()).await;
+    let mut a = Node::new(settings(&proxy.address(), &cluster, "a"));
+    let (epoch, _) = a.lead().await;
+    proxy.cut();
+    a.disconnected().await;
+    a.resign(epoch, "stopped").await;
+    proxy.heal();
+    a.order(Order::Stand);
+    a.elected().await;
+    a.close().await;
+}
+
+#[tokio::test]
+async fn a_short_cut_is_survived_and_the_heartbeat_is_the_first_to_cross() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let proxy = Proxy::start(server.address()).await;
+    let mut a = Node::new(settings(&proxy.address(), &cluster, "a"));
+    a.lead().await;
+    for _ in 0..3 {
+        a.renewed().await;
+        proxy.cut();
+        a.disconnected().await;
+        let lost = clock::now();
+        proxy.heal();
+        a.connected().await;
+        while a.renewed().await < lost {}
+    }
+    assert!(!a.lost_anything());
+    a.close().await;
+}
+
+#[tokio::test]
+async fn zookeeper_is_spoken_to_through_tls_and_a_stranger_in_its_place_is_named() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let ca = certificate(directory.path());
+    let server = Server::start_tls(&directory.path().join("server.pem"), &directory.path().join("ca.pem"));
+    let mut settings = settings(&format!("localhost:{}", server.port), &cluster(), "a");
+    settings.access.tls = Some(TlsMaterial { ca: Some(ca), cert: None, key: None });
+    let mut a = Node::new(settings.clone());
+    a.lead().await;
+    a.renewed().await;
+    a.close().await;
+
+    let other = tempfile::TempDir::new().unwrap();
+    settings.access.tls = Some(TlsMaterial { ca: Some(certificate(other.path())), cert: None, key: None });
+    let mut b = Node::new(settings);
+    let reason = b.disconnected().await;
+    assert!(reason.contains("TLS failed") && reason.contains("certificate"), "{reason}");
+    b.close().await;
+}
+
+/// A certificate authority and a server's certificate for localhost; answers the authority's PEM text.
+fn certificate(directory: &Path) -> String {
+    let script = "
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem
+        openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr
+        printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' > extensions
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out server.crt
+        cat server.key server.crt > server.pem";
+    let output = Command::new("sh").args(["-ec", script]).current_dir(directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::read_to_string(directory.join("ca.pem")).unwrap()
+}

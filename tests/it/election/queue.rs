@@ -1,0 +1,207 @@
+//! Standing, being elected, claiming, resigning.
+
+use super::*;
+
+#[tokio::test]
+async fn the_first_is_elected_and_the_second_after_the_first_has_resigned() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let paths = paths(&cluster);
+    let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));
+    a.order(Order::Stand);
+    let vacancy = a.elected().await;
+    assert_eq!(vacancy, Vacancy::default());
+    let before = clock::now();
+    a.claim(1);
+    let claimed = a.claimed(1).await;
+    assert!(before <= claimed.sent && claimed.sent <= clock::now());
+
+    b.order(Order::Stand);
+    b.until(Fact::Standing).await;
+    assert!(a.renewed().await > claimed.sent);
+    a.resign(1, "switchover").await;
+
+    let vacancy = b.elected().await;
+    assert_eq!((vacancy.epoch, vacancy.volume.as_deref()), (1, Some("volume-1")));
+    let former = vacancy.former.unwrap();
+    assert_eq!((former.node.as_str(), former.clean, former.cause.as_deref()), ("a", true, Some("switchover")));
+    b.claim(vacancy.epoch + 1);
+    b.claimed(2).await;
+
+    let client = client(server).await;
+    assert_eq!(client.get_data(&paths.epoch).await.unwrap().0, b"2");
+    assert_eq!(read::<HistoryEntry>(&client, &paths.history_of(1)).await.cause.as_deref(), Some("switchover"));
+    assert_eq!(read::<HistoryEntry>(&client, &paths.history_of(2)).await.cause, None);
+    assert_eq!(read::<Breadcrumb>(&client, &paths.active).await.node, "b");
+    b.close().await;
+    a.close().await;
+}
+
+#[tokio::test]
+async fn queue_nodes_are_what_curators_leader_latch_expects() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let mut node = Node::start(server, &cluster, "node-a");
+    node.order(Order::Stand);
+    node.elected().await;
+    let (client, paths) = (client(server).await, paths(&cluster));
+    let queue = queue(&client, &paths).await;
+    let [name] = queue.as_slice() else { panic!("{queue:?}") };
+    let rest = name.strip_prefix("_c_").unwrap();
+    let (uuid, sequence) = rest.split_once("-latch-").unwrap();
+    assert!(Uuid::parse_str(uuid).is_ok() && sequence.len() == 10, "{name}");
+    assert_eq!(client.get_data(&paths.queue_node(name)).await.unwrap().0, b"node-a");
+    node.close().await;
+}
+
+#[tokio::test]
+async fn a_claim_after_the_epoch_has_moved_is_refused_and_a_second_look_helps() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let (mut a, paths) = (Node::start(server, &cluster, "a"), paths(&cluster));
+    let (epoch, _) = a.lead().await;
+    a.resign(epoch, "stopped").await;
+    a.order(Order::Stand);
+    assert_eq!(a.elected().await.epoch, 1);
+    let client = client(server).await;
+    client.set_data(&paths.epoch, b"7", None).await.unwrap();
+    a.claim(2);
+    a.refused().await;
+    assert_eq!(client.get_data(&paths.epoch).await.unwrap().0, b"7");
+    assert!(read::<Breadcrumb>(&client, &paths.active).await.clean, "a refused claim leaves no breadcrumb");
+    a.order(Order::Stand);
+    assert_eq!(a.elected().await.epoch, 7);
+    a.claim(7);
+    a.refused().await;
+    a.claim(9);
+    a.claimed(9).await;
+    a.close().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_arrives_after_a_successors_changes_nothing() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let (client, paths) = (client(server).await, paths(&cluster));
+    let proxy = Proxy::start(server.address()).await;
+    let mut a = Node::new(settings(&proxy.address(), &cluster, "a"));
+    a.order(Order::Stand);
+    assert_eq!(a.elected().await.epoch, 0);
+    let name = queue(&client, &paths).await.remove(0);
+    let mut b = Node::start(server, &cluster, "b");
+    b.order(Order::Stand);
+    b.until(Fact::Standing).await;
+    proxy.freeze();
+    a.claim(1);
+    client.delete(&paths.queue_node(&name), None).await.unwrap();
+    assert_eq!(b.elected().await.epoch, 0, "both have seen the same vacancy");
+    b.claim(1);
+    b.claimed(1).await;
+    proxy.heal();
+    a.lost().await;
+    assert!(!a.past.iter().any(|fact| matches!(fact, Fact::Claimed { .. })));
+    assert_eq!(read::<Breadcrumb>(&client, &paths.active).await.node, "b");
+    b.renewed().await;
+    a.close().await;
+    b.close().await;
+}
+
+#[tokio::test]
+async fn fifty_candidacies_leave_neither_nodes_nor_sessions() {
+    let (server, cluster) = (Server::start(), cluster());
+    let (client, paths) = (client(&server).await, paths(&cluster));
+    let mut a = Node::start(&server, &cluster, "a");
+    a.order(Order::Publish(Box::new(member("a"))));
+    for _ in 0..50 {
+        let (epoch, _) = a.lead().await;
+        a.resign(epoch, "stopped").await;
+        assert_eq!(queue(&client, &paths).await, Vec::<String>::new());
+    }
+    a.close().await;
+    assert_eq!(client.list_children(&paths.members).await.unwrap(), Vec::<String>::new());
+    assert_eq!(client.list_children(&paths.history).await.unwrap().len(), 50);
+    let dump = server.command("dump").unwrap();
+    let sessions = dump.lines().filter(|line| line.trim().starts_with("0x")).count();
+    assert_eq!(sessions, 1, "only the test's own session may be left: {dump}");
+    assert_eq!(client.get_data(&paths.epoch).await.unwrap().0, b"50");
+}
+
+#[tokio::test]
+async fn only_the_last_hundred_leaderships_are_remembered() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let (client, paths) = (client(server).await, paths(&cluster));
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    client.mkdir(&paths.history, &options).await.unwrap();
+    for epoch in 1..=120 {
+        let json = serde_json::to_vec(&ended("b", epoch, "stopped")).unwrap();
+        client.create(&paths.history_of(epoch), &json, &options).await.unwrap();
+    }
+    let mut a = Node::start(server, &cluster, "a");
+    a.order(Order::Stand);
+    a.elected().await;
+    a.claim(121);
+    let history = a.history("a hundred", |history| history.len() == 100).await;
+    assert_eq!((history[0].epoch, history[99].epoch), (121, 22));
+    a.order(Order::Amend(Box::new(HistoryEntry { gap_ms: Some(12), ..entry("a", 121) })));
+    a.history("the gap", |history| history[0].gap_ms == Some(12)).await;
+    a.close().await;
+}
+
+#[tokio::test]
+async fn nobody_is_elected_during_a_pause() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let (client, paths) = (client(server).await, paths(&cluster));
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    client.mkdir(&paths.cluster, &options).await.unwrap();
+    client.create(&paths.control, br#"{"paused":true}"#, &options).await.unwrap();
+    let mut a = Node::start(server, &cluster, "a");
+    a.order(Order::Stand);
+    a.view("the pause", |view| view.paused).await;
+    // A second look at whatever it did not do: it stands, and it would have been elected long before this.
+    eventually("a stands", || async { queue(&client, &paths).await.len() == 1 }).await;
+    a.order(Order::Publish(Box::new(member("a"))));
+    a.view("itself", |view| view.members.len() == 1).await;
+    assert!(!a.past.iter().any(|fact| matches!(fact, Fact::Elected(_))));
+    client.set_data(&paths.control, br#"{"paused":false,"switchover":{"to":"b"}}"#, None).await.unwrap();
+    a.elected().await;
+    let control = client.set_data(&paths.control, br#"{"switchover":{"to":"c"}}"#, None);
+    control.await.unwrap();
+    a.view("the switchover", |view| !view.paused && view.switchover == Some(serde_json::json!({"to": "c"}))).await;
+    a.close().await;
+}
+
+#[tokio::test]
+async fn yielding_goes_to_the_back_of_the_queue_and_names_the_rivals_before() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));
+    for (node, priority) in [(&mut a, 1), (&mut b, 200)] {
+        node.order(Order::Publish(Box::new(Member { priority, ..member(&node.name) })));
+    }
+    a.order(Order::Stand);
+    a.elected().await;
+    b.order(Order::Stand);
+    b.until(Fact::Standing).await;
+    a.view("both members", |view| view.members.len() == 2).await;
+    a.order(Order::Stand);
+    let rivals = a.elected().await.rivals;
+    assert_eq!(rivals.iter().map(|rival| (rival.node.as_str(), rival.priority)).collect::<Vec<_>>(), [("b", 200)]);
+    a.order(Order::Yield);
+    a.until(Fact::Standing).await;
+    b.elected().await;
+    b.order(Order::Yield);
+    a.elected().await;
+    a.close().await;
+    b.close().await;
+}
+
+#[tokio::test]
+async fn with_the_lock_alone_everybody_is_elected_and_nothing_is_renewed() {
+    let settings = lock::Settings { cluster: "c".to_owned(), timeout: Duration::from_secs(5) };
+    let mut a = Node { name: "a".to_owned(), handle: lock::start(settings), past: Vec::new() };
+    a.order(Order::Publish(Box::new(member("a"))));
+    a.order(Order::Stand);
+    assert_eq!(a.elected().await, Vacancy::default());
+    a.claim(3);
+    a.fact("Claimed", |fact| matches!(fact, Fact::Claimed { epoch: 3, testament: None, .. }).then_some(())).await;
+    a.view("itself", |view| view.members.len() == 1 && view.epoch == Some(3)).await;
+    a.resign(3, "stopped").await;
+    a.history_contains("stopped");
+    assert!(!a.past.iter().any(|fact| matches!(fact, Fact::Renewed { .. })));
+    a.close().await;
+}

@@ -1,0 +1,240 @@
+//! The coordinator's tree: started, inherited, stopped, killed to the last process.
+
+use super::*;
+
+#[test]
+fn a_coordinator_is_started_and_stopped_and_the_lock_outlives_it() {
+    let directory = TempDir::new().unwrap();
+    let mut settings = settings(
+        directory.path(),
+        "echo $PRIMACY_CLUSTER $PRIMACY_NODE $PRIMACY_EPOCH $PRIMACY_LOCK_FD $PWD $(ulimit -a >/dev/null; cat /proc/$$/status | grep SigBlk | cut -f2) > $DIR/out; exec sleep 1000",
+    );
+    settings.working_directory = Some(PathBuf::from("/usr"));
+    let mut guardian = Guardian::leading(&settings, 7);
+    guardian.order(Order::Start { epoch: 7, deadline: clock::now() + FAR });
+    let pid = guardian.expect(|report| match report {
+        Report::Started { pid, holds_lock } => {
+            assert!(holds_lock);
+            Some(*pid)
+        }
+        _ => None,
+    });
+    let out = line_in(&directory.path().join("out"));
+    let words: Vec<&str> = out.split(' ').collect();
+    assert_eq!(words[..3], ["test", "node-a", "7"]);
+    assert!(fs::read_link(format!("/proc/{pid}/fd/{}", words[3])).unwrap().ends_with("volume/coordinator.lock"));
+    assert_eq!(words[4], "/usr");
+    assert_eq!(nix::unistd::getpgid(Some(Pid::from_raw(pid))).unwrap().as_raw(), pid);
+    assert_eq!(nix::unistd::getsid(Some(Pid::from_raw(pid))).unwrap().as_raw(), pid);
+    guardian.order(Order::Stop);
+    guardian.expect(|report| match report {
+        Report::Exited { .. } => panic!("a stop is not an exit by itself"),
+        Report::TreeDead => Some(()),
+        _ => None,
+    });
+    assert!(!lives(pid, 0));
+    assert!(is_locked(&settings));
+    guardian.order(Order::CloseLock { cause: "stopped".to_owned() });
+    guardian.expect_report(&Report::LockClosed);
+    assert!(!is_locked(&settings));
+    assert_eq!(record_on(&settings).ended.unwrap().cause, "stopped");
+}
+
+#[test]
+fn signals_are_at_their_defaults_in_the_coordinator() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exec grep -E '^Sig(Blk|Ign)' /proc/self/status > $DIR/out");
+    let (mut guardian, _) = Guardian::running(&settings);
+    guardian.expect_report(&Report::Exited { status: ExitStatus::Code(0) });
+    for line in fs::read_to_string(directory.path().join("out")).unwrap().lines() {
+        let mask = u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap();
+        // 32 and 33 are the C library's own: it lets nobody change them.
+        assert_eq!(mask & !(0b11 << 31), 0, "{line}");
+    }
+}
+
+#[test]
+fn the_coordinator_inherits_the_lock_and_nothing_else() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exec sleep 1000");
+    let mut command = Command::new("/bin/sh");
+    // As from a service manager or a shell that leaves descriptors open.
+    command.args(["-c", "exec 7</etc/passwd; exec $0 guardian", env!("CARGO_BIN_EXE_primacy")]);
+    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    guardian.acquire(None);
+    guardian.write_record(&settings, 1);
+    let pid = guardian.start(1);
+    let others = || {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        Some(targets.filter(|target| *target != lock_path(&settings)).collect::<Vec<PathBuf>>())
+    };
+    // A program that starts opens its libraries for a moment.
+    wait_for("a coordinator with standard input, output and error only", || {
+        others().filter(|others| others.len() == 3)
+    });
+    assert!(!others().unwrap().contains(&PathBuf::from("/etc/passwd")));
+}
+
+#[test]
+fn an_exit_is_reported_and_the_rest_of_the_tree_is_killed() {
+    let directory = TempDir::new().unwrap();
+    let settings =
+        settings(directory.path(), &format!("{DAEMON}; until [ -s $DIR/daemon ]; do sleep 0.01; done; exit 5"));
+    let (mut guardian, _) = Guardian::running(&settings);
+    guardian.expect_report(&Report::Exited { status: ExitStatus::Code(5) });
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(pid_in(&directory.path().join("daemon")), 0));
+    let second = guardian.start(1);
+    assert!(second > 0, "after the tree's death the same leadership may start it again");
+}
+
+#[test]
+fn a_daemonised_grandchild_is_killed_too() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
+    let (mut guardian, main) = Guardian::running(&settings);
+    let daemon = pid_in(&directory.path().join("daemon"));
+    guardian.order(Order::Kill);
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(main, 0) && !lives(daemon, 0));
+    assert!(is_locked(&settings));
+}
+
+#[test]
+fn a_tree_that_forks_all_the_time_is_killed() {
+    let directory = TempDir::new().unwrap();
+    let script = directory.path().join("chain");
+    // Each one starts its successor in a session of its own and leaves.
+    fs::write(&script, "#!/bin/bash\necho $$ >> $DIR/chain.pids\n[ $(wc -l < $DIR/chain.pids) -gt 3000 ] && exit\nsetsid $DIR/chain & exit\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let settings = settings(directory.path(), "$DIR/chain & $DIR/chain & exec sleep 1000");
+    let (mut guardian, _) = Guardian::running(&settings);
+    let pids = directory.path().join("chain.pids");
+    let count = || fs::read_to_string(&pids).map_or(0, |text| text.lines().count());
+    wait_for("a few links", || (count() > 10).then_some(()));
+    guardian.order(Order::Kill);
+    guardian.expect_report(&Report::TreeDead);
+    let text = fs::read_to_string(&pids).unwrap();
+    assert!(text.lines().count() < 3000, "it must be killed, not end by itself");
+    assert!(
+        text.lines()
+            .all(|pid| pid.parse().is_ok_and(|pid| !lives(pid, 0) || Stat::of(pid).unwrap().command != "chain"))
+    );
+}
+
+#[test]
+fn a_frozen_coordinator_is_killed() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
+    let (mut guardian, main) = Guardian::running(&settings);
+    let daemon = pid_in(&directory.path().join("daemon"));
+    for pid in [main, daemon] {
+        kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    }
+    guardian.order(Order::Kill);
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(main, 0) && !lives(daemon, 0));
+}
+
+#[test]
+fn a_coordinator_that_ignores_the_stop_signal_is_killed_after_before_kill_has_seen_it() {
+    let directory = TempDir::new().unwrap();
+    let mut settings =
+        settings(directory.path(), "trap '' TERM; echo ready > $DIR/ready; while :; do sleep 1000; done");
+    settings.stop_timeout = Duration::from_millis(100);
+    settings.before_kill = ["/bin/bash", "-c", "echo $PRIMACY_PID > $DIR/asked"].map(str::to_owned).to_vec();
+    let (mut guardian, main) = Guardian::running(&settings);
+    line_in(&directory.path().join("ready"));
+    guardian.order(Order::Stop);
+    guardian.expect_report(&Report::TreeDead);
+    assert_eq!(pid_in(&directory.path().join("asked")), main);
+    assert!(!lives(main, 0));
+}
+
+#[test]
+fn a_forking_coordinator_lives_as_long_as_its_tree() {
+    let directory = TempDir::new().unwrap();
+    let mut settings = settings(
+        directory.path(),
+        "(setsid bash -c 'echo $$ > $DIR/daemon; until [ -e $DIR/go ]; do sleep 0.01; done' &); exit 3",
+    );
+    settings.forking = true;
+    let (mut guardian, main) = Guardian::running(&settings);
+    let daemon = pid_in(&directory.path().join("daemon"));
+    wait_for_death(main);
+    guardian.order(Order::Ping { number: 1 });
+    guardian.expect(|report| match report {
+        Report::Exited { .. } | Report::TreeDead => panic!("{report:?}"),
+        Report::Pong { number: 1 } => Some(()),
+        _ => None,
+    });
+    assert!(lives(daemon, 0));
+    fs::write(directory.path().join("go"), "").unwrap();
+    guardian.expect_report(&Report::Exited { status: ExitStatus::Code(3) });
+    guardian.expect_report(&Report::TreeDead);
+
+    fs::remove_file(directory.path().join("go")).unwrap();
+    fs::remove_file(directory.path().join("daemon")).unwrap();
+    guardian.start(1);
+    let daemon = pid_in(&directory.path().join("daemon"));
+    guardian.order(Order::Stop);
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(daemon, 0));
+}
+
+#[test]
+fn a_cgroup_of_its_own_is_used_and_removed() {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let Some(root) = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        fields.next().filter(|_| fields.next() == Some("cgroup2"))
+    }) else {
+        return;
+    };
+    let group = Path::new(root).join(format!("primacy-test-{}", std::process::id()));
+    if fs::create_dir(&group).is_err() {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new("/bin/sh");
+    command
+        .arg("-c")
+        .arg("echo $$ > $0/cgroup.procs && exec $1 guardian")
+        .arg(&group)
+        .arg(env!("CARGO_BIN_EXE_primacy"));
+    let settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
+    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    guardian.acquire(None);
+    guardian.write_record(&settings, 1);
+    guardian.start(1);
+    let daemon = pid_in(&directory.path().join("daemon"));
+    let membership = fs::read_to_string(format!("/proc/{daemon}/cgroup")).unwrap();
+    let own = format!("/primacy-{}", guardian.pid());
+    assert!(membership.lines().any(|line| line.starts_with("0::") && line.ends_with(&own)), "{membership}");
+    guardian.order(Order::Kill);
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(daemon, 0));
+    guardian.hang_up();
+    guardian.until_end();
+    // Fails if the guardian left its directory there.
+    fs::remove_dir(&group).unwrap();
+}
+
+#[test]
+fn a_before_kill_that_cannot_be_run_is_explained_and_changes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let mut settings =
+        settings(directory.path(), "trap '' TERM; echo ready > $DIR/ready; while :; do sleep 1000; done");
+    settings.stop_timeout = Duration::from_millis(50);
+    settings.before_kill = vec!["/nonexistent/hook".to_owned()];
+    let (mut guardian, _) = Guardian::running(&settings);
+    line_in(&directory.path().join("ready"));
+    guardian.order(Order::Stop);
+    guardian.expect(|report| match report {
+        Report::Note { text, .. } => text.contains("/nonexistent/hook").then_some(()),
+        Report::TreeDead => panic!("not explained"),
+        _ => None,
+    });
+    guardian.expect_report(&Report::TreeDead);
+}
