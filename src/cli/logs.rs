@@ -58,7 +58,7 @@ where
     let (filter, handle) = reload::Layer::new(filter);
     let lines = fmt::layer().with_writer(writer);
     let lines = match options.log_format {
-        LogFormat::Text => lines.with_ansi(colours).boxed(),
+        LogFormat::Text => lines.with_ansi(colours).with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
