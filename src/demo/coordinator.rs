@@ -1,6 +1,6 @@
 //! `primacy demo-coordinator`: a small coordinator to run under supervision.
 //!
-//! Like the real ones it keeps state on the shared folder (a counter), serves a page, takes a moment to stop, and would
+//! Like the real ones it keeps state on the shared folder (a counter), serves a page, stops at SIGTERM, and would
 //! ruin its state if two ran at once. Unlike them it writes the time to a log every 5 ms, so that the demo can prove that
 //! no two did. One `O_APPEND` write a line: lines of several writers never mix.
 
