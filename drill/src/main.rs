@@ -1,0 +1,2 @@
+//! `drill`: breaks a cluster in a box and judges what happened.
+fn main() {}
