@@ -1,5 +1,6 @@
 //! The outer loop: one session after another, and what happens between them.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,10 +57,6 @@ impl Backend {
             let session = client.session_id();
             let held = client.clone();
             let end = self.serve(client).await;
-            if end == (End::Resigned { left: true }) {
-                self.tell(Fact::Resigned);
-                tokio::time::sleep(QUIET).await;
-            }
             drop(held);
             if !connect::closed(ending).await {
                 warn!(%session, "the session's end was not confirmed; it expires by itself");
@@ -98,7 +95,7 @@ impl Backend {
         let mut pause = FIRST_PAUSE;
         loop {
             let (settings, paths) = (Arc::clone(&self.settings), Arc::clone(&self.paths));
-            let mut attempt = std::pin::pin!(open(&settings, &paths));
+            let mut attempt = pin!(open(&settings, &paths));
             let Some(result) = self.unless_closed(attempt.as_mut()).await else {
                 // A session may be about to come into being: it is closed rather than left to expire.
                 if let Ok(Ok(client)) = tokio::time::timeout(GRACE, attempt).await {
@@ -121,7 +118,7 @@ impl Backend {
 
     /// Waits for something while there is no session; orders are taken meanwhile.
     async fn unless_closed<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
-        let mut future = std::pin::pin!(future);
+        let mut future = pin!(future);
         loop {
             tokio::select! {
                 biased;
@@ -166,15 +163,21 @@ impl Backend {
         let (seen_sender, seen) = watch::channel(Seen::default());
         let (registered_sender, registered) = watch::channel(false);
         let published = self.member.subscribe();
-        let member = member::keep(client.clone(), &settings, &paths, published, &registered_sender, &facts);
-        let view = view::follow(client.clone(), &settings, &paths, &seen_sender, &facts);
+        let mut member = pin!(member::keep(client.clone(), &settings, &paths, published, &registered_sender, &facts));
+        let mut view = pin!(view::follow(client.clone(), &settings, &paths, &seen_sender, &facts));
         let candidate = Candidate::new(self, &client, seen, registered);
-        tokio::select! {
+        let end = tokio::select! {
             biased;
             end = candidate.run() => end,
-            () = member => unreachable!("the member is kept for as long as the session lives"),
-            () = view => unreachable!("the view is followed for as long as the session lives"),
+            () = member.as_mut() => unreachable!("the member is kept for as long as the session lives"),
+            () = view.as_mut() => unreachable!("the view is followed for as long as the session lives"),
+        };
+        if end == (End::Resigned { left: true }) {
+            self.tell(Fact::Resigned);
+            // Before the watches are dropped, too: each would be taken back by a request of its own.
+            tokio::time::sleep(QUIET).await;
         }
+        end
     }
 }
 

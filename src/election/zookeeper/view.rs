@@ -8,6 +8,7 @@
 //! breadcrumb alone outlives a crash, and the member alone does not know who came after it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -57,6 +58,13 @@ enum Part {
     Entry(String),
 }
 
+impl Part {
+    /// Whether a candidate looks at it: see [`Seen`].
+    fn decides(&self) -> bool {
+        matches!(self, Self::Control | Self::Members | Self::Member(_))
+    }
+}
+
 enum Content {
     Data(Option<Vec<u8>>),
     Names(Vec<String>),
@@ -73,6 +81,10 @@ type Steps<'a> = FuturesUnordered<BoxFuture<'a, Step>>;
 /// How many of the newest history entries are watched: the lasting one, and the one before it, which its successor
 /// completes.
 const WATCHED_ENTRIES: usize = 2;
+
+/// How long what has changed is left alone before it is read again. A server answers one request at a time as a rule, and
+/// at a fail-over the next active's come first; a fail-over takes less.
+const SETTLED: Duration = Duration::from_millis(50);
 
 /// Follows the cluster for as long as the session lives, and reports every change.
 pub async fn follow(
@@ -103,7 +115,11 @@ pub async fn follow(
                     steps.push(Box::pin(async move {
                         match watcher.changed().await.event_type {
                             EventType::Session => std::future::pending().await,
-                            _ => Step::Changed(part),
+                            _ if part.decides() => Step::Changed(part),
+                            _ => {
+                                tokio::time::sleep(SETTLED).await;
+                                Step::Changed(part)
+                            }
                         }
                     }));
                 }
