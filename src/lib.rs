@@ -3,7 +3,7 @@
 //! The map, and who may import whom (a check keeps it):
 //!
 //! ```text
-//! main > cli > {supervisor, guardian, preflight, demo, client, config}
+//! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment and timer are everybody's
 //! supervisor > {role, election, guardian's protocol and frames, api, status, config, processes}
 //! election > {guardian's protocol, status, config};   guardian > {syscalls, processes}
 //! preflight > {election, guardian's volume, role, config};   api > {status, config};   role > std (and moment)
@@ -26,3 +26,4 @@ pub mod status;
 pub mod supervisor;
 #[expect(unsafe_code, reason = "the one module that makes system calls that nix does not wrap safely")]
 pub mod syscalls;
+pub mod timer;

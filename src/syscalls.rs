@@ -1,4 +1,4 @@
-//! The only `unsafe` of the crate: taking over a descriptor by number, and fork + exec.
+//! The only `unsafe` of the crate: taking over a descriptor by number, handing one to the async runtime, and fork + exec.
 //!
 //! Rejected: `std::process::Command` with `pre_exec`. Its `spawn` blocks until the exec has happened, and the child may
 //! hang before that (the working directory or the program lies on a dead mount). The guardian must go on watching its
@@ -11,6 +11,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::unistd::{ForkResult, Pid};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Takes over the descriptor that the parent process left at a number agreed upon, and keeps it from further children.
 pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
@@ -20,6 +22,13 @@ pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: the descriptor is open (checked above) and, by the agreement with the parent, nobody else here owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Lets the async runtime say when a descriptor can be read. It is a copy of `watched`, whose owner goes on using it.
+pub fn watch_for_reading(watched: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>> {
+    let copy = watched.try_clone_to_owned()?;
+    // SAFETY: an OwnedFd is open, and the same descriptor, for as long as it lives, and the AsyncFd owns it.
+    unsafe { AsyncFd::register_with_interest(copy, Interest::READABLE) }.map_err(io::Error::from)
 }
 
 /// Keeps every descriptor that was inherited, but for the standard ones, from this process's children. Kernels before 5.11

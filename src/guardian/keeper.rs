@@ -13,7 +13,7 @@ use super::protocol::{ExitStatus, GUARDIAN_FD, NoteLevel, Order, Report, Setting
 use super::surroundings::{self, Surroundings};
 use super::testament;
 use super::tree::{Happening, Tree};
-use super::volume::{Event, Task, Volume};
+use super::volume::{Event, Probing, Task, Volume};
 use super::wakeups::Wakeups;
 use crate::moment::Moment;
 use crate::{clock, syscalls};
@@ -53,8 +53,8 @@ pub struct Keeper {
     lost: bool,
     /// The epoch whose record is in the lock file.
     written: Option<u64>,
-    /// When the probe that is under way began.
-    probe: Option<Moment>,
+    /// A probe that should have begun and has not, and when that was noticed.
+    overdue: Option<(Moment, Moment)>,
     tree: Tree,
     epoch: u64,
     deadline: Option<Moment>,
@@ -80,7 +80,7 @@ impl Keeper {
             lock: Lock::Open,
             lost: false,
             written: None,
-            probe: None,
+            overdue: None,
             tree: Tree::new(Cgroup::find()),
             epoch: 0,
             deadline: None,
@@ -93,7 +93,9 @@ impl Keeper {
     pub fn run(mut self) -> i32 {
         loop {
             self.keep_time();
-            if let Some(will) = self.end() {
+            let will = self.end();
+            self.link.flush();
+            if let Some(will) = will {
                 return will.map_or(0, |will| testament::execute(&will));
             }
             let ready = match self.wakeups.wait(self.due(), self.link.pollable(), self.tree.exec_pipe()) {
@@ -108,9 +110,8 @@ impl Keeper {
             if ready.parent_died && getppid() != self.parent {
                 self.supervisor_gone(&Gone("the supervisor died".to_owned()));
             }
-            if ready.volume {
-                self.hear_volume();
-            }
+            // Without its bell, too: what is not urgent waits there for the next turn.
+            self.hear_volume();
             if ready.socket {
                 self.hear_supervisor();
             }
@@ -127,14 +128,7 @@ impl Keeper {
         for happening in self.tree.advance(now) {
             self.tell(happening, now);
         }
-        if let (Some(began), Some(configured)) = (self.probe, &self.configured)
-            && now >= began + configured.settings.probe_timeout
-        {
-            let directory = configured.settings.lock_directory.display();
-            let problem = format!("the volume at {directory} has not answered within lock.probe_timeout");
-            self.probe = None;
-            self.lose(problem);
-        }
+        self.watch_probe(now);
         if let Lock::Closing { late: Some(late) } = self.lock
             && now >= late
         {
@@ -146,6 +140,38 @@ impl Keeper {
         }
     }
 
+    /// A volume that does not answer is a lost one. A probe that has not begun although it is due is given its time from
+    /// when that was noticed: it may be this process that was frozen.
+    fn watch_probe(&mut self, now: Moment) {
+        let Some(configured) = self.configured.as_ref().filter(|_| !self.lost) else { return };
+        let since = match configured.volume.probing() {
+            None => return self.overdue = None,
+            Some(Probing::Since(began)) => began,
+            Some(Probing::Due(due)) if now < due + configured.settings.probe_timeout => return self.overdue = None,
+            Some(Probing::Due(due)) => match self.overdue {
+                Some((known, noticed)) if known == due => noticed,
+                _ => {
+                    self.overdue = Some((due, now));
+                    return;
+                }
+            },
+        };
+        if now >= since + configured.settings.probe_timeout {
+            let directory = configured.settings.lock_directory.display();
+            self.lose(format!("the volume at {directory} has not answered within lock.probe_timeout"));
+        }
+    }
+
+    /// When [`Keeper::watch_probe`] should look again.
+    fn probe_due(&self) -> Option<Moment> {
+        let configured = self.configured.as_ref().filter(|_| !self.lost)?;
+        let timeout = configured.settings.probe_timeout;
+        Some(match (configured.volume.probing()?, self.overdue) {
+            (Probing::Due(due), Some((known, noticed))) if known == due => noticed + timeout,
+            (Probing::Due(at) | Probing::Since(at), _) => at + timeout,
+        })
+    }
+
     /// Whether there is something that the deadline ends.
     fn has_to_end(&self) -> bool {
         self.ending.is_none() && (!self.tree.is_empty() || self.lock != Lock::Open)
@@ -154,14 +180,11 @@ impl Keeper {
     /// When [`Keeper::keep_time`] has something to do.
     fn due(&self) -> Option<Moment> {
         let deadline = self.deadline.filter(|_| self.has_to_end());
-        let probe = self.probe.zip(self.configured.as_ref());
-        let probe = probe.map(|(began, configured)| began + configured.settings.probe_timeout);
         let closing = if let Lock::Closing { late } = self.lock { late } else { None };
-        [deadline, probe, closing, self.tree.due()].into_iter().flatten().min()
+        [deadline, self.probe_due(), closing, self.tree.due()].into_iter().flatten().min()
     }
 
     fn hear_supervisor(&mut self) {
-        self.link.flush();
         let (orders, gone) = match self.link.receive() {
             Ok(orders) => (orders, None),
             Err((orders, gone)) => (orders, Some(gone)),
@@ -340,21 +363,15 @@ impl Keeper {
                     self.link.send(&Report::RecordWritten { epoch });
                 }
                 Event::Unusable(problem) => self.link.send(&Report::VolumeUnusable { problem }),
-                Event::ProbeBegan(started) => self.probe = Some(started),
                 Event::Probed { started, took, free_bytes } => {
-                    self.probe = None;
                     if !self.lost {
                         self.link.send(&Report::Probed { started, took, free_bytes });
                     }
                 }
-                Event::Lost(problem) => {
-                    self.probe = None;
-                    self.lose(problem);
-                }
+                Event::Lost(problem) => self.lose(problem),
                 Event::Closed => {
                     self.lock = Lock::Open;
                     self.written = None;
-                    self.probe = None;
                     self.link.send(&Report::LockClosed);
                 }
             }

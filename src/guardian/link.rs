@@ -35,7 +35,7 @@ impl Link {
         self.stream.as_ref().map(|stream| (stream.as_fd(), !self.unsent.is_empty()))
     }
 
-    /// Queues a report and sends what the socket takes. Loss of the supervisor shows at the next [`Link::receive`].
+    /// Queues a report for the next [`Link::flush`].
     pub fn send(&mut self, report: &Report) {
         if self.stream.is_none() {
             return;
@@ -44,10 +44,9 @@ impl Link {
             Ok(frame) if self.unsent.len() + frame.len() <= UNREAD_LIMIT => self.unsent.extend_from_slice(&frame),
             Ok(_) | Err(_) => self.close(),
         }
-        self.flush();
     }
 
-    /// Sends what the socket takes at the moment.
+    /// Sends what the socket takes at the moment. Loss of the supervisor shows at the next [`Link::receive`].
     pub fn flush(&mut self) {
         while let Some(stream) = &mut self.stream
             && !self.unsent.is_empty()

@@ -3,13 +3,15 @@
 //! A guardian counts as lost only when its process has been waited for and everything it said has been read: its last
 //! words ("fenced", "tree dead") decide what is left to do.
 
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdStream;
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
@@ -17,6 +19,7 @@ use crate::clock;
 use crate::guardian::frames::{Frames, encode};
 use crate::guardian::protocol::{Order, Report, Settings};
 use crate::moment::Moment;
+use crate::syscalls;
 
 use super::orphans::OwnChildren;
 
@@ -24,8 +27,12 @@ use super::orphans::OwnChildren;
 /// scheduling delay of a host that can still hold a session.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
-/// Between two pings.
-pub const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two pings. Each costs two processes a wake-up. A guardian that falls silent is found after this and [`SILENCE`]
+/// at the latest.
+pub const PING_INTERVAL: Duration = Duration::from_secs(3);
+
+/// A ping may come so much earlier: with a heartbeat's answer, when both processes are awake anyway.
+pub const PING_EARLY: Duration = Duration::from_millis(1500);
 
 /// What comes from a guardian.
 #[derive(Debug)]
@@ -39,7 +46,10 @@ pub enum Message {
 pub struct GuardianLink {
     pid: i32,
     started: Moment,
-    orders: mpsc::UnboundedSender<Order>,
+    /// Watched for reading only: a socket that is watched for writing wakes its owner whenever the other side reads.
+    socket: Arc<UnixStream>,
+    /// Frames that wait for [`GuardianLink::flush`].
+    unsent: Vec<u8>,
     messages: mpsc::UnboundedReceiver<Message>,
     next_ping: u64,
     /// The oldest ping without an answer.
@@ -52,9 +62,9 @@ impl GuardianLink {
     /// # Errors
     /// When the process cannot be started.
     pub fn start(settings: Settings, children: &OwnChildren) -> std::io::Result<Self> {
-        let (ours, theirs) = StdStream::pair()?;
+        let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let stream = UnixStream::from_std(ours)?;
+        let (watched, socket) = (syscalls::watch_for_reading(ours.as_fd())?, Arc::new(ours));
         let child = Command::new("/proc/self/exe")
             .arg0("primacy")
             .arg("guardian")
@@ -62,13 +72,12 @@ impl GuardianLink {
             .spawn()?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
         children.add(pid);
-        let (orders, order_queue) = mpsc::unbounded_channel();
         let (sender, messages) = mpsc::unbounded_channel();
-        let (reader, writer) = stream.into_split();
-        tokio::spawn(write_orders(writer, order_queue));
-        tokio::spawn(read_reports(reader, child, sender, children.clone(), pid));
-        let mut link = Self { pid, started: clock::now(), orders, messages, next_ping: 0, unanswered: None };
+        tokio::spawn(read_reports(Arc::clone(&socket), watched, child, sender, children.clone(), pid));
+        let started = clock::now();
+        let mut link = Self { pid, started, socket, unsent: Vec::new(), messages, next_ping: 0, unanswered: None };
         link.order(Order::Configure(Box::new(settings)));
+        link.flush();
         Ok(link)
     }
 
@@ -81,9 +90,31 @@ impl GuardianLink {
         self.started
     }
 
-    /// Queues an order. A guardian that is gone says so through [`GuardianLink::next`].
+    /// Queues an order for the next [`GuardianLink::flush`]. A guardian that is gone says so through
+    /// [`GuardianLink::next`].
     pub fn order(&mut self, order: Order) {
-        let _ = self.orders.send(order);
+        match encode(&order) {
+            Ok(frame) => self.unsent.extend_from_slice(&frame),
+            Err(_) => tracing::error!(?order, "an order does not fit into a frame"),
+        }
+    }
+
+    /// Sends what was ordered, in one write: what is ordered together wakes the guardian once. Never blocks; true when
+    /// nothing is left, else call it again soon. A guardian that takes nothing does not answer pings either.
+    pub fn flush(&mut self) -> bool {
+        let mut socket = self.socket.as_ref();
+        while !self.unsent.is_empty() {
+            match socket.write(&self.unsent) {
+                Ok(count) => {
+                    self.unsent.drain(..count);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                // Its end shows when reading.
+                Err(_) => self.unsent.clear(),
+            }
+        }
+        true
     }
 
     pub fn ping(&mut self) {
@@ -127,21 +158,16 @@ impl GuardianLink {
     }
 }
 
-async fn write_orders(mut writer: tokio::net::unix::OwnedWriteHalf, mut orders: mpsc::UnboundedReceiver<Order>) {
-    while let Some(order) = orders.recv().await {
-        let Ok(frame) = encode(&order) else {
-            tracing::error!(order = ?order, "an order does not fit into a frame");
-            break;
-        };
-        if writer.write_all(&frame).await.is_err() {
-            break;
-        }
+impl Drop for GuardianLink {
+    fn drop(&mut self) {
+        self.flush();
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
-    // Dropping the half shuts the writing direction down: the guardian sees the end of file.
 }
 
 async fn read_reports(
-    mut reader: tokio::net::unix::OwnedReadHalf,
+    socket: Arc<UnixStream>,
+    watched: AsyncFd<OwnedFd>,
     mut child: Child,
     messages: mpsc::UnboundedSender<Message>,
     children: OwnChildren,
@@ -150,7 +176,7 @@ async fn read_reports(
     let mut frames = Frames::default();
     let mut buffer = vec![0; 4096];
     let reason = 'reading: loop {
-        match reader.read(&mut buffer).await {
+        match read(&socket, &watched, &mut buffer).await {
             Ok(0) => break "it closed the connection".to_owned(),
             Ok(count) => frames.push(&buffer[..count]),
             Err(error) => break format!("the connection failed: {error}"),
@@ -175,4 +201,14 @@ async fn read_reports(
     children.remove(pid);
     let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
     let _ = messages.send(Message::Lost(format!("{how}; {reason}")));
+}
+
+async fn read(mut socket: &UnixStream, watched: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        let mut ready = watched.readable().await?;
+        match socket.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => ready.clear_ready(),
+            result => return result,
+        }
+    }
 }

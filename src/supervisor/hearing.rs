@@ -6,7 +6,7 @@ use crate::election::{self, Fact};
 use crate::guardian::protocol::{NoteLevel, Order, Report};
 use crate::role::{Event, Former, Loss, Phase, Vacancy};
 
-use super::guardian_link::{Message, PING_INTERVAL};
+use super::guardian_link::{Message, PING_EARLY};
 use super::health::Verdict;
 use super::knowledge::Contact;
 use super::shell::{Inner, Shell};
@@ -259,7 +259,7 @@ impl Shell {
                 knowledge.metrics.heartbeat_seconds.observe(acknowledged.since(sent).as_secs_f64());
                 knowledge.last_contact = Some(acknowledged);
                 // This process is awake: a ping costs no wake-up of its own.
-                if self.next_ping.since(acknowledged) < PING_INTERVAL / 2 {
+                if self.next_ping.since(acknowledged) <= PING_EARLY {
                     self.ping();
                 }
                 Some(Event::Renewed { sent })

@@ -18,6 +18,7 @@ use crate::guardian::protocol::{Order, Settings};
 use crate::moment::Moment;
 use crate::role::{Event, Exit, Machine};
 use crate::status::Snapshot;
+use crate::timer::Timer;
 
 use super::guardian_link::{GuardianLink, PING_INTERVAL};
 use super::health::Verdict;
@@ -27,10 +28,6 @@ use super::publish::Publisher;
 use super::wiring::Source;
 use super::{notify, reload, wiring};
 
-/// The longest sleep: tokio's timers run on CLOCK_MONOTONIC, which stands still while the host is suspended; the core's
-/// moments do not.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-
 /// A loop that did not turn for so long was itself frozen: what it thinks of others' silence does not count.
 const OWN_SILENCE: Duration = Duration::from_millis(500);
 
@@ -39,6 +36,9 @@ const GUARDIAN_RESPAWN: Duration = Duration::from_secs(1);
 
 /// A fresh guardian can wait until the next active has started: nothing of this node competes with it for this long.
 const HANDOVER: Duration = Duration::from_millis(100);
+
+/// When a guardian whose socket is full is written to again.
+const RETRY_FLUSH: Duration = Duration::from_millis(20);
 
 /// How long the election backend may take to leave at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -78,6 +78,7 @@ pub struct Shell {
     watchdog: Option<(Duration, Moment)>,
     turned: Arc<AtomicU64>,
     pub(super) stops: u32,
+    timer: Timer,
 }
 
 struct Signals {
@@ -128,6 +129,7 @@ impl Shell {
             watchdog: notify::watchdog_interval().map(|interval| (interval, now)),
             turned,
             stops: 0,
+            timer: Timer::new()?,
         })
     }
 
@@ -159,7 +161,11 @@ impl Shell {
 
     /// One fact. `None`: something that concerns only people.
     async fn wait(&mut self) -> Option<Event> {
-        let sleep = self.next_wake().since(clock::now()).min(LONGEST_SLEEP);
+        let mut wake = self.next_wake();
+        if !self.guardian.flush() {
+            wake = wake.min(clock::now() + RETRY_FLUSH);
+        }
+        self.timer.set(wake);
         // The guardian's and the election's words come first: they were said before any timer of ours fired.
         tokio::select! {
             biased;
@@ -171,7 +177,7 @@ impl Shell {
             _ = self.signals.interrupt.recv() => Some(self.hear_stop("SIGINT")),
             _ = self.signals.hangup.recv() => { self.reload(); None }
             _ = self.signals.child.recv() => { orphans::reap(&self.children); None }
-            () = tokio::time::sleep(sleep) => Some(self.pass_time()),
+            () = self.timer.rings() => Some(self.pass_time()),
         }
     }
 
@@ -191,7 +197,7 @@ impl Shell {
     /// The loop turns. After a sleep of its own it knows nothing of others' silence: their answers wait in the mailbox.
     fn note_turn(&mut self, now: Moment) {
         let own_silence = now.since(Moment::from_nanos(self.turned.swap(now.as_nanos(), Ordering::Relaxed)));
-        if own_silence > LONGEST_SLEEP + OWN_SILENCE {
+        if own_silence > PING_INTERVAL + OWN_SILENCE {
             tracing::warn!(silent_ms = own_silence.as_millis(), "this process did not run for a while");
             self.guardian.excuse();
         }

@@ -6,13 +6,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult, SessionState};
 
@@ -25,9 +26,14 @@ use crate::election::{Fact, Loss, Order};
 use crate::guardian::protocol::Testament;
 use crate::moment::Moment;
 use crate::status::{Breadcrumb, HistoryEntry};
+use crate::timer::Timer;
 
 /// How many leaderships are remembered.
 const HISTORY: usize = 100;
+
+/// When a new leadership tidies the history: a server writes one thing at a time, and the coordinator's start, a few
+/// milliseconds after the claim, comes first.
+const AFTER_THE_START: Duration = Duration::from_millis(100);
 
 /// What a claim writes.
 #[derive(Clone, Debug)]
@@ -203,21 +209,25 @@ impl Candidate<'_> {
         let mut service =
             std::pin::pin!(service::keep(client, &settings, &paths, tenure.epoch_version, announced.subscribe()));
         let mut chores: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
-        if let Some(entry) = former_ended {
-            chores.push(Box::pin(amend(client, &paths, entry)));
-        }
-        chores.push(Box::pin(forget_old_history(client, &paths)));
+        chores.push(Box::pin(async {
+            tokio::time::sleep(AFTER_THE_START).await;
+            if let Some(entry) = former_ended {
+                amend(client, &paths, entry).await;
+            }
+            forget_old_history(client, &paths).await;
+        }));
 
         let mut beat: Option<(Moment, BoxFuture<'_, _>)> = None;
-        let mut tick = interval(settings.heartbeat_interval);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tick.reset();
+        let Ok(mut tick) = Timer::new() else {
+            return self.abandon("no timer can be had for the heartbeats: too many open files?".to_owned());
+        };
+        tick.set(tenure.sent + settings.heartbeat_interval);
         loop {
             let connected = client.state() == SessionState::SyncConnected;
             tokio::select! {
                 biased;
                 state = self.state.changed() => match self.take_state(state) {
-                    Ok(true) => tick.reset_immediately(),
+                    Ok(true) => tick.set(clock::now()),
                     Ok(false) => {}
                     Err(end) => return end,
                 },
@@ -229,8 +239,9 @@ impl Candidate<'_> {
                         Err(loss) => return self.fall(loss, Some(&tenure)).await,
                     }
                 }
-                _ = tick.tick(), if connected && beat.is_none() => {
+                () = tick.rings(), if connected && beat.is_none() => {
                     let sent = clock::now();
+                    tick.set(sent + settings.heartbeat_interval);
                     let request = heartbeat(client, &settings, &paths, &tenure);
                     beat = Some((sent, Box::pin(timeout(client.session_timeout(), request))));
                 }

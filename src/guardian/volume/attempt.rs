@@ -57,6 +57,11 @@ impl Attempt {
         self.tries == 1
     }
 
+    /// Whether only the lock decides.
+    pub const fn is_patient(&self) -> bool {
+        self.patient
+    }
+
     pub fn retry_at(&mut self, at: Moment) {
         self.next = at;
     }

@@ -13,11 +13,13 @@ mod identity;
 mod leftovers;
 mod lock_file;
 mod mounts;
+mod probing;
 mod problems;
 mod view;
 
 pub use lock_file::try_lock;
 pub use mounts::Mount;
+pub use probing::Probing;
 
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,12 +32,17 @@ use nix::sys::eventfd::EventFd;
 
 use self::attempt::{Attempt, Outcome};
 use self::lock_file::{LockFile, content_of, record_in};
+use self::probing::ProbeClock;
 use super::protocol::{Ended, NoteLevel, Record, Report, Settings, VolumeView};
 use crate::clock;
 use crate::moment::Moment;
 
 /// Of this thread's stack, in bytes: the deepest thing it does is parse a small JSON file.
 const STACK: usize = 256 * 1024;
+
+/// How often the mount table is read while the lock is held: only warnings come of it, for whether the lock file is still
+/// the one at its path shows at every probe.
+const MOUNT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What the main thread asks for.
 #[derive(Debug)]
@@ -66,7 +73,6 @@ pub enum Event {
     },
     /// The attempt or the write failed.
     Unusable(String),
-    ProbeBegan(Moment),
     Probed {
         started: Moment,
         took: Duration,
@@ -80,6 +86,7 @@ pub enum Event {
 pub struct Volume {
     tasks: Sender<Task>,
     events: Receiver<Event>,
+    probing: Arc<ProbeClock>,
 }
 
 impl Volume {
@@ -87,6 +94,8 @@ impl Volume {
     pub fn open(settings: &Settings, bell: Arc<EventFd>) -> std::io::Result<Self> {
         let (tasks, orders) = channel();
         let (reports, events) = channel();
+        let probing = Arc::new(ProbeClock::default());
+        let clock_of_thread = Arc::clone(&probing);
         let settings = Part {
             cluster: settings.cluster.clone(),
             node: settings.node.clone(),
@@ -95,7 +104,7 @@ impl Volume {
             min_free_space: settings.min_free_space,
         };
         std::thread::Builder::new().name("volume".to_owned()).stack_size(STACK).spawn(move || {
-            let mut thread = Thread::new(settings, orders, Outbox { reports, bell });
+            let mut thread = Thread::new(settings, orders, Outbox { reports, bell }, clock_of_thread);
             let outcome = catch_unwind(AssertUnwindSafe(|| thread.run()));
             if outcome.is_err() {
                 thread
@@ -104,7 +113,7 @@ impl Volume {
                 thread.keep_until_told();
             }
         })?;
-        Ok(Self { tasks, events })
+        Ok(Self { tasks, events, probing })
     }
 
     /// Never blocks. A thread that has failed has said so by `Lost`.
@@ -114,6 +123,11 @@ impl Volume {
 
     pub fn events(&self) -> Vec<Event> {
         self.events.try_iter().collect()
+    }
+
+    /// Where the probe is while the lock is held.
+    pub fn probing(&self) -> Option<Probing> {
+        self.probing.read()
     }
 }
 
@@ -133,9 +147,14 @@ struct Outbox {
 
 impl Outbox {
     fn send(&self, event: Event) {
+        self.leave(event);
+        let _ = self.bell.write(1);
+    }
+
+    /// For the main thread's next turn, without waking it.
+    fn leave(&self, event: Event) {
         // Without a receiver the process is ending.
         let _ = self.reports.send(event);
-        let _ = self.bell.write(1);
     }
 
     fn note(&self, level: NoteLevel, text: String) {
@@ -153,6 +172,9 @@ struct Thread {
     view: Option<VolumeView>,
     /// When to look or to probe next.
     next: Moment,
+    probing: Arc<ProbeClock>,
+    /// What the path lies on, and when to look at that again.
+    mount: (Option<Mount>, Moment),
 }
 
 /// The lock is ours.
@@ -162,14 +184,17 @@ struct Held {
     content: Vec<u8>,
     /// Written by this process.
     record: Option<Record>,
+    /// Where only the lock decides, the probe is the heartbeat, and every one is told at once.
+    urgent: bool,
     lost: bool,
     free_bytes: u64,
 }
 
 impl Thread {
-    fn new(settings: Part, tasks: Receiver<Task>, outbox: Outbox) -> Self {
+    fn new(settings: Part, tasks: Receiver<Task>, outbox: Outbox, probing: Arc<ProbeClock>) -> Self {
         let next = clock::now();
-        Self { settings, tasks, outbox, file: None, attempt: None, held: None, view: None, next }
+        let mount = (None, next);
+        Self { settings, tasks, outbox, file: None, attempt: None, held: None, view: None, next, probing, mount }
     }
 
     fn run(&mut self) {
@@ -228,9 +253,11 @@ impl Thread {
             Outcome::Held { volume, content } => {
                 let Some(file) = &self.file else { return };
                 let (fd, record) = (file.number(), record_in(&content));
-                self.outbox.send(Event::Locked { fd, volume: volume.clone(), record: record.clone() });
-                self.held = Some(Held { volume, content, record: None, lost: false, free_bytes: 0 });
                 self.next = clock::now() + self.settings.probe_interval;
+                self.probing.due(self.next);
+                self.outbox.send(Event::Locked { fd, volume: volume.clone(), record: record.clone() });
+                let urgent = attempt.is_patient();
+                self.held = Some(Held { volume, content, record: None, urgent, lost: false, free_bytes: 0 });
             }
             Outcome::Busy { holder } => {
                 if attempt.is_first() && self.clear_leftovers() {
@@ -302,31 +329,42 @@ impl Thread {
         if held.lost {
             return;
         }
-        self.outbox.send(Event::ProbeBegan(started));
+        self.probing.began(started);
         let directory = &self.settings.directory;
         if let Err(problem) = prove(file, held, directory) {
             held.lost = true;
             self.outbox.send(Event::Lost(problem));
             return;
         }
+        self.probing.due(self.next);
         held.free_bytes = fs2::available_space(directory).unwrap_or(held.free_bytes);
         let (took, free_bytes) = (clock::now().since(started), held.free_bytes);
-        self.outbox.send(Event::Probed { started, took, free_bytes });
+        let probed = Event::Probed { started, took, free_bytes };
+        if held.urgent {
+            self.outbox.send(probed);
+        } else {
+            self.outbox.leave(probed);
+        }
+        let (id, record) = (Some(held.volume.clone()), record_in(&held.content));
         let view = VolumeView {
-            id: Some(held.volume.clone()),
+            id,
             problem: None,
             missing: false,
             free_bytes: Some(free_bytes),
-            record: record_in(&held.content),
+            record,
             ..self.standing_view()
         };
         self.publish(view);
     }
 
     /// What of the view does not need the file system.
-    fn standing_view(&self) -> VolumeView {
-        let mount = mounts::Mount::of(&self.settings.directory);
-        let mut warnings = mount.as_ref().map(mounts::Mount::warnings).unwrap_or_default();
+    fn standing_view(&mut self) -> VolumeView {
+        let now = clock::now();
+        if self.mount.1 <= now {
+            self.mount = (Mount::of(&self.settings.directory), now + MOUNT_INTERVAL);
+        }
+        let mount = self.mount.0.clone();
+        let mut warnings = mount.as_ref().map(Mount::warnings).unwrap_or_default();
         let free = self.held.as_ref().map_or(u64::MAX, |held| held.free_bytes);
         warnings.extend(view::scarce(&self.settings.directory, free, self.settings.min_free_space));
         VolumeView { file_system: mount.map(|mount| mount.file_system), warnings, ..VolumeView::default() }
@@ -344,6 +382,7 @@ impl Thread {
         }
         self.held = None;
         self.file = None;
+        self.probing.none();
         self.outbox.send(Event::Closed);
         self.next = clock::now() + self.settings.probe_interval;
     }
