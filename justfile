@@ -37,7 +37,7 @@ model:
 demo *ARGS:
     ./scripts/demo {{ARGS}}
 
-# Gap and overlap under faults, next to other supervisors (about 75 minutes); see bench/run --help.
+# Gap and overlap under faults, next to other supervisors (about 35 minutes); see bench/run --help.
 bench *ARGS:
     ./bench/run {{ARGS}}
 
