@@ -55,3 +55,7 @@ deny:
 # What CI runs.
 ci:
     ./.ci/run
+
+# Builds that are wrong on purpose: that each seeded bug really does what it is there for (src/seeded_bug.rs).
+seeded:
+    cargo test --locked --test it --features seeded-bug-two-coordinators,seeded-bug-stale-epoch seeded

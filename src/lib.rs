@@ -22,6 +22,7 @@ pub mod moment;
 pub mod preflight;
 pub mod processes;
 pub mod role;
+pub mod seeded_bug;
 pub mod status;
 pub mod supervisor;
 #[expect(unsafe_code, reason = "the one module that makes system calls that nix does not wrap safely")]

@@ -342,6 +342,9 @@ impl Thread {
                 self.outbox.note(NoteLevel::Warn, text);
             }
         }
+        if let (Some(file), Some(_)) = (&self.file, &self.held) {
+            file.let_go_for_the_seeded_bug();
+        }
         self.held = None;
         self.file = None;
         self.outbox.send(Event::Closed);
