@@ -27,3 +27,4 @@ pub mod status;
 pub mod supervisor;
 #[expect(unsafe_code, reason = "the one module that makes system calls that nix does not wrap safely")]
 pub mod syscalls;
+pub mod znodes;

@@ -1,7 +1,10 @@
 //! What `/proc` says of processes. Only local, memory-backed reads: none of them can hang on a dead mount.
 
 use std::fs;
+use std::io;
 use std::path::Path;
+
+use nix::libc::ESRCH;
 
 use crate::guardian::protocol::StuckProcess;
 
@@ -17,9 +20,19 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// `None` if there is no such process.
+    /// `None` if there is no such process, or nothing can be learnt of it.
     pub fn of(pid: i32) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        Self::read(pid).ok().flatten()
+    }
+
+    /// `Ok(None)` if there is no such process; an error says that this is unknown.
+    fn read(pid: i32) -> io::Result<Option<Self>> {
+        match fs::read(format!("/proc/{pid}/stat")) {
+            // A process may give itself any bytes as its name.
+            Ok(text) => Self::parse(&String::from_utf8_lossy(&text)).map(Some).ok_or(io::ErrorKind::InvalidData.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -42,9 +55,14 @@ impl Stat {
     }
 }
 
-/// Whether the process that had this pid and start time still runs. A start time of 0 stands for any.
+/// Whether the process that had this pid and start time still runs. A start time of 0 stands for any. What is unknown is
+/// not dead.
 pub fn lives(pid: i32, started: u64) -> bool {
-    Stat::of(pid).is_some_and(|stat| !stat.is_zombie() && (started == 0 || stat.started == started))
+    match Stat::read(pid) {
+        Ok(Some(stat)) => !stat.is_zombie() && (started == 0 || stat.started == started),
+        Ok(None) => false,
+        Err(_) => true,
+    }
 }
 
 /// This process's id.

@@ -4,14 +4,21 @@
 //! cluster knows, and a directory without it is refused.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::libc::O_NONBLOCK;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::guardian::protocol::is_volume_id;
+
 /// The file's name in `lock.directory`.
 const FILE_NAME: &str = "volume.json";
+
+/// Bytes; the file has about fifty.
+const CONTENT_LIMIT: u64 = 4096;
 
 #[derive(Serialize, Deserialize)]
 struct Content {
@@ -25,11 +32,25 @@ pub fn path(directory: &Path) -> PathBuf {
 
 /// The volume's id; `None` where there is no such file.
 pub fn read(directory: &Path) -> io::Result<Option<String>> {
-    match fs::read(path(directory)) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice::<Content>(&bytes)?.id)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    // Non-blocking, for a FIFO under that name.
+    let file = match File::options().read(true).custom_flags(O_NONBLOCK).open(path(directory)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut content = Vec::new();
+    file.take(CONTENT_LIMIT + 1).read_to_end(&mut content)?;
+    id_in(&content).map(Some)
+}
+
+/// The id in the file's content.
+pub fn id_in(content: &[u8]) -> io::Result<String> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+    if content.len() as u64 > CONTENT_LIMIT {
+        return Err(invalid("it is too large"));
     }
+    let id = serde_json::from_slice::<Content>(content)?.id;
+    if is_volume_id(&id) { Ok(id) } else { Err(invalid("its id is none")) }
 }
 
 /// Why this directory is not the volume that the cluster knows as `expected`; `None` if it is.

@@ -14,6 +14,8 @@ mod leftovers;
 mod lock_file;
 mod mounts;
 mod problems;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod view;
 
 pub use lock_file::try_lock;
