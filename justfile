@@ -29,6 +29,10 @@ check-imports:
 test *STAGES:
     ./scripts/test {{STAGES}}
 
+# Fuzz what reads the bytes of others; `just fuzz znodes 600` one target for ten minutes (fuzz/README.md).
+fuzz TARGET="all" SECONDS="60":
+    ./scripts/fuzz {{TARGET}} {{SECONDS}}
+
 # The model checker alone, with its state counts.
 model:
     ./scripts/test model

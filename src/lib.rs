@@ -5,7 +5,7 @@
 //! ```text
 //! main > cli > {supervisor, guardian, preflight, demo, client, config}
 //! supervisor > {role, election, guardian's protocol and frames, api, status, config, processes}
-//! election > {guardian's protocol, status, config};   guardian > {syscalls, processes}
+//! election > {guardian's protocol, status, config, znodes};   guardian > {syscalls, processes}
 //! preflight > {election, guardian's volume, role, config};   api > {status, config};   role > std (and moment)
 //! ```
 

@@ -188,6 +188,24 @@ mod tests {
     }
 
     #[test]
+    fn a_process_whose_name_is_not_utf_8_lives_and_is_found() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join(std::ffi::OsStr::from_bytes(b"\xff\xfe) R"));
+        fs::copy("/bin/sleep", &program).unwrap();
+        let mut child = std::process::Command::new(&program).arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let (stat, alive) = (Stat::of(pid), lives(pid, 0));
+        let found = descendants_by_parent(own_pid()).contains(&pid);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(stat.unwrap().parent, own_pid());
+        assert!(alive && found);
+        assert!(!lives(pid, 0));
+    }
+
+    #[test]
     fn both_ways_of_finding_descendants_find_a_grandchild() {
         let own = i32::try_from(std::process::id()).unwrap();
         let mut shell = std::process::Command::new("/bin/sh")

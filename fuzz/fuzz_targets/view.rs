@@ -1,3 +1,8 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| primacy::election::zookeeper::properties::view(data));
+use primacy::election::zookeeper::properties::{queue, view};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    view(data);
+    queue(data);
+});

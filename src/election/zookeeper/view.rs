@@ -259,4 +259,4 @@ impl State {
 }
 
 #[cfg(any(test, fuzzing))]
-pub(super) mod properties;
+pub mod properties;

@@ -113,12 +113,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_an_end_is_refused_and_one_that_is_no_file_does_not_hang() {
+        let directory = tempfile::tempdir().unwrap();
+        File::create(path(directory.path())).unwrap().set_len(1 << 40).unwrap();
+        assert!(mismatch(directory.path(), "x").unwrap().contains("too large"));
+        fs::remove_file(path(directory.path())).unwrap();
+        nix::unistd::mkfifo(&path(directory.path()), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(mismatch(directory.path(), "x").unwrap().contains("unreadable"));
+    }
+
+    #[test]
     fn each_kind_of_wrong_directory_is_named() {
         let directory = tempfile::tempdir().unwrap();
         assert!(mismatch(&directory.path().join("gone"), "x").unwrap().contains("does not exist"));
         assert!(mismatch(directory.path(), "x").unwrap().contains("is the volume mounted?"));
         fs::write(path(directory.path()), "{\"id\":\"y\"}").unwrap();
         assert!(mismatch(directory.path(), "x").unwrap().contains("foreign volume"));
+        fs::write(path(directory.path()), "{\"id\":\"\\u001b[31m\"}").unwrap();
+        assert!(mismatch(directory.path(), "x").unwrap().contains("unreadable"));
         fs::write(path(directory.path()), "half").unwrap();
         assert!(mismatch(directory.path(), "x").unwrap().contains("unreadable"));
     }
