@@ -74,7 +74,10 @@ impl Control {
     pub fn parse(data: Option<&[u8]>) -> Self {
         match data {
             None | Some(b"") => Self::default(),
-            Some(data) => serde_json::from_slice(data).unwrap_or(Self { paused: true, switchover: None }),
+            // The whole first: what belongs to no field is not looked at otherwise, not even for being JSON.
+            Some(data) => serde_json::from_slice::<serde_json::Value>(data)
+                .and_then(|_| serde_json::from_slice(data))
+                .unwrap_or(Self { paused: true, switchover: None }),
         }
     }
 }

@@ -40,6 +40,13 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn delete_and_c1_controls_are_escaped_in_json_and_yaml() {
+        for it in ['\u{7f}', '\u{85}', '\u{9b}', '\u{2028}', '\u{feff}'] {
+            answers(format!(r#"[{{"epoch":7,"node":"a{it}b","from":"{it}","to":null}}]"#).as_bytes());
+        }
+    }
+
     proptest! {
         #[test]
         fn any_texts_in_an_answer_are_printed_without_control_characters(

@@ -151,6 +151,14 @@ mod tests {
         assert!(!Control::parse(Some(b"{}")).paused);
         assert!(Control::parse(Some(b"{\"paused\":true}")).paused);
         assert!(Control::parse(Some(b"pause!")).paused);
+        assert!(Control::parse(Some(b"{\"paused\":false,\"paused\":true}")).paused);
+    }
+
+    #[test]
+    fn a_control_node_that_is_broken_where_no_field_is_counts_as_a_pause() {
+        for data in [&b"{\"x\": {\"to\": \"nod\x9f-b\"}}"[..], b"{\"x\":\"\\ud800\"}", b"{\"x\":1e999}"] {
+            assert!(Control::parse(Some(data)).paused);
+        }
     }
 
     #[test]
