@@ -29,6 +29,10 @@ check-imports:
 test *STAGES:
     ./scripts/test {{STAGES}}
 
+# Fuzz what reads the bytes of others; `just fuzz znodes 600` one target for ten minutes (fuzz/README.md).
+fuzz TARGET="all" SECONDS="60":
+    ./scripts/fuzz {{TARGET}} {{SECONDS}}
+
 # The model checker alone, with its state counts.
 model:
     ./scripts/test model
@@ -55,3 +59,7 @@ deny:
 # What CI runs.
 ci:
     ./.ci/run
+
+# Builds that are wrong on purpose: that each seeded bug really does what it is there for (src/seeded_bug.rs).
+seeded:
+    cargo test --locked --test it --features seeded-bug-two-coordinators,seeded-bug-stale-epoch seeded

@@ -5,7 +5,7 @@
 //! ```text
 //! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment and timer are everybody's
 //! supervisor > {role, election, guardian's protocol and frames, api, status, config, processes}
-//! election > {guardian's protocol, status, config};   guardian > {syscalls, processes}
+//! election > {guardian's protocol, status, config, znodes};   guardian > {syscalls, processes}
 //! preflight > {election, guardian's volume, role, config};   api > {status, config};   role > std (and moment)
 //! ```
 
@@ -22,8 +22,10 @@ pub mod moment;
 pub mod preflight;
 pub mod processes;
 pub mod role;
+pub mod seeded_bug;
 pub mod status;
 pub mod supervisor;
 #[expect(unsafe_code, reason = "the one module that makes system calls that nix does not wrap safely")]
 pub mod syscalls;
 pub mod timer;
+pub mod znodes;

@@ -1,7 +1,10 @@
 //! What `/proc` says of processes. Only local, memory-backed reads: none of them can hang on a dead mount.
 
 use std::fs;
+use std::io;
 use std::path::Path;
+
+use nix::libc::ESRCH;
 
 use crate::guardian::protocol::StuckProcess;
 
@@ -17,9 +20,19 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// `None` if there is no such process.
+    /// `None` if there is no such process, or nothing can be learnt of it.
     pub fn of(pid: i32) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        Self::read(pid).ok().flatten()
+    }
+
+    /// `Ok(None)` if there is no such process; an error says that this is unknown.
+    fn read(pid: i32) -> io::Result<Option<Self>> {
+        match fs::read(format!("/proc/{pid}/stat")) {
+            // A process may give itself any bytes as its name.
+            Ok(text) => Self::parse(&String::from_utf8_lossy(&text)).map(Some).ok_or(io::ErrorKind::InvalidData.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -42,9 +55,14 @@ impl Stat {
     }
 }
 
-/// Whether the process that had this pid and start time still runs. A start time of 0 stands for any.
+/// Whether the process that had this pid and start time still runs. A start time of 0 stands for any. What is unknown is
+/// not dead.
 pub fn lives(pid: i32, started: u64) -> bool {
-    Stat::of(pid).is_some_and(|stat| !stat.is_zombie() && (started == 0 || stat.started == started))
+    match Stat::read(pid) {
+        Ok(Some(stat)) => !stat.is_zombie() && (started == 0 || stat.started == started),
+        Ok(None) => false,
+        Err(_) => true,
+    }
 }
 
 /// This process's id.
@@ -167,6 +185,24 @@ mod tests {
         let own = Stat::of(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(lives(own.pid, own.started));
         assert!(!lives(own.pid, own.started + 1));
+    }
+
+    #[test]
+    fn a_process_whose_name_is_not_utf_8_lives_and_is_found() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join(std::ffi::OsStr::from_bytes(b"\xff\xfe) R"));
+        fs::copy("/bin/sleep", &program).unwrap();
+        let mut child = std::process::Command::new(&program).arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let (stat, alive) = (Stat::of(pid), lives(pid, 0));
+        let found = descendants_by_parent(own_pid()).contains(&pid);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(stat.unwrap().parent, own_pid());
+        assert!(alive && found);
+        assert!(!lives(pid, 0));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub mod endpoints;
 mod metrics;
 mod openlookeng;
 mod process;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod reference;
 mod server;
 pub mod standing;

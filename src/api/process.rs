@@ -138,7 +138,9 @@ fn all_stats() -> BTreeMap<i32, Stat> {
         .filter_map(|entry| {
             let entry = entry.ok()?;
             let pid = entry.file_name().to_str()?.parse().ok()?;
-            Some((pid, parse_stat(&fs::read_to_string(entry.path().join("stat")).ok()?)?))
+            // A process may give itself any bytes as its name.
+            let stat = fs::read(entry.path().join("stat")).ok()?;
+            Some((pid, parse_stat(&String::from_utf8_lossy(&stat))?))
         })
         .collect()
 }

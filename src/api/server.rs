@@ -103,7 +103,7 @@ async fn connection(stream: TcpStream, patience: Duration, app: Router, shared: 
     }
 }
 
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, patience: Duration, app: Router) {
+pub(super) async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, patience: Duration, app: Router) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
@@ -116,7 +116,7 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, patience: Duration, a
 }
 
 /// The router, made of the table.
-fn router(shared: Arc<Shared>) -> Router {
+pub(super) fn router(shared: Arc<Shared>) -> Router {
     let mut router = Router::new();
     for endpoint in ENDPOINTS {
         let handler = move |State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap| async move {

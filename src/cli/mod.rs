@@ -16,6 +16,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::client::Client;
 use crate::client::commands::Outcome;
 use crate::config::{self, Config, ElectionKind, defaults};
+use crate::seeded_bug;
 
 mod check;
 mod completions;
@@ -38,7 +39,7 @@ pub use exit::Exit;
 ///
 /// Every host that may run the coordinator runs `primacy run`. They elect one active node, which holds the shared lock and runs the coordinator; it is killed before another node can take over.
 #[derive(Debug, Parser)]
-#[command(name = "primacy", version, after_help = EXIT_CODES, max_term_width = 100, subcommand_required = true)]
+#[command(name = "primacy", version = seeded_bug::version(), after_help = EXIT_CODES, max_term_width = 100, subcommand_required = true)]
 pub struct Cli {
     #[command(flatten)]
     pub options: Options,

@@ -5,7 +5,7 @@ use clap::Args;
 use super::logs::Logs;
 use super::{Exit, Options};
 use crate::supervisor::{self, Source};
-use crate::{config, role};
+use crate::{config, role, seeded_bug};
 
 /// Run the supervisor
 ///
@@ -22,6 +22,9 @@ pub fn run(options: &Options, arguments: Arguments, logs: Option<Logs>) -> anyho
     let config = config::load(options.config_file(), command.clone())?;
     if let Some(logs) = &logs {
         logs.set_level(config.log_level);
+    }
+    if let Some(names) = seeded_bug::names() {
+        tracing::error!(names, "this build is wrong on purpose: it is for drills only and must not guard anything");
     }
     let source = Source {
         file: options.config_file().to_owned(),

@@ -7,6 +7,8 @@ use crate::status::{ClusterView, HistoryEntry};
 
 mod api;
 pub mod commands;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod render;
 mod zookeeper;
 

@@ -119,7 +119,16 @@ fn or_empty(number: Option<u64>) -> String {
 }
 
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_string_pretty(value).expect("plain data with string keys") + "\n"
+    let text = serde_json::to_string_pretty(value).expect("plain data with string keys") + "\n";
+    // JSON permits DEL and the C1 controls in its strings as they are; a terminal may obey them.
+    text.chars().fold(String::with_capacity(text.len()), |mut text, it| {
+        match it {
+            '\n' => text.push(it),
+            it if it.is_control() => text += &format!("\\u{:04x}", u32::from(it)),
+            it => text.push(it),
+        }
+        text
+    })
 }
 
 fn yaml(value: &impl Serialize) -> String {

@@ -1,16 +1,15 @@
 //! The cluster as it is written in ZooKeeper, read with one short session.
 //!
-//! An active node is named only where three things agree: the breadcrumb is not clean, its node is a member at this
-//! moment (its session lives), and that member says itself that it is active in the breadcrumb's epoch.
+//! Which node is named as the active one: [`znodes::active`].
 
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use zookeeper_client as zk;
 
 use crate::client::Error;
 use crate::config::ZooKeeper;
-use crate::status::{ActiveView, Breadcrumb, ClusterView, HistoryEntry, Member, MemberView, RoleWord};
+use crate::status::{ClusterView, HistoryEntry, Member, MemberView};
+use crate::znodes::{self, Control};
 
 /// For connecting and reading everything.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,14 +21,6 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub struct Ensemble {
     cluster: String,
     config: ZooKeeper,
-}
-
-#[derive(Default, serde::Deserialize)]
-struct Control {
-    #[serde(default)]
-    paused: bool,
-    #[serde(default)]
-    switchover: Option<serde_json::Value>,
 }
 
 impl Ensemble {
@@ -92,30 +83,24 @@ impl Ensemble {
     }
 
     async fn read_cluster(&self, client: &zk::Client) -> Result<ClusterView, zk::Error> {
-        let epoch = text(client, &self.path("epoch")).await?.and_then(|text| text.trim().parse().ok());
-        let breadcrumb: Option<Breadcrumb> = json(client, &self.path("active")).await?;
-        let control: Control = json(client, &self.path("control")).await?.unwrap_or_default();
-        let mut members = Vec::new();
+        let epoch = understood(client, &self.path("epoch"), znodes::epoch).await?;
+        let breadcrumb = understood(client, &self.path("active"), znodes::breadcrumb).await?;
+        let control = Control::parse(data(client, &self.path("control")).await?.as_deref());
+        let mut members: Vec<Member> = Vec::new();
         let directory = self.path("members");
         for name in children(client, &directory).await? {
-            if let Some(member) = json::<Member>(client, &format!("{directory}/{name}")).await? {
-                members.push(view(member));
-            }
+            let read = |data: &[u8]| znodes::member(&name, data);
+            members.extend(understood(client, &format!("{directory}/{name}"), read).await?);
         }
         members.sort_by(|a, b| a.node.cmp(&b.node));
-        let active = breadcrumb.filter(|breadcrumb| leads(breadcrumb, &members)).map(|breadcrumb| ActiveView {
-            node: breadcrumb.node,
-            api: breadcrumb.api,
-            epoch: breadcrumb.epoch,
-            endpoints: breadcrumb.endpoints,
-        });
+        let active = znodes::active(breadcrumb.as_ref(), |node| members.iter().find(|it| it.node == node).cloned());
         Ok(ClusterView {
             cluster: self.cluster.clone(),
             epoch,
             active,
             paused: control.paused,
             switchover: control.switchover,
-            members,
+            members: members.into_iter().map(view).collect(),
         })
     }
 
@@ -123,18 +108,12 @@ impl Ensemble {
         let directory = self.path("history");
         let mut entries = Vec::new();
         for name in children(client, &directory).await? {
-            entries.extend(json::<HistoryEntry>(client, &format!("{directory}/{name}")).await?);
+            let read = |data: &[u8]| znodes::entry(&name, data);
+            entries.extend(understood(client, &format!("{directory}/{name}"), read).await?);
         }
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.epoch));
         Ok(entries)
     }
-}
-
-fn leads(breadcrumb: &Breadcrumb, members: &[MemberView]) -> bool {
-    !breadcrumb.clean
-        && members.iter().any(|member| {
-            member.node == breadcrumb.node && member.role == RoleWord::Active && member.epoch == Some(breadcrumb.epoch)
-        })
 }
 
 fn view(member: Member) -> MemberView {
@@ -159,23 +138,25 @@ fn view(member: Member) -> MemberView {
 }
 
 /// What may vanish between listing and reading is absent, not an error.
-async fn text(client: &zk::Client, path: &str) -> Result<Option<String>, zk::Error> {
+async fn data(client: &zk::Client, path: &str) -> Result<Option<Vec<u8>>, zk::Error> {
     match client.get_data(path).await {
-        Ok((data, _)) => Ok(Some(String::from_utf8_lossy(&data).into_owned())),
+        Ok((data, _)) => Ok(Some(data)),
         Err(zk::Error::NoNode) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-async fn json<T: DeserializeOwned>(client: &zk::Client, path: &str) -> Result<Option<T>, zk::Error> {
-    let Some(text) = text(client, path).await? else { return Ok(None) };
-    match serde_json::from_str(&text) {
-        Ok(value) => Ok(Some(value)),
-        Err(error) => {
-            tracing::warn!(path, %error, "znode not understood");
-            Ok(None)
-        }
+async fn understood<T>(
+    client: &zk::Client,
+    path: &str,
+    read: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<Option<T>, zk::Error> {
+    let Some(data) = data(client, path).await? else { return Ok(None) };
+    let value = read(&data);
+    if value.is_none() {
+        tracing::warn!(path, "znode not understood");
     }
+    Ok(value)
 }
 
 async fn children(client: &zk::Client, path: &str) -> Result<Vec<String>, zk::Error> {

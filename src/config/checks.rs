@@ -217,7 +217,8 @@ pub fn token(text: &str) -> Result<(), Refusal> {
 
 /// `user:password` of the digest scheme.
 pub fn digest(text: &str) -> Result<(), Refusal> {
-    if text.split_once(':').is_some_and(|(user, password)| !user.is_empty() && !password.is_empty()) {
+    let pair = text.split_once(':').is_some_and(|(user, password)| !user.is_empty() && !password.is_empty());
+    if pair && !text.chars().any(char::is_control) {
         return Ok(());
     }
     refuse("names a file that does not hold user:password", "write one line user:password into it")

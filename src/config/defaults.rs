@@ -15,6 +15,8 @@ pub const ZOOKEEPER_ROOT: &str = "/primacy";
 /// Asked for. Five default ticks: a restart of one ZooKeeper server fits in, and a dead host is replaced after 10 to
 /// 12 s (measured: 9.7–11.8 s). Published.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// What fits into the 31 bits of ZooKeeper's protocol. Beyond them its client would ask for a negative time.
+pub const LONGEST_SESSION: Duration = Duration::from_millis(i32::MAX as u64);
 /// `tickTime` in the configuration that ZooKeeper ships. Published.
 pub const TICK_TIME: Duration = Duration::from_secs(2);
 /// One heartbeat in so many parts of the session: 1 s of 10 s. Published.

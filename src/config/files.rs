@@ -19,7 +19,11 @@ const OTHERS: u32 = 0o006;
 
 /// The one line of a secret's file, without surrounding blanks.
 pub fn secret(path: &str) -> Result<String, Refusal> {
-    let text = read(path, GROUP_AND_OTHERS)?;
+    secret_in(path, &read(path, GROUP_AND_OTHERS)?)
+}
+
+/// The one line of the text of the file at `path`.
+pub fn secret_in(path: &str, text: &str) -> Result<String, Refusal> {
     let line = text.trim();
     if line.is_empty() {
         return Err((format!("{path} is empty"), "write the secret into it, on one line".to_owned()));

@@ -15,6 +15,8 @@ mod files;
 pub mod keys;
 mod lease;
 mod problems;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod reader;
 mod reference;
 mod schema;

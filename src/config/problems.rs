@@ -51,7 +51,7 @@ impl fmt::Display for Problems {
             if number > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "{}", self.file.display())?;
+            write!(f, "{}", printable(&self.file.display().to_string()))?;
             if let Some(line) = problem.line {
                 write!(f, ":{line}")?;
             }
@@ -62,8 +62,13 @@ impl fmt::Display for Problems {
             if let Some(value) = &problem.value {
                 write!(f, " = {value}")?;
             }
-            write!(f, "\n    {}\n    remedy: {}", problem.what, problem.remedy)?;
+            write!(f, "\n    {}\n    remedy: {}", printable(&problem.what), printable(&problem.remedy))?;
         }
         Ok(())
     }
+}
+
+/// Without control characters: what a file says may not move a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
 }

@@ -122,6 +122,13 @@ fn zookeeper(reader: &mut Reader, election: ElectionKind) -> ZooKeeper {
         digest: secret(reader, "zookeeper.digest_file", checks::digest),
         tls: zookeeper_tls(reader),
     };
+    if session_timeout > defaults::LONGEST_SESSION {
+        reader.reject(
+            "zookeeper.session_timeout",
+            "is longer than 24 days, and ZooKeeper counts milliseconds with 31 bits",
+            "check the unit; a server grants 20 ticks at most unless its maxSessionTimeout says otherwise",
+        );
+    }
     let operands = ["session_timeout", "tick_time", "heartbeat_interval", "margin"];
     if election == ElectionKind::ZooKeeper && !operands.iter().any(|key| reader.is_bad(&format!("zookeeper.{key}"))) {
         let computed = !reader.has("zookeeper.heartbeat_interval");

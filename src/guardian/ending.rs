@@ -28,9 +28,13 @@ impl Ending {
         Self { deadline: None }
     }
 
+    pub const fn is_at_deadline(&self) -> bool {
+        self.deadline.is_some()
+    }
+
     /// As noted in the lock file and in the history.
     pub const fn cause(&self) -> &'static str {
-        if self.deadline.is_some() { "lease_expired" } else { "supervisor_lost" }
+        if self.is_at_deadline() { "lease_expired" } else { "supervisor_lost" }
     }
 
     /// Never the lock before the tree, never the testament before the lock.

@@ -16,7 +16,7 @@ use super::tree::{Happening, Tree};
 use super::volume::{Event, Probing, Task, Volume};
 use super::wakeups::Wakeups;
 use crate::moment::Moment;
-use crate::{clock, syscalls};
+use crate::{clock, seeded_bug, syscalls};
 
 /// When it is worth saying that closing the lock takes long.
 const CLOSE_IS_LATE: Duration = Duration::from_secs(1);
@@ -122,6 +122,9 @@ impl Keeper {
     fn keep_time(&mut self) {
         let now = clock::now();
         if let Some(deadline) = self.deadline.filter(|deadline| now >= *deadline && self.has_to_end()) {
+            if seeded_bug::lock_goes_before_the_tree() {
+                self.tree.stop(0, now + seeded_bug::SURVIVES);
+            }
             self.begin_to_end(Ending::at_deadline(deadline), now);
             self.note(NoteLevel::Error, format!("the deadline {deadline} has passed: the coordinator is killed"));
         }
@@ -284,7 +287,8 @@ impl Keeper {
         }
         let account = configured.account.as_ref().map_err(String::clone)?;
         let settings = &configured.settings;
-        let purpose = Purpose { command: &settings.command, epoch, lock: Some(fd), main: None };
+        let told = seeded_bug::told(epoch);
+        let purpose = Purpose { command: &settings.command, epoch: told, lock: Some(fd), main: None };
         let launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
         self.epoch = epoch;
         self.tree.start(&launch, settings.forking).map_err(|error| format!("cannot fork: {}", error.desc()))
@@ -406,7 +410,9 @@ impl Keeper {
     }
 
     fn begin_to_end(&mut self, ending: Ending, now: Moment) {
-        self.tree.kill(now);
+        if !(seeded_bug::lock_goes_before_the_tree() && ending.is_at_deadline()) {
+            self.tree.kill(now);
+        }
         if let (Some(configured), Lock::Open) = (&self.configured, self.lock) {
             // Calls off an attempt that may be under way.
             configured.volume.ask(Task::Close { cause: ending.cause().to_owned() });
@@ -417,7 +423,9 @@ impl Keeper {
     /// Goes on with the end as far as it is possible. `Some`: this process has done all it can; what remains is the
     /// testament, if there is one.
     fn end(&mut self) -> Option<Option<Testament>> {
-        let step = self.ending.as_ref()?.next_step(self.tree.is_empty(), self.lock != Lock::Open);
+        let locked = self.lock != Lock::Open;
+        let tree_is_dead = self.tree.is_empty() || (seeded_bug::lock_goes_before_the_tree() && locked);
+        let step = self.ending.as_ref()?.next_step(tree_is_dead, locked);
         match step {
             Step::AwaitTree => None,
             Step::CloseLock => {

@@ -19,6 +19,8 @@ pub mod frames;
 mod keeper;
 mod link;
 mod preparation;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod protocol;
 mod surroundings;
 mod testament;

@@ -200,6 +200,15 @@ pub struct VolumeView {
     pub record: Option<Record>,
 }
 
+/// The longest volume id, in bytes; those that are made have 36.
+const LONGEST_VOLUME_ID: usize = 128;
+
+/// Whether a text can be a volume's id: one word that fits into a message, a log line and a znode.
+pub fn is_volume_id(text: &str) -> bool {
+    (1..=LONGEST_VOLUME_ID).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
 /// How the coordinator's main process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

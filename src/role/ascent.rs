@@ -45,7 +45,11 @@ impl Machine {
 
     pub(super) fn lock_acquired(&mut self, now: Moment, recorded: u64, out: &mut Vec<Action>) {
         let Stage::Locking { vacancy, asked: true, .. } = self.stage else { return };
-        let epoch = vacancy.epoch.max(recorded) + 1;
+        let Some(epoch) = vacancy.epoch.max(recorded).checked_add(1) else {
+            // Somebody else's number: no leadership has got that far. A smaller one would let an older epoch win.
+            self.end_now(now, End::StartFailed, out);
+            return;
+        };
         if vacancy.former == Former::Unclean && self.rules.fencing {
             self.stage = Stage::FencingFormer { epoch };
             out.push(Action::FenceFormer { epoch });

@@ -104,6 +104,16 @@ impl Shell {
                 knowledge.volume_id = Some(volume);
                 let recorded = record.as_ref().map_or(0, |record| record.epoch);
                 knowledge.former_record = record;
+                let known = knowledge.vacancy.as_ref().map_or(0, |vacancy| vacancy.epoch);
+                if known.max(recorded) == u64::MAX {
+                    let problem = format!(
+                        "there is no epoch after {}: ZooKeeper's epoch and breadcrumb say {known}, the lock file {recorded}; \
+                         somebody has written a number there that no leadership had; correct it",
+                        u64::MAX
+                    );
+                    tracing::error!("{problem}");
+                    knowledge.detail = Some(problem);
+                }
                 Some(Event::LockAcquired { recorded })
             }
             Report::LockRefused { holder } => {

@@ -11,7 +11,7 @@ use crate::config::{Config, ElectionKind};
 use crate::election::{self, Handle};
 use crate::role::{Exit, Machine};
 use crate::status::ProcessIdentity;
-use crate::{api, clock, config, processes};
+use crate::{api, clock, config, processes, seeded_bug};
 
 use super::knowledge::Knowledge;
 use super::shell::Shell;
@@ -79,7 +79,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
             node = config.node,
             api = knowledge.advertise,
             pid = process.pid,
-            version = env!("CARGO_PKG_VERSION"),
+            version = seeded_bug::version(),
             "primacy starts as a standby"
         );
         let backend = backend(&config, process);

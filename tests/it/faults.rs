@@ -16,6 +16,8 @@ mod kills;
 mod lease;
 mod operations;
 mod partition;
+#[cfg(any(feature = "seeded-bug-two-coordinators", feature = "seeded-bug-stale-epoch"))]
+mod seeded;
 mod series;
 mod stops;
 mod volume;

@@ -16,11 +16,11 @@ use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 
 use super::backend::{Backend, End};
 use super::lead::{self, Claim, Tenure};
-use super::paths::{Paths, queue_key};
-use super::view::{Control, Seen};
+use super::paths::{Paths, Place, place};
+use super::view::Seen;
 use super::{before_retry, directories, is_definite, until_deleted};
 use crate::election::{Fact, Loss, Order, Rival, Vacancy};
-use crate::status::Breadcrumb;
+use crate::znodes::{self, Control};
 
 pub struct Candidate<'a> {
     pub backend: &'a mut Backend,
@@ -409,24 +409,23 @@ async fn look(client: &Client, paths: &Paths, node: &str) -> Result<Look, Error>
     if own?.is_none_or(|stat| stat.ephemeral_owner != client.session_id().0) {
         return Ok(Look::Gone);
     }
-    let mut queue = queue?;
-    queue.sort_unstable_by(|a, b| (queue_key(a), a).cmp(&(queue_key(b), b)));
-    let name = &node[paths.election.len() + 1..];
-    match queue.iter().position(|other| other == name) {
-        None => return Ok(Look::Gone),
-        Some(0) => {}
-        Some(place) => return Ok(Look::Behind(paths.queue_node(&queue[place - 1]))),
+    let queue = queue?;
+    let contested = queue.len() > 1;
+    match place(queue, &node[paths.election.len() + 1..]) {
+        Place::Absent => return Ok(Look::Gone),
+        Place::First => {}
+        Place::Behind(before) => return Ok(Look::Behind(paths.queue_node(&before))),
     }
     let (epoch, active, volume, control) = (present(epoch)?, present(active)?, present(volume)?, present(control)?);
-    let former = active.as_ref().map(|(data, _)| breadcrumb(data));
-    let noted = epoch.as_ref().and_then(|(data, _)| std::str::from_utf8(data).ok()?.trim().parse::<u64>().ok());
+    let former = active.as_ref().map(|(data, _)| znodes::former(data));
+    let noted = epoch.as_ref().and_then(|(data, _)| znodes::epoch(data));
     if epoch.is_some() && noted.is_none() {
         warn!(path = paths.epoch, "the epoch is not readable; the breadcrumb's and the lock file's count");
     }
     let vacancy = Vacancy {
         epoch: noted.unwrap_or(0).max(former.as_ref().map_or(0, |former| former.epoch)),
         former,
-        volume: volume.map(|(data, _)| String::from_utf8_lossy(&data).into_owned()),
+        volume: volume.map(|(data, _)| znodes::volume(&data)),
         rivals: Vec::new(),
     };
     Ok(Look::First(Box::new(Found {
@@ -434,7 +433,7 @@ async fn look(client: &Client, paths: &Paths, node: &str) -> Result<Look, Error>
         epoch_version: epoch.map(|(_, version)| version),
         breadcrumb_version: active.map(|(_, version)| version),
         paused: Control::parse(control.as_ref().map(|(data, _)| data.as_slice())).paused,
-        contested: queue.len() > 1,
+        contested,
     })))
 }
 
@@ -443,29 +442,5 @@ fn present(result: Result<(Vec<u8>, zookeeper_client::Stat), Error>) -> Result<O
         Ok((data, stat)) => Ok(Some((data, stat.version))),
         Err(Error::NoNode) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// The former active's breadcrumb. One that cannot be read is somebody's who did not stop cleanly.
-fn breadcrumb(data: &[u8]) -> Breadcrumb {
-    serde_json::from_slice(data).unwrap_or_else(|_| Breadcrumb {
-        node: "unknown".to_owned(),
-        epoch: 0,
-        api: String::new(),
-        endpoints: Default::default(),
-        since: String::new(),
-        clean: false,
-        cause: None,
-        to: None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unreadable_breadcrumb_is_not_clean() {
-        assert!(!breadcrumb(b"?").clean);
     }
 }

@@ -27,6 +27,7 @@ use crate::guardian::protocol::Testament;
 use crate::moment::Moment;
 use crate::status::{Breadcrumb, HistoryEntry};
 use crate::timer::Timer;
+use crate::znodes;
 
 /// How many leaderships are remembered.
 const HISTORY: usize = 100;
@@ -320,7 +321,7 @@ async fn amend(client: &Client, paths: &Paths, entry: HistoryEntry) {
 
 async fn forget_old_history(client: &Client, paths: &Paths) {
     let Ok(mut names) = client.list_children(&paths.history).await else { return };
-    names.sort_unstable();
+    names.sort_unstable_by(|a, b| znodes::by_age(a).cmp(&znodes::by_age(b)));
     let old = names.len().saturating_sub(HISTORY);
     for name in &names[..old] {
         let _ = client.delete(&format!("{}/{name}", paths.history), None).await;

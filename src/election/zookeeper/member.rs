@@ -4,7 +4,9 @@
 //! safely, because the node is ephemeral in this very session: so an unknown outcome is simply tried again.
 
 use std::fs;
+use std::io::ErrorKind;
 
+use nix::libc::ESRCH;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -14,6 +16,7 @@ use super::paths::Paths;
 use super::{Settings, before_retry, directories, until_deleted};
 use crate::election::Fact;
 use crate::status::{Member, ProcessIdentity};
+use crate::znodes;
 
 /// Keeps the node up to date for as long as the session lives; says in `registered` whether the name is ours. Never
 /// ends by itself: while another has the name, it waits for the other to go.
@@ -98,8 +101,7 @@ async fn claim_name(
     if stat.ephemeral_owner == client.session_id().0 {
         return client.set_data(path, json, None).await.map(|_| true);
     }
-    let holder: Option<Member> = serde_json::from_slice(&data).ok();
-    let process = holder.and_then(|member| member.process);
+    let process = znodes::member(&settings.node, &data).and_then(|member| member.process);
     match process.as_ref().map_or(Holder::Unknown, |holder| judge(holder, &settings.process)) {
         Holder::Ghost => {
             info!(path, "removing what a dead supervisor of this host left");
@@ -153,9 +155,15 @@ fn judge(holder: &ProcessIdentity, own: &ProcessIdentity) -> Holder {
     if holder.boot_id != own.boot_id || holder == own || !lives(holder) { Holder::Ghost } else { Holder::Alive }
 }
 
-/// Whether that very process (not another one that got its number) runs on this host.
+/// Whether that very process (not another one that got its number) runs on this host. Only what is not there is dead.
 fn lives(process: &ProcessIdentity) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", process.pid)) else { return false };
+    match fs::read(format!("/proc/{}/stat", process.pid)) {
+        Ok(stat) => is_of(process, &String::from_utf8_lossy(&stat)),
+        Err(error) => error.kind() != ErrorKind::NotFound && error.raw_os_error() != Some(ESRCH),
+    }
+}
+
+fn is_of(process: &ProcessIdentity, stat: &str) -> bool {
     // The command's name is in parentheses and may contain anything, so fields are counted from behind it.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let mut fields = fields.split_whitespace();

@@ -35,6 +35,11 @@ mod paths;
 mod service;
 mod view;
 
+#[cfg(any(test, fuzzing))]
+pub mod properties {
+    pub use super::view::properties::{queue, view};
+}
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Where everything is, under `<root>/<cluster>`.
 
+use crate::znodes::entry_name;
+
 /// Full paths of one cluster's nodes.
 #[derive(Clone, Debug)]
 pub struct Paths {
@@ -44,7 +46,7 @@ impl Paths {
     }
 
     pub fn history_of(&self, epoch: u64) -> String {
-        format!("{}/{epoch:010}", self.history)
+        format!("{}/{}", self.history, entry_name(epoch))
     }
 
     pub fn queue_node(&self, name: &str) -> String {
@@ -71,6 +73,25 @@ fn join(root: &str, cluster: &str) -> String {
 /// What Curator's LeaderLatch sorts its queue on: whatever follows the last `latch-`.
 pub fn queue_key(name: &str) -> &str {
     name.rfind("latch-").map_or(name, |at| &name[at + "latch-".len()..])
+}
+
+/// Where a name stands in the queue.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Place {
+    First,
+    /// The name before it.
+    Behind(String),
+    Absent,
+}
+
+/// Where `name` stands. Strangers' names count, too: Curator would wait for them.
+pub fn place(mut queue: Vec<String>, name: &str) -> Place {
+    queue.sort_unstable_by(|a, b| (queue_key(a), a).cmp(&(queue_key(b), b)));
+    match queue.iter().position(|other| other == name) {
+        None => Place::Absent,
+        Some(0) => Place::First,
+        Some(place) => Place::Behind(queue.swap_remove(place - 1)),
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@
 //! Every node has a one-shot watch of its own (the server sets them again after a reconnect and reports what was missed;
 //! persistent watchers lose it), so an idle cluster costs no requests.
 //!
-//! A node counts as active here when its breadcrumb is not clean, its member is present and says that it is active: the
-//! breadcrumb alone outlives a crash, and the member alone does not know who came after it.
+//! Who counts as active here: [`znodes::active`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,31 +18,14 @@ use zookeeper_client::{Client, Error, EventType, MultiReadResult, OneshotWatcher
 use super::paths::Paths;
 use super::{Settings, before_retry};
 use crate::election::Fact;
-use crate::status::{ActiveView, Breadcrumb, ClusterView, HistoryEntry, Member, MemberView, RoleWord};
+use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member, MemberView};
+use crate::znodes::{self, Control};
 
 /// The part of the view that the election itself looks at: who there is, and whether elections are paused.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub members: BTreeMap<String, Member>,
     pub paused: bool,
-}
-
-/// What `control` holds.
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
-#[serde(default)]
-pub struct Control {
-    pub paused: bool,
-    pub switchover: Option<serde_json::Value>,
-}
-
-impl Control {
-    /// An absent node means: nothing is paused. An unreadable one is taken for paused, for somebody wanted something.
-    pub fn parse(data: Option<&[u8]>) -> Self {
-        match data {
-            None | Some(b"") => Self::default(),
-            Some(data) => serde_json::from_slice(data).unwrap_or(Self { paused: true, switchover: None }),
-        }
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -194,7 +176,10 @@ async fn history(client: &Client, paths: &Paths) -> Result<(Content, OneshotWatc
         reader.add_get_data(&format!("{}/{name}", paths.history))?;
     }
     let entries = names.into_iter().zip(reader.commit().await?).map(|(name, result)| match result {
-        MultiReadResult::Data { data, .. } => (name, serde_json::from_slice(&data).ok()),
+        MultiReadResult::Data { data, .. } => {
+            let entry = znodes::entry(&name, &data);
+            (name, entry)
+        }
         _ => (name, None),
     });
     Ok((Content::Entries(entries.collect()), watcher))
@@ -223,23 +208,29 @@ impl State {
                 return fresh.into_iter().map(Part::Member).collect();
             }
             (Part::Member(name), Content::Data(Some(data))) => {
-                self.members.insert(name.clone(), serde_json::from_slice(&data).ok());
+                self.members.insert(name.clone(), znodes::member(name, &data));
             }
             (Part::Member(name), _) => {
                 self.members.remove(name);
             }
-            (Part::Active, Content::Data(data)) => self.active = parse(data),
-            (Part::Epoch, Content::Data(data)) => self.epoch = parse(data),
+            (Part::Active, Content::Data(data)) => {
+                self.active = data.and_then(|data| znodes::breadcrumb(&data));
+            }
+            (Part::Epoch, Content::Data(data)) => {
+                self.epoch = data.and_then(|data| znodes::epoch(&data));
+            }
             (Part::Control, Content::Data(data)) => self.control = Control::parse(data.as_deref()),
             (Part::History, Content::Entries(entries)) => {
                 self.history = entries.into_iter().collect();
-                let newest: Vec<String> = self.history.keys().rev().take(WATCHED_ENTRIES).cloned().collect();
+                let mut newest: Vec<String> = self.history.keys().cloned().collect();
+                newest.sort_unstable_by(|a, b| znodes::by_age(b).cmp(&znodes::by_age(a)));
+                newest.truncate(WATCHED_ENTRIES);
                 let fresh: Vec<String> =
                     newest.into_iter().filter(|name| self.watched_entries.insert(name.clone())).collect();
                 return fresh.into_iter().map(Part::Entry).collect();
             }
             (Part::Entry(name), Content::Data(Some(data))) => {
-                self.history.insert(name.clone(), serde_json::from_slice(&data).ok());
+                self.history.insert(name.clone(), znodes::entry(name, &data));
             }
             (Part::Entry(name), _) => {
                 self.history.remove(name);
@@ -269,42 +260,19 @@ impl State {
         ClusterView {
             cluster: cluster.to_owned(),
             epoch: self.epoch,
-            active: self.active.as_ref().filter(|active| self.leads(active)).map(|active| ActiveView {
-                node: active.node.clone(),
-                api: active.api.clone(),
-                epoch: active.epoch,
-                endpoints: active.endpoints.clone(),
-            }),
+            active: znodes::active(self.active.as_ref(), |node| self.members.get(node)?.clone()),
             paused: self.control.paused,
             switchover: self.control.switchover.clone(),
             members: self.members.values().flatten().map(MemberView::from).collect(),
         }
     }
 
-    fn leads(&self, breadcrumb: &Breadcrumb) -> bool {
-        let member = self.members.get(&breadcrumb.node).and_then(Option::as_ref);
-        !breadcrumb.clean && member.is_some_and(|member| member.role == RoleWord::Active)
-    }
-
     fn entries(&self) -> Vec<HistoryEntry> {
-        self.history.values().rev().flatten().cloned().collect()
+        let mut entries: Vec<HistoryEntry> = self.history.values().flatten().cloned().collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.epoch));
+        entries
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(data: Option<Vec<u8>>) -> Option<T> {
-    data.and_then(|data| serde_json::from_slice(&data).ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unreadable_control_node_counts_as_a_pause() {
-        assert!(!Control::parse(None).paused);
-        assert!(!Control::parse(Some(b"")).paused);
-        assert!(!Control::parse(Some(b"{}")).paused);
-        assert!(Control::parse(Some(b"{\"paused\":true}")).paused);
-        assert!(Control::parse(Some(b"pause!")).paused);
-    }
-}
+#[cfg(any(test, fuzzing))]
+pub mod properties;

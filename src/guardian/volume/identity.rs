@@ -4,14 +4,21 @@
 //! cluster knows, and a directory without it is refused.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::libc::O_NONBLOCK;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::guardian::protocol::is_volume_id;
+
 /// The file's name in `lock.directory`.
 const FILE_NAME: &str = "volume.json";
+
+/// Bytes; the file has about fifty.
+const CONTENT_LIMIT: u64 = 4096;
 
 #[derive(Serialize, Deserialize)]
 struct Content {
@@ -25,11 +32,25 @@ pub fn path(directory: &Path) -> PathBuf {
 
 /// The volume's id; `None` where there is no such file.
 pub fn read(directory: &Path) -> io::Result<Option<String>> {
-    match fs::read(path(directory)) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice::<Content>(&bytes)?.id)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    // Non-blocking, for a FIFO under that name.
+    let file = match File::options().read(true).custom_flags(O_NONBLOCK).open(path(directory)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut content = Vec::new();
+    file.take(CONTENT_LIMIT + 1).read_to_end(&mut content)?;
+    id_in(&content).map(Some)
+}
+
+/// The id in the file's content.
+pub fn id_in(content: &[u8]) -> io::Result<String> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+    if content.len() as u64 > CONTENT_LIMIT {
+        return Err(invalid("it is too large"));
     }
+    let id = serde_json::from_slice::<Content>(content)?.id;
+    if is_volume_id(&id) { Ok(id) } else { Err(invalid("its id is none")) }
 }
 
 /// Why this directory is not the volume that the cluster knows as `expected`; `None` if it is.
@@ -92,12 +113,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_an_end_is_refused_and_one_that_is_no_file_does_not_hang() {
+        let directory = tempfile::tempdir().unwrap();
+        File::create(path(directory.path())).unwrap().set_len(1 << 40).unwrap();
+        assert!(mismatch(directory.path(), "x").unwrap().contains("too large"));
+        fs::remove_file(path(directory.path())).unwrap();
+        nix::unistd::mkfifo(&path(directory.path()), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(mismatch(directory.path(), "x").unwrap().contains("unreadable"));
+    }
+
+    #[test]
     fn each_kind_of_wrong_directory_is_named() {
         let directory = tempfile::tempdir().unwrap();
         assert!(mismatch(&directory.path().join("gone"), "x").unwrap().contains("does not exist"));
         assert!(mismatch(directory.path(), "x").unwrap().contains("is the volume mounted?"));
         fs::write(path(directory.path()), "{\"id\":\"y\"}").unwrap();
         assert!(mismatch(directory.path(), "x").unwrap().contains("foreign volume"));
+        fs::write(path(directory.path()), "{\"id\":\"\\u001b[31m\"}").unwrap();
+        assert!(mismatch(directory.path(), "x").unwrap().contains("unreadable"));
         fs::write(path(directory.path()), "half").unwrap();
         assert!(mismatch(directory.path(), "x").unwrap().contains("unreadable"));
     }

@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use crate::guardian::protocol::Record;
+use crate::seeded_bug;
 
 /// The file's name in `lock.directory`.
 pub const FILE_NAME: &str = "coordinator.lock";
@@ -27,10 +28,14 @@ const CONTENT_LIMIT: usize = 16 * 1024;
 
 /// Takes the lock of an open file, byte 0, for its open file description. True: it is ours. False: somebody else has it.
 /// On NFS this waits out outages and grace periods.
-#[expect(clippy::cast_possible_truncation, reason = "the constants are 0 and 1; the C structure has them as short")]
 pub fn try_lock(file: &File) -> io::Result<bool> {
+    set_lock(file, libc::F_WRLCK)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the constants are 0 to 2; the C structure has them as short")]
+fn set_lock(file: &File, kind: libc::c_int) -> io::Result<bool> {
     let range = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
+        l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: 0,
         l_len: 1,
@@ -61,6 +66,13 @@ impl LockFile {
     /// See [`try_lock`].
     pub fn try_lock(&self) -> io::Result<bool> {
         try_lock(&self.file)
+    }
+
+    /// What no correct guardian does: the coordinator has inherited the lock, and loses it by this, too.
+    pub fn let_go_for_the_seeded_bug(&self) {
+        if seeded_bug::lock_goes_before_the_tree() {
+            let _ = set_lock(&self.file, libc::F_UNLCK);
+        }
     }
 
     /// Whether the path still leads to this very file: whoever deletes or replaces it lets somebody else lock the

@@ -15,6 +15,8 @@ mod lock_file;
 mod mounts;
 mod probing;
 mod problems;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod view;
 
 pub use lock_file::try_lock;
@@ -379,6 +381,9 @@ impl Thread {
                 let text = problems::of("note the end of the epoch in", file.path(), &error);
                 self.outbox.note(NoteLevel::Warn, text);
             }
+        }
+        if let (Some(file), Some(_)) = (&self.file, &self.held) {
+            file.let_go_for_the_seeded_bug();
         }
         self.held = None;
         self.file = None;

@@ -26,7 +26,7 @@ impl Mount {
         Self::find(&mountinfo, path)
     }
 
-    fn find(mountinfo: &str, path: &Path) -> Option<Self> {
+    pub(super) fn find(mountinfo: &str, path: &Path) -> Option<Self> {
         let mut best: Option<Self> = None;
         for mount in mountinfo.lines().filter_map(Self::parse).filter(|mount| path.starts_with(&mount.point)) {
             if best.as_ref().is_none_or(|best| mount.point.components().count() >= best.point.components().count()) {

@@ -91,6 +91,16 @@ fn what_the_lease_has_left_is_worth_nothing_once_the_session_is_lost_while_stopp
 }
 
 #[test]
+fn after_the_last_number_there_is_no_epoch_and_nobody_leads_with_a_smaller_one() {
+    for (known, recorded) in [(u64::MAX, 0), (6, u64::MAX)] {
+        let mut bench = Bench::standing(full());
+        bench.on(Event::Elected(Vacancy { epoch: known, former: Former::Unclean, better_candidate: false }));
+        let said = bench.on(Event::LockAcquired { recorded });
+        assert_eq!(said, "[promoting > demoting: start_failed] CloseLock(start_failed)");
+    }
+}
+
+#[test]
 fn a_volume_that_is_lost_kills_and_exits() {
     let mut bench = Bench::leading(plain());
     assert_eq!(bench.on(Event::VolumeLost), "[active > fencing: volume_lost] KillTree");

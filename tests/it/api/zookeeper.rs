@@ -174,6 +174,11 @@ fn a_cluster_is_read_from_zookeeper_and_only_a_present_active_member_is_named_as
     let epochs: Vec<u64> = client.history().unwrap().iter().map(|entry| entry.epoch).collect();
     assert_eq!(epochs, [7, 6]);
 
+    change(&server, &[("control", Some(b"pause!".to_vec()))]);
+    assert!(client.cluster().unwrap().paused, "the supervisors take an unreadable control node for a pause");
+    change(&server, &[("members/node-b", Some(member_json("node-a", RoleWord::Active)))]);
+    assert_eq!(client.cluster().unwrap().members.len(), 1, "the content is another node's");
+
     change(&server, &[("active", Some(breadcrumb(true)))]);
     assert_eq!(client.cluster().unwrap().active, None, "it stopped cleanly");
     change(

@@ -1,0 +1,112 @@
+//! What the cluster's nodes in ZooKeeper say, read: pure functions from bytes to what may be believed.
+//!
+//! Whoever may write there may have written anything: an older version, an operator with a shell, a stranger. So nothing
+//! here panics, and what cannot be understood counts as the worse case: an unreadable breadcrumb is somebody's who did not
+//! stop cleanly, an unreadable control node a pause, an unreadable volume one that no directory can be.
+//!
+//! Election and client read through the same functions, so that a command and a supervisor cannot disagree on what they
+//! saw. Rejected: reading at each place where it is needed, as it was; the two did disagree (on a broken control node).
+
+use crate::guardian::protocol::is_volume_id;
+use crate::status::{ActiveView, Breadcrumb, HistoryEntry, Member, RoleWord};
+
+/// The longest name of a node, in bytes, as in the configuration.
+const LONGEST_NAME: usize = 64;
+
+/// Stands for a volume's id or a node's name that cannot be one, so that it equals nobody's.
+pub const UNREADABLE: &str = "(unreadable)";
+
+/// `epoch`: a decimal number, whatever blanks an editor has left around it.
+pub fn epoch(data: &[u8]) -> Option<u64> {
+    std::str::from_utf8(data).ok()?.trim().parse().ok()
+}
+
+/// `active`. Its node becomes part of a command's environment and its texts are shown, so it must be a name.
+pub fn breadcrumb(data: &[u8]) -> Option<Breadcrumb> {
+    let breadcrumb: Breadcrumb = serde_json::from_slice(data).ok()?;
+    (is_name(&breadcrumb.node) && !breadcrumb.api.contains('\0')).then_some(breadcrumb)
+}
+
+/// The former active's breadcrumb. One that cannot be read is somebody's who did not stop cleanly.
+pub fn former(data: &[u8]) -> Breadcrumb {
+    breadcrumb(data).unwrap_or_else(|| Breadcrumb {
+        node: UNREADABLE.to_owned(),
+        epoch: 0,
+        api: String::new(),
+        endpoints: Default::default(),
+        since: String::new(),
+        clean: false,
+        cause: None,
+        to: None,
+    })
+}
+
+/// `members/<name>`. The znode's name is what ZooKeeper keeps apart, so a content with another name is nobody's.
+pub fn member(name: &str, data: &[u8]) -> Option<Member> {
+    serde_json::from_slice(data).ok().filter(|member: &Member| member.node == name)
+}
+
+/// `history/<10 digits>`, under the number of its epoch.
+pub fn entry(name: &str, data: &[u8]) -> Option<HistoryEntry> {
+    serde_json::from_slice(data).ok().filter(|entry: &HistoryEntry| name == entry_name(entry.epoch))
+}
+
+/// Under which name an epoch's entry is kept.
+pub fn entry_name(epoch: u64) -> String {
+    format!("{epoch:010}")
+}
+
+/// What the names of history entries are sorted on, oldest first: an epoch may have more than ten digits.
+pub fn by_age(name: &str) -> (usize, &str) {
+    (name.len(), name)
+}
+
+/// `control`.
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(default)]
+pub struct Control {
+    pub paused: bool,
+    pub switchover: Option<serde_json::Value>,
+}
+
+impl Control {
+    /// An absent node means: nothing is paused. An unreadable one is taken for paused, for somebody wanted something.
+    pub fn parse(data: Option<&[u8]>) -> Self {
+        match data {
+            None | Some(b"") => Self::default(),
+            // The whole first: what belongs to no field is not looked at otherwise, not even for being JSON.
+            Some(data) => serde_json::from_slice::<serde_json::Value>(data)
+                .and_then(|_| serde_json::from_slice(data))
+                .unwrap_or(Self { paused: true, switchover: None }),
+        }
+    }
+}
+
+/// `volume`. What is no id is never absent: a cluster without an id adopts whatever directory it finds.
+pub fn volume(data: &[u8]) -> String {
+    std::str::from_utf8(data).ok().filter(|text| is_volume_id(text)).unwrap_or(UNREADABLE).to_owned()
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+/// Who is active, where three things agree: the breadcrumb is not clean, its node is a member at this moment (its session
+/// lives), and that member says itself that it is active in the breadcrumb's epoch. The breadcrumb alone outlives a crash,
+/// and the member alone does not know who came after it.
+pub fn active(breadcrumb: Option<&Breadcrumb>, member: impl FnOnce(&str) -> Option<Member>) -> Option<ActiveView> {
+    let breadcrumb = breadcrumb.filter(|breadcrumb| !breadcrumb.clean)?;
+    let member = member(&breadcrumb.node)?;
+    let agrees =
+        member.node == breadcrumb.node && member.role == RoleWord::Active && member.epoch == Some(breadcrumb.epoch);
+    agrees.then(|| ActiveView {
+        node: breadcrumb.node.clone(),
+        api: breadcrumb.api.clone(),
+        epoch: breadcrumb.epoch,
+        endpoints: breadcrumb.endpoints.clone(),
+    })
+}
+
+#[cfg(any(test, fuzzing))]
+pub mod properties;
