@@ -324,8 +324,10 @@ impl Cluster {
     #[track_caller]
     pub fn until_active_is(&mut self, name: &str) {
         self.until(&format!("{name} is active"), |cluster| cluster.is_active(name).then_some(()));
+        // Of this leadership: its former one may be the ledger's latest.
         self.until(&format!("{name}'s coordinator runs"), |cluster| {
-            cluster.ledger.latest().is_some_and(|run| run.node == name).then_some(())
+            let epoch = cluster.get(name, "/server_status")?["epoch"].as_u64()?;
+            cluster.ledger.latest().is_some_and(|run| run.node == name && run.epoch == epoch).then_some(())
         });
     }
 

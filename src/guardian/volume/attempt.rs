@@ -124,10 +124,14 @@ impl Attempt {
         Err(format!("{} is being replaced again and again; who does that?", directory.join(FILE_NAME).display()))
     }
 
-    /// Before the lock: is this the volume at all? A cluster without one gets its directory here.
+    /// Before the lock: is this the volume at all? A cluster without one gets its directory here, unless only the lock
+    /// decides: then nobody could tell a first start from a volume that is not mounted.
     fn identify(&self, directory: &Path) -> Result<(), String> {
         match &self.expected_volume {
             Some(expected) => identity::mismatch(directory, expected).map_or(Ok(()), Err),
+            None if self.patient => {
+                std::fs::metadata(directory).map(|_| ()).map_err(|error| problems::directory(directory, &error))
+            }
             None => std::fs::create_dir_all(directory).map_err(|error| problems::of("create", directory, &error)),
         }
     }

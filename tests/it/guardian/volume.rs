@@ -217,3 +217,22 @@ fn the_deadline_kills_while_the_volume_hangs() {
     assert!(seen.iter().any(|report| matches!(report, Report::Fenced { .. })));
     assert!(!is_locked(&settings));
 }
+
+#[test]
+fn a_missing_directory_is_made_for_a_first_volume_but_not_where_only_the_lock_decides() {
+    for patient in [true, false] {
+        let directory = TempDir::new().unwrap();
+        let settings =
+            Settings { lock_directory: directory.path().join("not-there"), ..settings(directory.path(), "true") };
+        let mut guardian = Guardian::configured(&settings);
+        guardian.order(Order::AcquireLock { expected_volume: None, patient });
+        let locked = guardian.expect(|report| match report {
+            Report::LockAcquired { .. } => Some(None),
+            Report::VolumeUnusable { problem } => Some(Some(problem.clone())),
+            _ => None,
+        });
+        assert_eq!(locked.is_some(), patient, "{locked:?}");
+        assert_eq!(settings.lock_directory.exists(), !patient);
+        assert!(locked.is_none_or(|problem| problem.contains("does not exist; mount the volume")));
+    }
+}
