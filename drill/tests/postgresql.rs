@@ -44,7 +44,7 @@ impl Cluster {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
-        for (name, mode) in [("volume", 0o755), ("ticks", 0o1777), ("primacy", 0o700)] {
+        for (name, mode) in [("volume", 0o755), ("ticks", 0o1777), ("volume/primacy", 0o700)] {
             let path = directory.path().join(name);
             fs::create_dir(&path).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
@@ -253,6 +253,38 @@ fn backend(postmaster: Pid) -> Pid {
         found.is_some()
     });
     found.unwrap()
+}
+
+#[test]
+#[ignore = "needs PostgreSQL 15"]
+fn the_examination_sees_a_damaged_page() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let database = PostgreSql::new(directory.path().join("data"));
+    database.initialise().unwrap();
+    let amcheck = database.examine().unwrap().amcheck.unwrap();
+    assert_eq!(amcheck.exit, 0, "{}", amcheck.output);
+
+    // The index of the operations' ids: its one page behind the meta page is made up by neither initdb nor recovery.
+    let mut psql = Command::new(database.bin.join("postgres"));
+    psql.args(["--single", "-D"]).arg(&database.data).arg("postgres").current_dir("/");
+    psql.args(["-c", "primacy.epoch=1", "-c", "primacy.node=a", "-c", "primacy.pid=1"]);
+    if nix::unistd::Uid::effective().is_root() {
+        let user = nix::unistd::User::from_name("postgres").unwrap().unwrap();
+        std::os::unix::process::CommandExt::uid(&mut psql, user.uid.as_raw());
+        std::os::unix::process::CommandExt::gid(&mut psql, user.gid.as_raw());
+    }
+    let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let input = b"INSERT INTO operations (id, at) VALUES ('c-1', 1)\nSELECT pg_relation_filepath('operations_pkey')\n";
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), input).unwrap();
+    let output = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let file = output.split('"').find(|word| word.starts_with("base/")).unwrap();
+    let file = OpenOptions::new().write(true).open(database.data.join(file)).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"damage", 2 * 8192 - 40).unwrap();
+
+    let metadata = database.examine().unwrap();
+    assert_eq!(metadata.applied, ["c-1"], "the heap is sound");
+    assert_ne!(metadata.amcheck.unwrap().exit, 0);
 }
 
 #[test]

@@ -113,7 +113,7 @@ restarts = {{ max = 0, within = "10m" }}
 endpoints = {{ sql = "{listen}:{port}" }}
 
 [health]
-command = [{ready}, "-q", "-h", "{listen}", "-p", "{port}", "-d", "{DATABASE}", "-t", "1"]
+command = [{ready}, "-q", "-h", "{listen}", "-p", "{port}", "-U", "{CLIENT_ROLE}", "-d", "{DATABASE}", "-t", "1"]
 startup_timeout = "2m"
 interval = "1s"
 timeout = "2s"
@@ -167,12 +167,21 @@ failures = 3
         let mut postgres = self.program("postgres")?;
         postgres.arg("-D").arg(&self.data).arg("-k").arg(socket);
         // Nobody but the examination gets in. The table's defaults want the settings to exist.
-        postgres.args(["-c", "listen_addresses=", "-c", "primacy.epoch=0", "-c", "primacy.node=-", "-c", "primacy.pid=0"]);
+        postgres.args([
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "primacy.epoch=0",
+            "-c",
+            "primacy.node=-",
+            "-c",
+            "primacy.pid=0",
+        ]);
         let child = postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log)?).spawn()?;
         let mut server = Server(child);
         for _ in 0..STARTED_WITHIN.as_millis() / LOOK_AGAIN.as_millis() {
             let mut ready = self.program("pg_isready")?;
-            if ready.args(["-q", "-t", "1", "-h"]).arg(socket).status()?.success() {
+            if ready.args(["-q", "-t", "1", "-U", "postgres", "-h"]).arg(socket).status()?.success() {
                 return Ok(server);
             }
             if let Some(status) = server.0.try_wait()? {
@@ -261,7 +270,15 @@ fn fold(rows: &str) -> Result<Metadata> {
             _ => {
                 let node = node.to_owned();
                 let (first_sequence, last_sequence) = (1, 1);
-                metadata.journal.push(JournalRun { epoch, node, pid, first_sequence, last_sequence, begin: at, end: at });
+                metadata.journal.push(JournalRun {
+                    epoch,
+                    node,
+                    pid,
+                    first_sequence,
+                    last_sequence,
+                    begin: at,
+                    end: at,
+                });
             }
         }
     }

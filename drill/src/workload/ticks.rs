@@ -123,7 +123,8 @@ mod tests {
         let before = clock::now();
         let mut ticks = Ticks::open(directory.path(), "a.b-c", 5, 6).unwrap();
         ticks.tick().unwrap();
-        let [Entry::Coordinator { node, pid: 5, epoch: 6, first, last, ticks: 2 }] = &lives(directory.path()).unwrap()[..]
+        let [Entry::Coordinator { node, pid: 5, epoch: 6, first, last, ticks: 2 }] =
+            &lives(directory.path()).unwrap()[..]
         else {
             panic!("not one life of two ticks");
         };

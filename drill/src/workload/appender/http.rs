@@ -27,7 +27,10 @@ pub struct Request {
 impl Request {
     /// The value of a parameter, as it was sent: ids need no escapes.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)).map(|(_, value)| value)
+        self.query
+            .split('&')
+            .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+            .map(|(_, value)| value)
     }
 }
 
@@ -62,7 +65,8 @@ fn converse(mut connection: TcpStream, handler: impl Fn(&Request) -> Answer) -> 
     };
     let Answer { status, body } = answer;
     let text = if status == 200 { "OK" } else { "Error" };
-    let head = format!("HTTP/1.1 {status} {text}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 {status} {text}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
     connection.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes())?;
     Ok(())
 }

@@ -17,6 +17,9 @@ use anyhow::{Context, Result};
 
 use crate::history::{JournalRun, Metadata};
 
+/// No record, torn or not, comes near it: what has a longer line is no journal, and must not fill the memory.
+const LONGEST_LINE: u64 = 1 << 20;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record<'a> {
     pub epoch: u64,
@@ -122,9 +125,12 @@ fn for_each_line(file: &File, mut each: impl FnMut(&[u8], u64)) -> io::Result<()
     let (mut line, mut offset) = (Vec::new(), 0);
     loop {
         line.clear();
-        let read = reader.read_until(b'\n', &mut line)?;
+        let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
         if read == 0 {
             return Ok(());
+        }
+        if read as u64 == LONGEST_LINE {
+            return Err(io::Error::other("a line without an end: this is no journal"));
         }
         if line.last() == Some(&b'\n') {
             line.pop();
@@ -244,13 +250,20 @@ mod tests {
     fn a_hole_a_return_and_a_tear_within_one_process_show() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
-        let lines = [record(1, 1, None), record(1, 2, None), record(2, 1, None), record(1, 3, None), record(1, 5, None)];
+        let lines =
+            [record(1, 1, None), record(1, 2, None), record(2, 1, None), record(1, 3, None), record(1, 5, None)];
         std::fs::write(&path, [lines.concat(), b"\0\0\0\n".to_vec(), record(1, 6, Some("x"))].concat()).unwrap();
         let examined = examine(&path).unwrap();
         let runs: Vec<_> =
             examined.metadata.journal.iter().map(|run| (run.epoch, run.first_sequence, run.last_sequence)).collect();
         assert_eq!(runs, [(1, 1, 2), (2, 1, 1), (1, 3, 3), (1, 5, 6)]);
         assert_eq!(examined.suspicious.len(), 1);
+    }
+
+    #[test]
+    fn what_has_lines_without_an_end_is_no_journal() {
+        let error = Journal::open(Path::new("/dev/zero")).err().unwrap();
+        assert!(error.to_string().contains("no journal"), "{error}");
     }
 
     #[test]

@@ -68,7 +68,9 @@ mod tests {
         let answers = std::thread::spawn(move || {
             // The silent one's connection is the first in the queue.
             drop(listener.accept().unwrap());
-            for text in ["HTTP/1.1 503 no\r\ncontent-length: 0\r\n\r\n", "", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"] {
+            for text in
+                ["HTTP/1.1 503 no\r\ncontent-length: 0\r\n\r\n", "", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"]
+            {
                 let (mut connection, _) = listener.accept().unwrap();
                 connection.write_all(text.as_bytes()).unwrap();
             }

@@ -309,7 +309,8 @@ mod tests {
             Box::leak(Box::new(stop));
         }
         let plan = ClientPlan { pause_ms: 0, ..plan() };
-        let mut client = Client { plan, thread: 1, target: Box::new(Scripted(attempts)), notebook, pause, outage: None };
+        let mut client =
+            Client { plan, thread: 1, target: Box::new(Scripted(attempts)), notebook, pause, outage: None };
         client.one(5).unwrap();
         let text = std::fs::read_to_string(file.path()).unwrap();
         text.lines().map(|line| serde_json::from_str::<Line>(line).unwrap().entry).collect()
@@ -330,10 +331,9 @@ mod tests {
 
     #[test]
     fn an_operation_that_may_have_happened_is_never_called_refused() {
-        for (attempt, expected) in [
-            (Attempt::Refused(String::new()), Outcome::Refused),
-            (Attempt::Unknown(String::new()), Outcome::Unknown),
-        ] {
+        for (attempt, expected) in
+            [(Attempt::Refused(String::new()), Outcome::Refused), (Attempt::Unknown(String::new()), Outcome::Unknown)]
+        {
             let entries = entries(vec![attempt], true);
             assert!(matches!(&entries[1], Entry::Client { result, .. } if *result == expected), "{entries:?}");
         }
