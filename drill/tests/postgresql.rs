@@ -1,6 +1,6 @@
 //! PostgreSQL below two real supervisors on this host: killed, stopped, and killed together with its supervisor.
 //!
-//! Needs PostgreSQL 15 and a built primacy beside this program; so it is asked for:
+//! Needs PostgreSQL 15, HAProxy and a built primacy beside this program; so it is asked for:
 //! `cargo build -p primacy && cargo test -p primacy-drill --test postgresql -- --ignored`
 
 #![expect(clippy::unwrap_used, reason = "a test: what fails here should fail it")]
@@ -29,6 +29,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 struct Node {
     name: &'static str,
     api: SocketAddr,
+    listen: SocketAddr,
     child: Child,
     config: PathBuf,
 }
@@ -36,6 +37,7 @@ struct Node {
 /// A directory in the place of the shared volume, and two candidates that elect by its lock alone.
 struct Cluster {
     nodes: Vec<Node>,
+    proxy: Option<Child>,
     database: PostgreSql,
     directory: TempDir,
 }
@@ -51,7 +53,7 @@ impl Cluster {
         }
         let database = PostgreSql::new(directory.path().join("volume/data"));
         database.initialise().unwrap();
-        let mut cluster = Self { nodes: Vec::new(), database, directory };
+        let mut cluster = Self { nodes: Vec::new(), proxy: None, database, directory };
         for name in ["node-a", "node-b"] {
             cluster.add(name);
         }
@@ -76,7 +78,24 @@ impl Cluster {
         let config = self.path(&format!("{name}.toml"));
         fs::write(&config, settings).unwrap();
         let child = run(&config);
-        self.nodes.push(Node { name, api, child, config });
+        self.nodes.push(Node { name, api, listen, child, config });
+    }
+
+    /// HAProxy with the example's configuration, but for names and ports.
+    fn start_proxy(&mut self) -> SocketAddr {
+        let bind = free_address();
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/postgresql/haproxy.cfg");
+        let mut text = fs::read_to_string(example).unwrap().replace("127.0.0.1:6432", &bind.to_string());
+        for Node { name, api, listen, .. } in &self.nodes {
+            let (from, to) = (format!("{name}:5432"), format!("{listen} port {}", api.port()));
+            assert!(text.contains(&from));
+            text = text.replace(&from, &to);
+        }
+        let path = self.path("haproxy.cfg");
+        fs::write(&path, text).unwrap();
+        let mut command = Command::new("/usr/sbin/haproxy");
+        self.proxy = Some(command.arg("-db").arg("-q").arg("-f").arg(path).stdin(Stdio::null()).spawn().unwrap());
+        bind
     }
 
     /// Index and pid of the node whose coordinator is ready.
@@ -130,6 +149,10 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if let Some(proxy) = &mut self.proxy {
+            let _ = proxy.kill();
+            let _ = proxy.wait();
+        }
         for node in &mut self.nodes {
             // Its guardian ends the rest.
             let _ = node.child.kill();
@@ -175,9 +198,10 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
-#[ignore = "needs PostgreSQL 15 and a built primacy"]
+#[ignore = "needs PostgreSQL 15, HAProxy and a built primacy"]
 fn ten_fail_overs_lose_no_acknowledged_row_and_leave_a_sound_database() {
     let mut cluster = Cluster::start();
+    let through = Some(cluster.start_proxy());
     let plan = ClientPlan {
         history: cluster.path("clients.jsonl"),
         workload: Kind::PostgreSql,
@@ -187,7 +211,7 @@ fn ten_fail_overs_lose_no_acknowledged_row_and_leave_a_sound_database() {
         timeout_ms: 1000,
         apis: cluster.nodes.iter().map(|node| format!("http://{}", node.api)).collect(),
         endpoint: "sql".to_owned(),
-        through: None,
+        through,
     };
     let mut clients = Command::new(env!("CARGO_BIN_EXE_drill")).args(plan.arguments()).spawn().unwrap();
     let (mut active, mut postmaster) = cluster.until_active(None);
@@ -225,6 +249,13 @@ fn ten_fail_overs_lose_no_acknowledged_row_and_leave_a_sound_database() {
     assert!(acknowledged.len() >= 11 * 30);
     for op in &acknowledged {
         assert!(rows.contains(op.as_str()), "{op} was acknowledged and is lost");
+    }
+    for thread in 0..4 {
+        let prefix = format!("c-{thread}-");
+        assert!(
+            acknowledged.iter().filter(|op| op.starts_with(&prefix)).count() > 10,
+            "{prefix}: asked or through the proxy"
+        );
     }
     let epochs: Vec<u64> = metadata.journal.iter().map(|run| run.epoch).collect();
     assert!(epochs.len() >= 11 && epochs.is_sorted_by(|former, later| former < later), "{epochs:?}");
