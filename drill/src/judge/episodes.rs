@@ -1,0 +1,152 @@
+//! Faults, and what was under way together.
+//!
+//! An episode is what the runner broke between one calm and the next: a fault, or a pair that overlaps. Its effects
+//! cannot be told apart, so a pair is a kind of its own, `a + b`.
+//!
+//! An episode explains an outage from its begin until somebody was seen active again after all was healed. One case
+//! needs care: after an instant fault (an election node deleted) the observer may still see the old active node before
+//! the fault has had any effect. So an episode in which no coordinator has ended explains what follows for as long as
+//! an effect may take, and one that has had its effect explains nothing after the recovery.
+
+use super::case::numbered;
+use super::lives::Life;
+use crate::history::{Entry, Line};
+
+/// How far an observation may lie beside what it observes; ns. Ticks are 2–5 ms apart and the observer looks every
+/// 50 ms, but on a machine whose processors are all busy either may be late.
+pub(super) const SLACK: u64 = 1_000_000_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub id: u32,
+    pub kind: String,
+    pub targets: Vec<String>,
+    pub detail: String,
+    pub begin: u64,
+    pub end: Option<u64>,
+    /// Whether it could be done and undone.
+    pub ok: bool,
+    pub line: usize,
+}
+
+/// One fault, or several that were under way together, and the recovery from them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Episode {
+    pub faults: Vec<Fault>,
+    /// `a`, or `a + b` in alphabetical order.
+    pub kind: String,
+    pub begin: u64,
+    /// When everything was healed, and on which line that stands.
+    pub healed: Option<(u64, usize)>,
+    pub recovered: Option<Recovery>,
+    /// When the next episode begins, or the run's end.
+    pub next: u64,
+    /// Until when it explains outages; without [`SLACK`].
+    pub until: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    pub at: u64,
+    pub node: String,
+    pub epoch: u64,
+    pub line: usize,
+}
+
+impl Episode {
+    /// What it explains, as an interval of ns.
+    #[must_use]
+    pub fn cover(&self) -> (u64, u64) {
+        (self.begin.saturating_sub(SLACK), self.until.saturating_add(SLACK))
+    }
+
+    /// Whether all its faults could be done and undone.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.faults.iter().all(|fault| fault.ok)
+    }
+
+    #[must_use]
+    pub fn ids(&self) -> Vec<u32> {
+        self.faults.iter().map(|fault| fault.id).collect()
+    }
+}
+
+pub(super) fn of(lines: &[Line], lives: &[Life], bound: u64, end: u64) -> Vec<Episode> {
+    let mut episodes = collect(lines);
+    let mut next = end;
+    for episode in episodes.iter_mut().rev() {
+        episode.next = next.max(episode.begin);
+        next = episode.begin;
+        episode.until = until(episode, lives, bound);
+        let mut kinds: Vec<&str> = episode.faults.iter().map(|fault| fault.kind.as_str()).collect();
+        kinds.sort_unstable();
+        episode.kind = kinds.join(" + ");
+    }
+    episodes
+}
+
+fn collect(lines: &[Line]) -> Vec<Episode> {
+    let mut sorted: Vec<(usize, &Line)> = numbered(lines).collect();
+    sorted.sort_by_key(|(number, line)| (line.at, *number));
+    let mut episodes: Vec<Episode> = Vec::new();
+    for (number, line) in sorted {
+        let at = line.at;
+        match &line.entry {
+            Entry::FaultBegin { id, kind, targets, detail } => {
+                if episodes.last().is_none_or(|last| last.healed.is_some()) {
+                    episodes.push(Episode::begun(at));
+                }
+                let fault = Fault {
+                    id: *id,
+                    kind: kind.clone(),
+                    targets: targets.clone(),
+                    detail: detail.clone(),
+                    begin: at,
+                    end: None,
+                    ok: false,
+                    line: number,
+                };
+                episodes.last_mut().expect("one was pushed if there was none").faults.push(fault);
+            }
+            Entry::FaultEnd { id, ok, .. } => {
+                let faults = episodes.iter_mut().flat_map(|episode| episode.faults.iter_mut());
+                if let Some(fault) = faults.rev().find(|fault| fault.id == *id && fault.end.is_none()) {
+                    fault.end = Some(at);
+                    fault.ok = *ok;
+                }
+            }
+            Entry::Healed => {
+                if let Some(last) = episodes.last_mut() {
+                    last.healed.get_or_insert((at, number));
+                }
+            }
+            Entry::Recovered { node, epoch } => {
+                let waiting = episodes.last_mut().filter(|last| last.healed.is_some() && last.recovered.is_none());
+                if let Some(last) = waiting {
+                    last.recovered = Some(Recovery { at, node: node.clone(), epoch: *epoch, line: number });
+                }
+            }
+            _ => {}
+        }
+    }
+    episodes
+}
+
+fn until(episode: &Episode, lives: &[Life], bound: u64) -> u64 {
+    let Some((healed, _)) = episode.healed else { return episode.next };
+    // What never came back is charged as that; the outage itself has its explanation.
+    let Some(recovered) = &episode.recovered else { return episode.next };
+    let from = episode.begin.saturating_sub(SLACK);
+    let had_its_effect = lives.iter().any(|life| from <= life.last && life.last <= recovered.at);
+    if had_its_effect {
+        return recovered.at;
+    }
+    healed.saturating_add(bound).min(episode.next).max(recovered.at)
+}
+
+impl Episode {
+    fn begun(at: u64) -> Self {
+        Self { faults: Vec::new(), kind: String::new(), begin: at, healed: None, recovered: None, next: at, until: at }
+    }
+}

@@ -1,0 +1,118 @@
+//! Outages: when no coordinator lived, and when nobody was seen active and ready. Who explains which.
+
+use serde::Serialize;
+
+use super::case::Case;
+use super::episodes::SLACK;
+use crate::history::Outcome;
+
+/// For how long an active node may escape the observer, outside of all faults, without anything being wrong but the
+/// observer's own time-out; ns.
+const BLINK: u64 = 2_000_000_000;
+
+/// What was lacking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lack {
+    /// No coordinator lived.
+    Coordinator,
+    /// Nobody was seen active and ready. Longer than the former: it includes the start.
+    Active,
+}
+
+/// One outage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Gap {
+    pub lack: Lack,
+    /// ns on CLOCK_MONOTONIC.
+    pub begin: u64,
+    pub end: u64,
+    /// Index of the episode that it belongs to.
+    pub episode: Option<usize>,
+    /// Ids of all faults that explain it.
+    pub faults: Vec<u32>,
+    /// What of it nobody explains; ns.
+    pub unexplained: Vec<(u64, u64)>,
+}
+
+impl Gap {
+    #[must_use]
+    pub fn ms(&self) -> f64 {
+        (self.end - self.begin) as f64 / 1e6
+    }
+}
+
+/// All outages between `ready` and the end, by their begin.
+pub(super) fn find(case: &Case<'_>) -> Vec<Gap> {
+    let Some(ready) = case.ready else { return Vec::new() };
+    let lived: Vec<(u64, u64)> = case.lives.iter().map(|life| (life.first, life.last)).collect();
+    let lifeless = complement(lived, ready, case.end);
+    let mut gaps: Vec<Gap> = lifeless.iter().map(|gap| explain(case, Lack::Coordinator, *gap)).collect();
+    if !case.sights.is_empty() {
+        let inactive = complement(seen_active(case), ready, case.end);
+        gaps.extend(inactive.iter().map(|gap| explain(case, Lack::Active, *gap)));
+    }
+    for gap in &mut gaps {
+        if gap.lack == Lack::Active && only_a_blink(case, gap) {
+            gap.unexplained.clear();
+        }
+    }
+    gaps.sort_by_key(|gap| (gap.begin, gap.end));
+    gaps
+}
+
+/// What of `from..to` no interval covers.
+fn complement(mut intervals: Vec<(u64, u64)>, from: u64, to: u64) -> Vec<(u64, u64)> {
+    intervals.sort_unstable();
+    let mut holes = Vec::new();
+    let mut reached = from;
+    for (begin, end) in intervals {
+        if begin >= to {
+            break;
+        }
+        if begin > reached {
+            holes.push((reached, begin));
+        }
+        reached = reached.max(end);
+    }
+    if reached < to {
+        holes.push((reached, to));
+    }
+    holes
+}
+
+/// When anybody was seen active and ready: each node from a sight to the next one.
+fn seen_active(case: &Case<'_>) -> Vec<(u64, u64)> {
+    let mut intervals = Vec::new();
+    for (index, sight) in case.sights.iter().enumerate().filter(|(_, sight)| sight.active()) {
+        let next = case.sights[index + 1..].iter().find(|next| next.node == sight.node);
+        intervals.push((sight.at, next.map_or(case.end.max(sight.at), |next| next.at)));
+    }
+    intervals
+}
+
+fn explain(case: &Case<'_>, lack: Lack, (begin, end): (u64, u64)) -> Gap {
+    let covering = case.episodes.iter().enumerate().filter(|(_, episode)| {
+        let (from, to) = episode.cover();
+        from < end && begin < to
+    });
+    let covering: Vec<_> = covering.collect();
+    let covers = covering.iter().map(|(_, episode)| episode.cover()).collect();
+    // The youngest that had begun when it began: what was broken last is what broke it.
+    let begun = covering.iter().rev().find(|(_, episode)| episode.begin <= begin.saturating_add(SLACK));
+    let episode = begun.or(covering.first()).map(|(index, _)| *index);
+    let faults = covering.iter().flat_map(|(_, episode)| episode.ids()).collect();
+    Gap { lack, begin, end, episode, faults, unexplained: complement(covers, begin, end) }
+}
+
+/// Whether an active node merely escaped the observer: its coordinator lived throughout, and the time is short or
+/// clients were served meanwhile.
+fn only_a_blink(case: &Case<'_>, gap: &Gap) -> bool {
+    let one_life = case.lives.iter().any(|life| life.first <= gap.begin && gap.end <= life.last);
+    let short = gap.unexplained.iter().all(|(begin, end)| end - begin < BLINK);
+    let served = || {
+        let mut acknowledged = case.ops.iter().filter(|op| op.result == Outcome::Ok);
+        acknowledged.any(|op| gap.begin <= op.begin && op.end <= gap.end)
+    };
+    one_life && (short || served())
+}
