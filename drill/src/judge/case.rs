@@ -72,6 +72,8 @@ pub struct Case<'a> {
     /// Lines that `primacy history` should not have.
     pub unreadable_leaderships: Vec<usize>,
     pub episodes: Vec<Episode>,
+    /// Ends without a begin and the like, with their lines.
+    pub strays: Vec<(String, usize)>,
     pub ops: Vec<Op<'a>>,
     pub outages: Vec<Outage>,
     pub sights: Vec<Sight<'a>>,
@@ -99,13 +101,14 @@ impl<'a> Case<'a> {
             leaderships,
             unreadable_leaderships,
             episodes: Vec::new(),
+            strays: Vec::new(),
             ops: Vec::new(),
             outages: Vec::new(),
             sights: Vec::new(),
             metadata: Vec::new(),
         };
         case.sort(lines);
-        case.episodes = episodes::of(lines, &case.lives, bound, case.end);
+        (case.episodes, case.strays) = episodes::of(lines, &case.lives, bound, case.end);
         case
     }
 

@@ -72,8 +72,9 @@ impl Episode {
     }
 }
 
-pub(super) fn of(lines: &[Line], lives: &[Life], bound: u64, end: u64) -> Vec<Episode> {
-    let mut episodes = collect(lines);
+/// All episodes, and what fits into none, as (what, line).
+pub(super) fn of(lines: &[Line], lives: &[Life], bound: u64, end: u64) -> (Vec<Episode>, Vec<(String, usize)>) {
+    let (mut episodes, strays) = collect(lines);
     let mut next = end;
     for episode in episodes.iter_mut().rev() {
         episode.next = next.max(episode.begin);
@@ -83,13 +84,14 @@ pub(super) fn of(lines: &[Line], lives: &[Life], bound: u64, end: u64) -> Vec<Ep
         kinds.sort_unstable();
         episode.kind = kinds.join(" + ");
     }
-    episodes
+    (episodes, strays)
 }
 
-fn collect(lines: &[Line]) -> Vec<Episode> {
+/// Also what fits nowhere, as (what, line).
+fn collect(lines: &[Line]) -> (Vec<Episode>, Vec<(String, usize)>) {
     let mut sorted: Vec<(usize, &Line)> = numbered(lines).collect();
-    sorted.sort_by_key(|(number, line)| (line.at, *number));
-    let mut episodes: Vec<Episode> = Vec::new();
+    sorted.sort_by_key(|(number, line)| (line.at, rank(&line.entry), *number));
+    let (mut episodes, mut strays): (Vec<Episode>, _) = (Vec::new(), Vec::new());
     for (number, line) in sorted {
         let at = line.at;
         match &line.entry {
@@ -111,9 +113,9 @@ fn collect(lines: &[Line]) -> Vec<Episode> {
             }
             Entry::FaultEnd { id, ok, .. } => {
                 let faults = episodes.iter_mut().flat_map(|episode| episode.faults.iter_mut());
-                if let Some(fault) = faults.rev().find(|fault| fault.id == *id && fault.end.is_none()) {
-                    fault.end = Some(at);
-                    fault.ok = *ok;
+                match faults.rev().find(|fault| fault.id == *id && fault.end.is_none()) {
+                    Some(fault) => (fault.end, fault.ok) = (Some(at), *ok),
+                    None => strays.push((format!("fault {id} ended and had never begun"), number)),
                 }
             }
             Entry::Healed => {
@@ -122,15 +124,27 @@ fn collect(lines: &[Line]) -> Vec<Episode> {
                 }
             }
             Entry::Recovered { node, epoch } => {
-                let waiting = episodes.last_mut().filter(|last| last.healed.is_some() && last.recovered.is_none());
-                if let Some(last) = waiting {
+                let Some(last) = episodes.last_mut() else { continue };
+                if last.healed.is_none() {
+                    strays.push((format!("{node} recovered from what was not healed"), number));
+                } else if last.recovered.is_none() {
                     last.recovered = Some(Recovery { at, node: node.clone(), epoch: *epoch, line: number });
                 }
             }
             _ => {}
         }
     }
-    episodes
+    (episodes, strays)
+}
+
+/// The order of what happens in the same nanosecond.
+fn rank(entry: &Entry) -> u8 {
+    match entry {
+        Entry::FaultBegin { .. } => 0,
+        Entry::FaultEnd { .. } => 1,
+        Entry::Healed => 2,
+        _ => 3,
+    }
 }
 
 fn until(episode: &Episode, lives: &[Life], bound: u64) -> u64 {

@@ -34,7 +34,7 @@ use serde::Serialize;
 
 pub use case::{Case, Seconds};
 pub use charges::overlaps;
-pub use command::cli;
+pub use command::{cli, table as table_text, told};
 pub use episodes::{Episode, Fault};
 pub use figures::Figures;
 pub use gaps::{Gap, Lack};

@@ -1,4 +1,4 @@
-//! Damaged metadata, as PostgreSQL's own checker says.
+//! Damaged metadata, as the workload's own checker says: pg_amcheck for PostgreSQL.
 
 use super::{Case, Charge, Offence, charge};
 
@@ -8,7 +8,11 @@ pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
     damaged
         .map(|(line, check)| {
             let said: String = check.output.chars().take(600).collect();
-            charge(Offence::Corrupt, format!("pg_amcheck exited with {}: {}", check.exit, said.trim()), vec![line])
+            charge(
+                Offence::Corrupt,
+                format!("the metadata's check exited with {}: {}", check.exit, said.trim()),
+                vec![line],
+            )
         })
         .collect()
 }

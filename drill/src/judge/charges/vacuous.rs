@@ -48,6 +48,7 @@ pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
         let lines = episode.faults.iter().map(|fault| fault.line).collect();
         found.push((format!("{} was never healed", episode.kind), lines));
     }
+    found.extend(case.strays.iter().map(|(what, line)| (what.clone(), vec![*line])));
     let mut asked: HashMap<&str, Vec<usize>> = HashMap::new();
     for op in &case.ops {
         asked.entry(op.id).or_default().push(op.line);

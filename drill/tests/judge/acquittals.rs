@@ -1,0 +1,115 @@
+//! Innocent histories, each with something that looks like guilt.
+
+use drill::history::{Entry, Outcome};
+use drill::judge::{Offence, Verdict, judge, told};
+
+use crate::forge::{MS, Plot, SECOND, Scene, history, varied};
+
+#[track_caller]
+fn acquitted(lines: &[drill::history::Line]) -> Verdict {
+    let verdict = judge(lines);
+    assert!(!verdict.convicted(), "{}", told("innocent", &verdict));
+    verdict
+}
+
+#[test]
+fn each_kind_of_fault_alone_is_innocent() {
+    for plot in Plot::INNOCENT {
+        for nodes in 2..=5 {
+            let verdict = acquitted(&history(nodes, &[Scene::of(plot), Scene::of(plot)]));
+            assert_eq!(verdict.figures.failovers, if plot.fails_over() { 2 } else { 0 }, "{plot:?}");
+        }
+    }
+}
+
+#[test]
+fn a_coordinator_that_is_frozen_for_minutes_is_innocent_while_nobody_else_lives() {
+    let verdict = acquitted(&history(3, &[Scene { length: 300_000, ..Scene::of(Plot::Freeze) }]));
+    let row = &verdict.table[0];
+    assert_eq!((row.kind.as_str(), row.failovers, row.overlaps), ("freeze-host", 1, 0));
+    let (gaps, inactive) = (row.gaps().expect("one"), row.inactive().expect("one"));
+    assert!(gaps.max < 1_000.0, "it lived while it was frozen: {gaps:?}");
+    assert!(inactive.max > 299_000.0, "but nobody was active: {inactive:?}");
+}
+
+#[test]
+fn two_faults_at_once_are_a_kind_of_their_own() {
+    let verdict = acquitted(&history(3, &[Plot::Pair, Plot::Kill, Plot::RestartZookeeper].map(Scene::of)));
+    let kinds: Vec<(&str, usize)> = verdict.table.iter().map(|row| (row.kind.as_str(), row.runs)).collect();
+    assert_eq!(kinds, [("kill-host", 1), ("kill-host + restart-zookeeper", 1), ("restart-zookeeper", 1)]);
+    assert_eq!((verdict.figures.faults, verdict.figures.pairs), (4, 1));
+    let of_pair = verdict.gaps.iter().filter(|gap| gap.faults == [1, 2]);
+    assert_eq!(of_pair.count(), 2, "once without a coordinator, once without an active one");
+}
+
+#[test]
+fn what_a_client_does_not_know_may_have_been_done_or_not() {
+    for coin in [0, u64::MAX, 0b1100_1010] {
+        let scenes = [Plot::Kill, Plot::Freeze, Plot::ShortFreeze].map(|plot| Scene { coin, ..Scene::of(plot) });
+        let lines = history(2, &scenes);
+        let unknown =
+            lines.iter().filter(|line| matches!(line.entry, Entry::Client { result: Outcome::Unknown, .. })).count();
+        let verdict = acquitted(&lines);
+        assert_eq!(verdict.figures.unknown, unknown);
+        assert!(unknown > 0, "nothing was unknown");
+        let applied = verdict.figures.unknown_applied;
+        assert!(if coin == 0 { applied == 0 } else { 0 < applied && applied < unknown }, "{applied} of {unknown}");
+    }
+}
+
+#[test]
+fn an_effect_that_comes_after_the_recovery_was_seen_is_the_faults() {
+    let verdict = acquitted(&history(3, &[Scene::of(Plot::DeleteElectionNode)]));
+    assert_eq!(verdict.table[0].kind, "delete-election-node");
+    assert_eq!((verdict.table[0].failovers, verdict.table.len()), (1, 1));
+}
+
+#[test]
+fn the_order_of_the_lines_in_the_file_does_not_matter() {
+    let mut lines = varied();
+    let verdict = judge(&lines);
+    lines.reverse();
+    let reversed = acquitted(&lines);
+    assert_eq!((verdict.figures, verdict.table), (reversed.figures, reversed.table));
+}
+
+#[test]
+fn an_observer_that_blinks_is_not_an_outage_but_one_that_is_told_so_is() {
+    let lines = varied();
+    let Some((at, node, epoch)) = lines.iter().find_map(|line| match &line.entry {
+        Entry::Recovered { node, epoch } => Some((line.at + 2 * SECOND, node.clone(), *epoch)),
+        _ => None,
+    }) else {
+        panic!("nothing recovered");
+    };
+    let sight = |at: u64, role: &str, status: &str, reachable: bool| {
+        let (node, role, status) = (node.clone(), role.to_owned(), status.to_owned());
+        let entry = Entry::Role { node, role, status, epoch: Some(epoch), reachable };
+        drill::history::Line { at, entry }
+    };
+    let blink = [sight(at, "", "", false), sight(at + 300 * MS, "active", "OK", true)];
+    let verdict = acquitted(&[&lines[..], &blink].concat());
+    assert!(verdict.gaps.iter().any(|gap| gap.episode.is_none()), "it is counted all the same");
+    let told = [sight(at, "active", "STOPPING", true), sight(at + 300 * MS, "active", "OK", true)];
+    let verdict = judge(&[&lines[..], &told].concat());
+    assert_eq!(verdict.charges.iter().map(|charge| charge.offence).collect::<Vec<_>>(), [Offence::UnexplainedGap]);
+}
+
+#[test]
+fn epochs_that_primacy_has_forgotten_are_no_charge() {
+    let scenes = [Scene { calm: 1_200, gap: 100, length: 500, ..Scene::of(Plot::Kill) }; 120];
+    let mut lines = history(2, &scenes);
+    let mut epochs: Vec<u64> = lines.iter().filter_map(epoch).collect();
+    epochs.sort_unstable();
+    let oldest = epochs[epochs.len() - 100];
+    lines.retain(|line| epoch(line).is_none_or(|epoch| epoch >= oldest));
+    let verdict = acquitted(&lines);
+    assert_eq!(verdict.remarks.len(), 1);
+}
+
+fn epoch(line: &drill::history::Line) -> Option<u64> {
+    match &line.entry {
+        Entry::Leadership(value) => value["epoch"].as_u64(),
+        _ => None,
+    }
+}
