@@ -43,6 +43,38 @@ pub struct Figures {
     pub doubled: usize,
 }
 
+impl Figures {
+    /// Of several runs together. Kinds are not a sum: they are given.
+    #[must_use]
+    pub fn total(all: &[&Self], kinds: usize) -> Self {
+        let sum = |of: fn(&Self) -> usize| all.iter().map(|figures| of(figures)).sum();
+        let longest = |of: fn(&Self) -> f64| all.iter().map(|figures| of(figures)).fold(0.0, f64::max);
+        Self {
+            seconds: all.iter().map(|figures| figures.seconds).sum(),
+            faults: sum(|figures| figures.faults),
+            kinds,
+            pairs: sum(|figures| figures.pairs),
+            coordinators: sum(|figures| figures.coordinators),
+            leaderships: sum(|figures| figures.leaderships),
+            failovers: sum(|figures| figures.failovers),
+            needless_failovers: sum(|figures| figures.needless_failovers),
+            overlaps: sum(|figures| figures.overlaps),
+            longest_overlap_ms: longest(|figures| figures.longest_overlap_ms),
+            gaps: sum(|figures| figures.gaps),
+            longest_gap_ms: longest(|figures| figures.longest_gap_ms),
+            longest_inactive_ms: longest(|figures| figures.longest_inactive_ms),
+            acknowledged: sum(|figures| figures.acknowledged),
+            refused: sum(|figures| figures.refused),
+            unknown: sum(|figures| figures.unknown),
+            unknown_applied: sum(|figures| figures.unknown_applied),
+            folded_failures: all.iter().map(|figures| figures.folded_failures).sum(),
+            failures_in_calm: sum(|figures| figures.failures_in_calm),
+            lost: sum(|figures| figures.lost),
+            doubled: sum(|figures| figures.doubled),
+        }
+    }
+}
+
 pub(super) fn of(case: &Case<'_>, gaps: &[Gap], charges: &[Charge], table: &[Row]) -> Figures {
     let count = |offence: Offence| charges.iter().filter(|charge| charge.offence == offence).count();
     let result = |wanted: Outcome| case.ops.iter().filter(move |op| op.result == wanted);

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::case::Case;
 use super::episodes::SLACK;
+use super::lives::Life;
 use crate::history::Outcome;
 
 /// For how long an active node may escape the observer, outside of all faults, without anything being wrong but the
@@ -105,14 +106,17 @@ fn explain(case: &Case<'_>, lack: Lack, (begin, end): (u64, u64)) -> Gap {
     Gap { lack, begin, end, episode, faults, unexplained: complement(covers, begin, end) }
 }
 
-/// Whether an active node merely escaped the observer: its coordinator lived throughout, and the time is short or
-/// clients were served meanwhile.
+/// Whether an active node merely escaped the observer: its coordinator lived throughout, it never said that it was not
+/// ready, and the time is short or clients were served meanwhile.
 fn only_a_blink(case: &Case<'_>, gap: &Gap) -> bool {
-    let one_life = case.lives.iter().any(|life| life.first <= gap.begin && gap.end <= life.last);
+    let throughout = |life: &&Life| life.first <= gap.begin && gap.end <= life.last;
+    let Some(life) = case.lives.iter().find(throughout) else { return false };
+    let meanwhile = case.sights.iter().filter(|sight| gap.begin <= sight.at && sight.at < gap.end);
+    let said_so = meanwhile.filter(|sight| sight.node == life.node).any(|sight| sight.reachable);
     let short = gap.unexplained.iter().all(|(begin, end)| end - begin < BLINK);
     let served = || {
         let mut acknowledged = case.ops.iter().filter(|op| op.result == Outcome::Ok);
         acknowledged.any(|op| gap.begin <= op.begin && op.end <= gap.end)
     };
-    one_life && (short || served())
+    !said_so && (short || served())
 }

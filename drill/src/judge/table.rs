@@ -30,6 +30,17 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether it is of several faults at a time.
+    #[must_use]
+    pub fn pair(&self) -> bool {
+        self.kind.contains(" + ")
+    }
+
+    /// Single faults, pairs, and what belongs to none.
+    fn rank(&self) -> (bool, bool, &str) {
+        (self.kind == NO_FAULT, self.pair(), &self.kind)
+    }
+
     #[must_use]
     pub fn gaps(&self) -> Option<Spread> {
         Spread::of(&self.gaps_ms)
@@ -87,7 +98,7 @@ pub(super) fn of(case: &Case<'_>, gaps: &[Gap]) -> Vec<Row> {
         row.failovers += 1;
         row.needless += usize::from(episode.is_some_and(|episode| needless(case, episode, &former.node)));
     }
-    rows.sort_by(|a, b| (a.kind == NO_FAULT, &a.kind).cmp(&(b.kind == NO_FAULT, &b.kind)));
+    rows.sort_by(|a, b| a.rank().cmp(&b.rank()));
     rows
 }
 
@@ -114,7 +125,7 @@ pub fn merge(tables: &[&[Row]]) -> Vec<Row> {
         row.gaps_ms.extend(&from.gaps_ms);
         row.inactive_ms.extend(&from.inactive_ms);
     }
-    rows.sort_by(|a, b| (a.kind == NO_FAULT, &a.kind).cmp(&(b.kind == NO_FAULT, &b.kind)));
+    rows.sort_by(|a, b| a.rank().cmp(&b.rank()));
     rows
 }
 

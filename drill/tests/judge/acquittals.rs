@@ -44,7 +44,7 @@ fn two_faults_at_once_are_a_kind_of_their_own() {
 
 #[test]
 fn what_a_client_does_not_know_may_have_been_done_or_not() {
-    for coin in [0, u64::MAX, 0b1100_1010] {
+    for coin in [0, u64::MAX, 0xA5A5_A5A5_A5A5_A5A5] {
         let scenes = [Plot::Kill, Plot::Freeze, Plot::ShortFreeze].map(|plot| Scene { coin, ..Scene::of(plot) });
         let lines = history(2, &scenes);
         let unknown =

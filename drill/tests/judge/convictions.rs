@@ -91,6 +91,7 @@ fn a_run_that_shows_nothing_may_not_pass() {
         varied().into_iter().filter(|line| !wanted(&line.entry)).collect()
     };
     convicted("no leaderships", &without(|entry| matches!(entry, Entry::Leadership(_))), Offence::Vacuous);
+    convicted("nobody knows what ran", &without(|entry| matches!(entry, Entry::Run(_))), Offence::Vacuous);
     convicted("never ready", &without(|entry| *entry == Entry::Ready), Offence::Vacuous);
     let mut idle = without(|entry| matches!(entry, Entry::Client { .. } | Entry::ClientOutage { .. }));
     for line in &mut idle {

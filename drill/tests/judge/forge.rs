@@ -196,7 +196,8 @@ impl Play {
             }
             Plot::DeleteElectionNode => {
                 self.episode(vec![fault("delete-election-node", host, now + MS)], index);
-                self.episodes.last_mut().expect("one was begun").recovered = now + 2 * MS;
+                let episode = self.episodes.last_mut().expect("one was begun");
+                episode.recovered = episode.healed + 2 * MS;
                 self.succeed(now + 30 * MS, gap, "election_node_deleted");
             }
             Plot::LocalRestart => {

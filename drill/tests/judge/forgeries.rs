@@ -1,5 +1,7 @@
 //! Single changes to an innocent history, each of which makes it guilty of one thing.
 
+#![expect(clippy::ptr_arg, reason = "all changes have one type, and some remove lines")]
+
 use drill::history::{Entry, JournalRun, Line, Metadata, Outcome};
 use drill::judge::Offence;
 use serde_json::Value;
@@ -256,6 +258,8 @@ fn drop_life(lines: &mut Vec<Line>, pick: usize) -> bool {
     // The last one's records may well end before the run does, which is an outage, too.
     let mut found = places(lines, wrote);
     found.pop();
+    // Nor may the first one's begin after the cluster was ready.
+    let found = found.split_off(found.len().min(1));
     nth(found, pick).map(|index| lines.remove(index)).is_some()
 }
 
@@ -290,9 +294,11 @@ fn end_early(lines: &mut Vec<Line>, pick: usize) -> bool {
     let early = 3 * SECOND;
     let excuses: Vec<(u64, u64)> = excuses(lines);
     let calm = |at: u64| excuses.iter().all(|(from, to)| at < *from || *to < at);
+    let recovered = places(lines, |entry| matches!(entry, Entry::Recovered { .. }));
     let found = lives(lines).into_iter().filter(|index| {
         let (begin, end) = times(&lines[*index]);
-        end - begin > early + SECOND && calm(end - early)
+        let seen = |recovered: &usize| end - early - SECOND < lines[*recovered].at && lines[*recovered].at < end;
+        end - begin > early + SECOND && calm(end - early) && !recovered.iter().any(seen)
     });
     let mut found: Vec<usize> = found.collect();
     found.pop();
@@ -311,9 +317,9 @@ fn be_unready(lines: &mut Vec<Line>, pick: usize) -> bool {
     let excuses = excuses(lines);
     let calm = |at: u64| excuses.iter().all(|(from, to)| at + SECOND < *from || *to + SECOND < at);
     let recovered = places(lines, |entry| matches!(entry, Entry::Recovered { .. }));
-    let found: Vec<usize> = recovered.into_iter().filter(|index| calm(lines[*index].at + 11 * SECOND)).collect();
+    let found: Vec<usize> = recovered.into_iter().filter(|index| calm(lines[*index].at + 12 * SECOND)).collect();
     let Some(index) = nth(found, pick) else { return false };
-    let at = lines[index].at + 11 * SECOND;
+    let at = lines[index].at + 12 * SECOND;
     // Whoever is active then.
     let seen = lines.iter().filter(|line| line.at < at).filter_map(|line| match &line.entry {
         Entry::Role { node, role, epoch, .. } if role == "active" => Some((line.at, node.clone(), *epoch)),

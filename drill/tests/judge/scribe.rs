@@ -85,7 +85,11 @@ fn sights(play: &Play) -> Vec<Line> {
         lines.push(sight(life.first + 35 * MS, life.node, ("active", "OK"), Some(life.epoch), true));
         if life.last < play.end {
             lines.push(sight(life.last + 20 * MS, life.node, ("", ""), None, false));
-            lines.push(sight(life.last + 1_500 * MS, life.node, standby, None, true));
+            let back = life.last + 1_500 * MS;
+            let mut again = play.lives.iter().filter(|other| other.node == life.node);
+            if !again.any(|other| life.last < other.first && other.first <= back) {
+                lines.push(sight(back, life.node, standby, None, true));
+            }
         }
     }
     for (from, to, index) in &play.frozen {

@@ -4,6 +4,10 @@ use super::super::episodes::SLACK;
 use super::{Case, Charge, Offence, charge_at};
 
 pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
+    // A history that does not say how long it may take is vacuous.
+    if case.run.is_none() {
+        return Vec::new();
+    }
     let bound = case.recovery_bound();
     let mut charges = Vec::new();
     for episode in &case.episodes {
