@@ -5,5 +5,6 @@ mod convictions;
 mod files;
 mod forge;
 mod forgeries;
+mod page;
 mod property;
 mod scribe;
