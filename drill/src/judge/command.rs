@@ -62,7 +62,7 @@ pub fn told(name: &str, verdict: &Verdict) -> String {
 }
 
 fn remarks(verdict: &Verdict) -> String {
-    verdict.remarks.iter().map(|remark| format!("  remark: {remark}\n")).collect()
+    verdict.remarks.iter().map(|remark| format!("  not judged: {remark}\n")).collect()
 }
 
 /// The table as text.

@@ -4,9 +4,9 @@
 //! cannot be told apart, so a pair is a kind of its own, `a + b`.
 //!
 //! An episode explains an outage from its begin until somebody was seen active again after all was healed. One case
-//! needs care: after an instant fault (an election node deleted) the observer may still see the old active node before
-//! the fault has had any effect. So an episode in which no coordinator has ended explains what follows for as long as
-//! an effect may take, and one that has had its effect explains nothing after the recovery.
+//! needs care: after an instant fault (the lock file deleted, which a probe notices seconds later) the observer still sees
+//! the old active node, before the fault has had any effect. So an episode in which fewer coordinators have ended than it
+//! has faults explains what follows for as long as an effect may take; else it explains nothing after the recovery.
 
 use super::case::numbered;
 use super::lives::Life;
@@ -64,6 +64,18 @@ impl Episode {
     #[must_use]
     pub fn done(&self) -> bool {
         self.faults.iter().all(|fault| fault.ok)
+    }
+
+    /// Whether one of its faults makes ZooKeeper forget, the history included.
+    #[must_use]
+    pub fn forgets(&self) -> bool {
+        self.faults.iter().any(|fault| fault.kind.contains("wiped"))
+    }
+
+    /// Whether one of its faults moves a wall clock.
+    #[must_use]
+    pub fn moves_clocks(&self) -> bool {
+        self.faults.iter().any(|fault| fault.kind.contains("clock"))
     }
 
     #[must_use]
@@ -152,8 +164,8 @@ fn until(episode: &Episode, lives: &[Life], bound: u64) -> u64 {
     // What never came back is charged as that; the outage itself has its explanation.
     let Some(recovered) = &episode.recovered else { return episode.next };
     let from = episode.begin.saturating_sub(SLACK);
-    let had_its_effect = lives.iter().any(|life| from <= life.last && life.last <= recovered.at);
-    if had_its_effect {
+    let effects = lives.iter().filter(|life| from <= life.last && life.last <= recovered.at).count();
+    if effects >= episode.faults.len() {
         return recovered.at;
     }
     healed.saturating_add(bound).min(episode.next).max(recovered.at)

@@ -53,7 +53,7 @@ pub struct Verdict {
     pub figures: Figures,
     pub gaps: Vec<Gap>,
     pub table: Vec<Row>,
-    /// What could not be judged, and why. Not a charge.
+    /// What could not be judged, and why, to follow "not judged: ". Not a charge.
     pub remarks: Vec<String>,
 }
 

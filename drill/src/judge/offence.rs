@@ -77,7 +77,7 @@ impl Offence {
             Self::Corrupt => "the shared metadata is damaged",
             Self::EpochNotGrowing => "a coordinator started with an epoch that is not higher than the one before",
             Self::EpochOfNobody => "somebody acted with an epoch that no leadership had",
-            Self::ContradictedHistory => "`primacy history` tells something else than what happened",
+            Self::ContradictedHistory => "the history that primacy keeps tells something else than what happened",
             Self::NotRecovered => "all was healed and nobody became active in time",
             Self::UnexplainedGap => "nobody coordinated, and no fault explains it",
             Self::UncausedFailover => "a leadership ended without a cause",

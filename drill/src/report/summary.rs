@@ -21,13 +21,19 @@ pub(super) fn sentence(runs: &Runs<'_>) -> String {
         ),
         [Offence::Vacuous] => format!("This proves nothing: {}.", first_evidence(runs, Offence::Vacuous)),
         _ => {
+            // Each with a verb of its own: a sentence in the banner, which says "Convicted" above it.
             let told = |offence: &Offence| match found(*offence) {
                 1 => offence.meaning().to_owned(),
                 times => format!("{} ({} times)", offence.meaning(), count(times as u64)),
             };
-            format!("Convicted: {}.", offences.iter().map(told).collect::<Vec<_>>().join("; "))
+            capital(&format!("{}.", offences.iter().map(told).collect::<Vec<_>>().join("; ")))
         }
     }
+}
+
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 fn first_evidence(runs: &Runs<'_>, offence: Offence) -> String {
@@ -56,7 +62,7 @@ pub(super) fn tiles(runs: &Runs<'_>) -> String {
         None => ("–".to_owned(), "there was always one".to_owned()),
     };
     let overlaps = if total.overlaps == 0 {
-        "two coordinators at once: never".to_owned()
+        "never two coordinators".to_owned()
     } else {
         format!("longest {}", duration(total.longest_overlap_ms))
     };
@@ -65,16 +71,18 @@ pub(super) fn tiles(runs: &Runs<'_>) -> String {
         some => format!("{some} of them needless"),
     };
     let lost = format!("{} lost, {} doubled", total.lost, total.doubled);
-    let unknown =
-        format!("{}; {} unanswered, {} of them applied", lost, count(total.unknown as u64), total.unknown_applied);
+    let writes = match total.unknown {
+        0 => lost,
+        unknown => format!("{lost}; {} unanswered, {} of them applied", count(unknown as u64), total.unknown_applied),
+    };
     let faults =
         format!("{}, {}", counted(total.kinds, "kind", "kinds"), counted(total.pairs, "pair at once", "pairs at once"));
     let tiles = [
         (count(total.faults as u64), "faults", faults),
         (count(total.failovers as u64), "fail-overs", needless),
         (count(total.overlaps as u64), "overlaps", overlaps),
-        (median, "median without a coordinator", longest),
-        (count(total.acknowledged as u64), "writes acknowledged", unknown),
+        (median, "without a coordinator, median", longest),
+        (count(total.acknowledged as u64), "writes acknowledged", writes),
     ];
     let tile = |(number, what, more): (String, &str, String)| {
         format!("<div class=\"tile\"><b>{number}</b><span>{what}</span><small>{more}</small></div>\n")

@@ -20,7 +20,9 @@ pub(super) fn escape(text: &str) -> String {
 
 /// Milliseconds, with no more digits than they are worth.
 pub(super) fn duration(ms: f64) -> String {
-    if ms < 9.95 {
+    if 0.0 < ms && ms < 0.05 {
+        "< 0.1 ms".to_owned()
+    } else if ms < 9.95 {
         format!("{ms:.1} ms")
     } else if ms < 999.5 {
         format!("{ms:.0} ms")
@@ -76,8 +78,12 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_they_are_worth() {
-        let durations = [1.234, 9.96, 85.4, 999.6, 6_213.0, 61_500.0, 185_000.0, 8_000_000.0].map(duration);
-        assert_eq!(durations, ["1.2 ms", "10 ms", "85 ms", "1.00 s", "6.21 s", "61.5 s", "3 min 5 s", "2 h 13 min"]);
+        let durations = [1e-6, 1.234, 9.96, 85.4, 999.6, 6_213.0, 61_500.0, 185_000.0, 8_000_000.0].map(duration);
+        assert_eq!(durations[0], "< 0.1 ms");
+        assert_eq!(
+            durations[1..],
+            ["1.2 ms", "10 ms", "85 ms", "1.00 s", "6.21 s", "61.5 s", "3 min 5 s", "2 h 13 min"]
+        );
         assert_eq!([0, 999, 1_000, 1_234_567_u64].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 61, 3_600].map(clock), ["0:00", "1:01", "1:00:00"]);
     }

@@ -36,7 +36,7 @@ fn a_coordinator_that_is_frozen_for_minutes_is_innocent_while_nobody_else_lives(
 fn two_faults_at_once_are_a_kind_of_their_own() {
     let verdict = acquitted(&history(3, &[Plot::Pair, Plot::Kill, Plot::RestartZookeeper].map(Scene::of)));
     let kinds: Vec<(&str, usize)> = verdict.table.iter().map(|row| (row.kind.as_str(), row.runs)).collect();
-    assert_eq!(kinds, [("kill-host", 1), ("kill-host + restart-zookeeper", 1), ("restart-zookeeper", 1)]);
+    assert_eq!(kinds, [("kill-host", 1), ("restart-zookeeper", 1), ("kill-host + restart-zookeeper", 1)]);
     assert_eq!((verdict.figures.faults, verdict.figures.pairs), (4, 1));
     let of_pair = verdict.gaps.iter().filter(|gap| gap.faults == [1, 2]);
     assert_eq!(of_pair.count(), 2, "once without a coordinator, once without an active one");
@@ -110,6 +110,87 @@ fn epochs_that_primacy_has_forgotten_are_no_charge() {
 fn epoch(line: &drill::history::Line) -> Option<u64> {
     match &line.entry {
         Entry::Leadership(value) => value["epoch"].as_u64(),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_clock_that_a_fault_moved_excuses_wall_clock_times_and_nothing_else() {
+    let scenes = [Scene { calm: 14_000, ..Scene::of(Plot::Kill) }; 3];
+    let mut lines = history(3, &scenes);
+    let mut leaderships: Vec<&mut serde_json::Value> = lines.iter_mut().filter_map(value).collect();
+    let early = humantime::parse_rfc3339(leaderships[1]["from"].as_str().expect("a time")).expect("a time");
+    let early = humantime::format_rfc3339_millis(early - std::time::Duration::from_secs(3_600)).to_string();
+    (leaderships[1]["from"], leaderships[1]["to"]) = (early.clone().into(), early.into());
+    let verdict = judge(&lines);
+    assert_eq!(verdict.count(Offence::ContradictedHistory), verdict.charges.len());
+    assert!(verdict.convicted(), "without an excuse");
+    for line in &mut lines {
+        if let Entry::FaultBegin { kind, id: 2, .. } = &mut line.entry {
+            *kind = "clock-step".to_owned();
+        }
+    }
+    assert_eq!(acquitted(&lines).remarks.len(), 1);
+}
+
+#[test]
+fn a_leadership_that_was_wiped_before_anybody_had_read_it_is_no_charge() {
+    let scenes = [Scene { calm: 14_000, ..Scene::of(Plot::Kill) }; 4];
+    let innocent = history(3, &scenes);
+    for (wiped, guilty) in [("zookeeper-wiped", false), ("zookeeper-restarted", true)] {
+        let mut lines = innocent.clone();
+        // The end of the second one, and all of the third.
+        let mut leaderships: Vec<&mut serde_json::Value> = lines.iter_mut().filter_map(value).collect();
+        (leaderships[1]["to"], leaderships[1]["cause"]) = (serde_json::Value::Null, serde_json::Value::Null);
+        let third = leaderships[2]["epoch"].as_u64();
+        lines.retain(|line| epoch(line).is_none() || epoch(line) != third);
+        for line in &mut lines {
+            if let Entry::FaultBegin { kind, id: 2, .. } = &mut line.entry {
+                *kind = wiped.to_owned();
+            }
+        }
+        assert_eq!(judge(&lines).convicted(), guilty, "{}", told(wiped, &judge(&lines)));
+    }
+}
+
+#[test]
+fn an_instant_pair_may_have_its_second_effect_after_the_recovery() {
+    // Killed, and recovered from; the lock file, deleted in the same moment, is missed only then.
+    let scenes =
+        [Scene { calm: 5_000, gap: 100, ..Scene::of(Plot::Kill) }, Scene { calm: 1_500, ..Scene::of(Plot::Kill) }];
+    let alone = history(3, &scenes);
+    let second = |line: &drill::history::Line| match &line.entry {
+        Entry::FaultBegin { id, .. } | Entry::FaultEnd { id, .. } => *id == 2,
+        _ => false,
+    };
+    let mut lines: Vec<_> = alone.iter().filter(|line| !second(line)).cloned().collect();
+    let ends: Vec<usize> = (0..lines.len())
+        .filter(|index| matches!(lines[*index].entry, Entry::Healed | Entry::Recovered { .. }))
+        .collect();
+    lines.drain(ends[2]..=ends[2]);
+    lines.drain(ends[3] - 1..ends[3]);
+    assert_eq!(judge(&lines).count(Offence::UnexplainedGap), 2, "one fault has one effect");
+    let begin = lines.iter().position(|line| matches!(line.entry, Entry::FaultBegin { .. })).expect("the first");
+    for (offset, at) in [(1, lines[begin].at), (2, lines[begin].at)] {
+        let entry = match offset {
+            1 => Entry::FaultBegin {
+                id: 2,
+                kind: "lock-file-deleted".to_owned(),
+                targets: Vec::new(),
+                detail: "by hand".to_owned(),
+            },
+            _ => Entry::FaultEnd { id: 2, ok: true, detail: String::new() },
+        };
+        lines.insert(begin + offset, drill::history::Line { at, entry });
+    }
+    let verdict = acquitted(&lines);
+    assert_eq!(verdict.table[0].kind, "kill-host + lock-file-deleted");
+    assert_eq!(verdict.table[0].failovers, 2);
+}
+
+fn value(line: &mut drill::history::Line) -> Option<&mut serde_json::Value> {
+    match &mut line.entry {
+        Entry::Leadership(value) => Some(value),
         _ => None,
     }
 }

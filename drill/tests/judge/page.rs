@@ -64,7 +64,7 @@ fn a_guilty_run_says_of_what_and_where() {
     let mut lines = long();
     for (_, _, change) in forgeries::ALL.iter().filter(|(name, ..)| name.contains("lives on") || name.contains("gone"))
     {
-        assert!(change(&mut lines, 9));
+        assert!((9..30).any(|pick| change(&mut lines, pick)));
     }
     let (page, figures) = written("guilty", &[&lines]);
     stands_alone(&page);
@@ -72,7 +72,7 @@ fn a_guilty_run_says_of_what_and_where() {
         assert!(page.matches(offence).count() > 2, "{offence} is not shown in text and picture");
         assert_eq!(figures["runs"][0]["convicted_of"][offence], 1);
     }
-    assert!(figures["verdict"].as_str().is_some_and(|verdict| verdict.starts_with("Convicted: two coordinators")));
+    assert!(figures["verdict"].as_str().is_some_and(|verdict| verdict.starts_with("Two coordinators")));
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! Whoever acts with an epoch must have had the leadership of that epoch: each life, each record, each active node that
 //! was seen. And whoever wrote a record must have lived.
+//!
+//! Two things are no charge, but remarks: epochs older than the hundred that primacy keeps, and those of which only a
+//! ZooKeeper knew that was wiped.
 
 use std::collections::BTreeMap;
 
+use super::super::episodes::Episode;
 use super::super::leaderships::KEPT;
 use super::{Case, Charge, Offence, charge_at};
 
@@ -17,8 +21,12 @@ pub(super) fn charges(case: &Case<'_>, remarks: &mut Vec<String>) -> Vec<Charge>
     // Without any the history is vacuous, and that is all that can be said.
     let Some(oldest) = case.leaderships.first().map(|leadership| leadership.epoch) else { return Vec::new() };
     let forgotten = |epoch: u64| case.leaderships.len() >= KEPT && epoch < oldest;
+    let wiped = |at: u64| {
+        let mut covers = case.episodes.iter().filter(|episode| episode.forgets()).map(Episode::cover);
+        covers.any(|(from, to)| from <= at && at <= to)
+    };
     let mut charges = unwitnessed(case);
-    let mut skipped = 0_usize;
+    let (mut skipped, mut unknown) = (0_usize, Vec::new());
     for ((epoch, node), act) in acts(case) {
         if forgotten(epoch) {
             skipped += 1;
@@ -26,6 +34,10 @@ pub(super) fn charges(case: &Case<'_>, remarks: &mut Vec<String>) -> Vec<Charge>
         }
         let of_epoch: Vec<_> = case.leaderships.iter().filter(|leadership| leadership.epoch == epoch).collect();
         if of_epoch.iter().any(|leadership| leadership.node == node) {
+            continue;
+        }
+        if of_epoch.is_empty() && wiped(act.at) {
+            unknown.push(epoch.to_string());
             continue;
         }
         let owner = match of_epoch.first() {
@@ -37,8 +49,12 @@ pub(super) fn charges(case: &Case<'_>, remarks: &mut Vec<String>) -> Vec<Charge>
         charges.push(charge_at(case, act.at, Offence::EpochOfNobody, evidence, lines));
     }
     if skipped > 0 {
+        remarks.push(format!("whose {skipped} epochs below {oldest} were: primacy keeps the last {KEPT} leaderships"));
+    }
+    if !unknown.is_empty() {
         remarks.push(format!(
-            "{skipped} epochs below {oldest} could not be compared with a leadership: primacy keeps the last {KEPT}"
+            "whose the epochs {} were: they were wiped from ZooKeeper before anybody had read them",
+            unknown.join(", ")
         ));
     }
     charges

@@ -13,8 +13,18 @@ use super::words::{clock, escape, length};
 
 const SECOND: u64 = 1_000_000_000;
 /// Lengths of a strip that make good axes, in seconds; and the distance of their marks.
-const LENGTHS: [(u64, u64); 9] =
-    [(60, 5), (120, 10), (180, 15), (300, 30), (600, 60), (1_200, 120), (1_800, 120), (3_600, 300), (7_200, 600)];
+const LENGTHS: [(u64, u64); 10] = [
+    (30, 2),
+    (60, 5),
+    (120, 10),
+    (180, 15),
+    (300, 30),
+    (600, 60),
+    (1_200, 120),
+    (1_800, 120),
+    (3_600, 300),
+    (7_200, 600),
+];
 /// More strips than these are not looked at.
 const STRIPS: u64 = 12;
 
