@@ -16,6 +16,10 @@ use crate::history::{Entry, Line};
 /// 50 ms, but on a machine whose processors are all busy either may be late.
 pub(super) const SLACK: u64 = 1_000_000_000;
 
+/// How much earlier than the fault that ended it a coordinator's last tick may be, for telling which of two faults it
+/// was; ns.
+pub(super) const LAST_TICK: u64 = 20_000_000;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub id: u32,
@@ -163,7 +167,7 @@ fn until(episode: &Episode, lives: &[Life], bound: u64) -> u64 {
     let Some((healed, _)) = episode.healed else { return episode.next };
     // What never came back is charged as that; the outage itself has its explanation.
     let Some(recovered) = &episode.recovered else { return episode.next };
-    let from = episode.begin.saturating_sub(SLACK);
+    let from = episode.begin.saturating_sub(LAST_TICK);
     let effects = lives.iter().filter(|life| from <= life.last && life.last <= recovered.at).count();
     if effects >= episode.faults.len() {
         return recovered.at;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::case::Case;
-use super::episodes::SLACK;
+use super::episodes::{Episode, LAST_TICK};
 use super::lives::Life;
 use crate::history::Outcome;
 
@@ -99,11 +99,20 @@ fn explain(case: &Case<'_>, lack: Lack, (begin, end): (u64, u64)) -> Gap {
     });
     let covering: Vec<_> = covering.collect();
     let covers = covering.iter().map(|(_, episode)| episode.cover()).collect();
-    // The youngest that had begun when it began: what was broken last is what broke it.
-    let begun = covering.iter().rev().find(|(_, episode)| episode.begin <= begin.saturating_add(SLACK));
-    let episode = begun.or(covering.first()).map(|(index, _)| *index);
+    let episode = culprit(&covering, begin, end);
     let faults = covering.iter().flat_map(|(_, episode)| episode.ids()).collect();
     Gap { lack, begin, end, episode, faults, unexplained: complement(covers, begin, end) }
+}
+
+/// To which of the episodes that cover an outage it belongs. What was broken last is what broke it: the youngest that was
+/// under way when it began; else, if it began in a calm, one that began during it (the last tick was late); else the one
+/// before (the effect was).
+fn culprit(covering: &[(usize, &Episode)], begin: u64, end: u64) -> Option<usize> {
+    let mut youngest = covering.iter().rev();
+    let under_way = |episode: &Episode| episode.begin <= begin.saturating_add(LAST_TICK) && begin <= episode.until;
+    let found = youngest.find(|(_, episode)| under_way(episode));
+    let during = || covering.iter().find(|(_, episode)| begin <= episode.begin && episode.begin < end);
+    found.or_else(during).or_else(|| covering.last()).map(|(index, _)| *index)
 }
 
 /// Whether an active node merely escaped the observer: its coordinator lived throughout, it never said that it was not

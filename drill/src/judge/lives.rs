@@ -32,11 +32,11 @@ impl Life {
     }
 
     fn stretch(&mut self, first: u64, last: u64, line: usize) {
-        self.first = self.first.min(first);
-        self.last = self.last.max(last);
-        if !self.lines.contains(&line) {
+        if first < self.first || self.last < last {
             self.lines.push(line);
         }
+        self.first = self.first.min(first);
+        self.last = self.last.max(last);
     }
 
     #[must_use]

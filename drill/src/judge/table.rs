@@ -93,7 +93,12 @@ pub(super) fn of(case: &Case<'_>, gaps: &[Gap]) -> Vec<Row> {
         row(&mut rows, kind_at(case, from)).overlaps += 1;
     }
     for (former, life) in failovers(case) {
-        let episode = episode_at(case, life.first);
+        // That of the outage which it ended; two that overlap have none between them.
+        let gap = gaps.iter().find(|gap| gap.lack == Lack::Coordinator && gap.end == life.first);
+        let episode = match gap {
+            Some(gap) => gap.episode.map(|index| &case.episodes[index]),
+            None => episode_at(case, life.first),
+        };
         let row = row(&mut rows, episode.map_or(NO_FAULT, |episode| &episode.kind));
         row.failovers += 1;
         row.needless += usize::from(episode.is_some_and(|episode| needless(case, episode, &former.node)));

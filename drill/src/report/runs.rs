@@ -24,7 +24,7 @@ pub(super) fn html(runs: &Runs<'_>) -> String {
         body += &format!(
             "<tr><td>{}</td><td>{verdict}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
              <td>{}</td><td>{} / {} s</td><td>{}</td></tr>\n<tr class=\"more\"><td></td><td colspan=\"10\"><code>{}</code>\
-             <br>primacy {}, {}</td></tr>\n",
+             <br>{}, {}</td></tr>\n",
             index + 1,
             told.seed,
             escape(&told.started),
@@ -37,7 +37,7 @@ pub(super) fn html(runs: &Runs<'_>) -> String {
             seconds(told.tick_ms),
             escape(&told.hosts),
             escape(&told.command),
-            escape(&told.primacy_version),
+            escape(&version(&told.primacy_version)),
             escape(&told.kernel),
         );
     }
@@ -48,6 +48,11 @@ pub(super) fn html(runs: &Runs<'_>) -> String {
          <th scope=\"col\">workload</th><th scope=\"col\">nodes</th><th scope=\"col\">session / tick</th>\
          <th scope=\"col\">hosts</th></tr></thead><tbody>\n{body}</tbody></table></div>\n"
     )
+}
+
+/// With the program's name, whether it was noted with it or not.
+fn version(noted: &str) -> String {
+    format!("primacy {}", noted.trim_start_matches("primacy "))
 }
 
 fn seconds(ms: u64) -> String {

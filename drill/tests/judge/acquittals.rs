@@ -194,3 +194,12 @@ fn value(line: &mut drill::history::Line) -> Option<&mut serde_json::Value> {
         _ => None,
     }
 }
+
+#[test]
+fn faults_that_follow_each_other_closely_keep_their_own_outages() {
+    let scenes = [Plot::Kill, Plot::Stop, Plot::RestartZookeeper, Plot::Freeze];
+    let close = scenes.map(|plot| Scene { calm: 150, gap: 30, length: 700, ..Scene::of(plot) });
+    let verdict = acquitted(&history(3, &close));
+    let rows: Vec<_> = verdict.table.iter().map(|row| (row.kind.as_str(), row.failovers, row.gaps_ms.len())).collect();
+    assert_eq!(rows, [("freeze-host", 1, 1), ("kill-host", 1, 1), ("restart-zookeeper", 0, 0), ("stop", 1, 1)]);
+}

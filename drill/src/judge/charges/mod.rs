@@ -45,13 +45,15 @@ pub(super) fn all(case: &Case<'_>, gaps: &[Gap], remarks: &mut Vec<String>) -> V
 }
 
 /// A charge without a moment.
-fn charge(offence: Offence, evidence: String, lines: Vec<usize>) -> Charge {
+fn charge(offence: Offence, evidence: String, mut lines: Vec<usize>) -> Charge {
+    lines.sort_unstable();
+    lines.dedup();
     Charge { offence, at_s: None, evidence, lines }
 }
 
 /// A charge with a moment, in ns.
 fn charge_at(case: &Case<'_>, at: u64, offence: Offence, evidence: String, lines: Vec<usize>) -> Charge {
-    Charge { offence, at_s: Some(case.seconds(at).0), evidence, lines }
+    Charge { at_s: Some(case.seconds(at).0), ..charge(offence, evidence, lines) }
 }
 
 /// What the run's clients wrote, as far as they told: everything but reads.
