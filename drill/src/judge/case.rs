@@ -86,7 +86,8 @@ impl<'a> Case<'a> {
         let runs: Vec<(&Run, u64)> = lines.iter().filter_map(run_of).collect();
         let run = runs.first().copied();
         let start = run.map_or_else(|| lines.iter().map(|line| line.at).min().unwrap_or(0), |(_, at)| at);
-        let bound = run.map_or(0, |(run, _)| recovery_bound(run));
+        // A history that does not say how long it may take is vacuous, and nothing is late in it.
+        let bound = run.map_or(u64::MAX, |(run, _)| recovery_bound(run));
         let ready = lines.iter().filter(|line| line.entry == Entry::Ready).map(|line| line.at).min();
         let lives = lives::of(lines);
         let (leaderships, unreadable_leaderships) = leaderships::of(lines, run);

@@ -3,18 +3,29 @@
 //! An episode is what the runner broke between one calm and the next: a fault, or a pair that overlaps. Its effects
 //! cannot be told apart, so a pair is a kind of its own, `a + b`.
 //!
-//! An episode explains an outage from its begin until somebody was seen active again after all was healed. One case
-//! needs care: after an instant fault (the lock file deleted, which a probe notices seconds later) the observer still sees
-//! the old active node, before the fault has had any effect. So an episode in which fewer coordinators have ended than it
-//! has faults explains what follows for as long as an effect may take; else it explains nothing after the recovery.
+//! An episode explains an outage from its begin until somebody was seen active again after all was healed. After that it
+//! explains what is known to come late, for as long as an effect may take:
+//!
+//! - After an instant fault (the lock file deleted, which a probe notices seconds later) the observer still sees the old
+//!   active node, before the fault has had any effect. So an episode in which fewer coordinators have ended than it has
+//!   faults goes on.
+//! - A lease that was not renewed during a fault may run out after it. So a leadership whose own history says that it was
+//!   that which ended it belongs to the fault (see `gaps`).
 
 use super::case::numbered;
 use super::lives::Life;
 use crate::history::{Entry, Line};
 
-/// How far an observation may lie beside what it observes; ns. Ticks are 2–5 ms apart and the observer looks every
-/// 50 ms, but on a machine whose processors are all busy either may be late.
+/// How far clients' failures and wall-clock times may lie beside what caused them, and a coordinator's life beside what
+/// the observer saw; ns.
 pub(super) const SLACK: u64 = 1_000_000_000;
+
+/// How early before a fault an outage may seem to begin: at a coordinator's last tick. Ticks are 3 ms apart, but on a
+/// machine whose processors are all busy one may be late; ns.
+const EARLY: u64 = 200_000_000;
+
+/// How late after a recovery an outage may seem to end: the recovery was seen in two looks, so hardly at all; ns.
+const LATE: u64 = 100_000_000;
 
 /// How much earlier than the fault that ended it a coordinator's last tick may be, for telling which of two faults it
 /// was; ns.
@@ -45,8 +56,10 @@ pub struct Episode {
     pub recovered: Option<Recovery>,
     /// When the next episode begins, or the run's end.
     pub next: u64,
-    /// Until when it explains outages; without [`SLACK`].
+    /// Until when it explains outages whatever ended the coordinator; without slack.
     pub until: u64,
+    /// Until when it explains outages of which a lease that ran out is the cause.
+    pub late: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +71,14 @@ pub struct Recovery {
 }
 
 impl Episode {
-    /// What it explains, as an interval of ns.
+    /// Which outages it explains, as an interval of ns; `late`: those that are known to come late.
+    #[must_use]
+    pub fn explains(&self, late: bool) -> (u64, u64) {
+        let until = if late { self.late.max(self.until) } else { self.until };
+        (self.begin.saturating_sub(EARLY), until.saturating_add(LATE))
+    }
+
+    /// When it may be felt in any way, as an interval of ns.
     #[must_use]
     pub fn cover(&self) -> (u64, u64) {
         (self.begin.saturating_sub(SLACK), self.until.saturating_add(SLACK))
@@ -95,7 +115,8 @@ pub(super) fn of(lines: &[Line], lives: &[Life], bound: u64, end: u64) -> (Vec<E
     for episode in episodes.iter_mut().rev() {
         episode.next = next.max(episode.begin);
         next = episode.begin;
-        episode.until = until(episode, lives, bound);
+        episode.late = late(episode, bound);
+        episode.until = until(episode, lives);
         let mut kinds: Vec<&str> = episode.faults.iter().map(|fault| fault.kind.as_str()).collect();
         kinds.sort_unstable();
         episode.kind = kinds.join(" + ");
@@ -163,20 +184,31 @@ fn rank(entry: &Entry) -> u8 {
     }
 }
 
-fn until(episode: &Episode, lives: &[Life], bound: u64) -> u64 {
+/// The end of the time in which an effect may come, and the recovery from it.
+fn late(episode: &Episode, bound: u64) -> u64 {
     let Some((healed, _)) = episode.healed else { return episode.next };
+    healed.saturating_add(bound).min(episode.next)
+}
+
+fn until(episode: &Episode, lives: &[Life]) -> u64 {
     // What never came back is charged as that; the outage itself has its explanation.
     let Some(recovered) = &episode.recovered else { return episode.next };
     let from = episode.begin.saturating_sub(LAST_TICK);
     let effects = lives.iter().filter(|life| from <= life.last && life.last <= recovered.at).count();
-    if effects >= episode.faults.len() {
-        return recovered.at;
-    }
-    healed.saturating_add(bound).min(episode.next).max(recovered.at)
+    if effects < episode.faults.len() { episode.late.max(recovered.at) } else { recovered.at }
 }
 
 impl Episode {
     fn begun(at: u64) -> Self {
-        Self { faults: Vec::new(), kind: String::new(), begin: at, healed: None, recovered: None, next: at, until: at }
+        Self {
+            faults: Vec::new(),
+            kind: String::new(),
+            begin: at,
+            healed: None,
+            recovered: None,
+            next: at,
+            until: at,
+            late: at,
+        }
     }
 }

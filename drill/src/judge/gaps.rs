@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::case::Case;
-use super::episodes::{Episode, LAST_TICK};
+use super::episodes::{Episode, LAST_TICK, SLACK};
 use super::lives::Life;
 use crate::history::Outcome;
 
@@ -93,15 +93,28 @@ fn seen_active(case: &Case<'_>) -> Vec<(u64, u64)> {
 }
 
 fn explain(case: &Case<'_>, lack: Lack, (begin, end): (u64, u64)) -> Gap {
+    let late = ran_out(case, begin, end);
     let covering = case.episodes.iter().enumerate().filter(|(_, episode)| {
-        let (from, to) = episode.cover();
+        let (from, to) = episode.explains(late);
         from < end && begin < to
     });
     let covering: Vec<_> = covering.collect();
-    let covers = covering.iter().map(|(_, episode)| episode.cover()).collect();
+    let covers = covering.iter().map(|(_, episode)| episode.explains(late)).collect();
     let episode = culprit(&covering, begin, end);
     let faults = covering.iter().flat_map(|(_, episode)| episode.ids()).collect();
     Gap { lack, begin, end, episode, faults, unexplained: complement(covers, begin, end) }
+}
+
+/// Whether the leadership that ended with this outage says that something had run out, or was found lost: effects of a
+/// fault that may come after it.
+fn ran_out(case: &Case<'_>, begin: u64, end: u64) -> bool {
+    let Some(life) = case.lives.iter().rfind(|life| life.first <= begin) else { return false };
+    if life.last > end.saturating_add(SLACK) {
+        return false;
+    }
+    let own = case.leaderships.iter().find(|own| own.epoch == life.epoch && own.node == life.node);
+    let cause = own.and_then(|own| own.cause.as_deref());
+    matches!(cause, Some("lease_expired" | "session_expired" | "volume_lost" | "election_node_deleted"))
 }
 
 /// To which of the episodes that cover an outage it belongs. What was broken last is what broke it: the youngest that was

@@ -72,7 +72,20 @@ fn looked_for(runs: &Runs<'_>) -> String {
         .map(|remark| format!("<p class=\"note\">Not judged: {}.</p>\n", escape(remark)))
         .collect();
     format!(
-        "<details class=\"checks\"{open}><summary><h2>What was looked for</h2></summary>\n<ul>\n{items}</ul>\n{remarks}\
-         </details>\n"
+        "<details class=\"checks\"{open}><summary><h2>What was looked for</h2></summary>\n<ul>\n{items}</ul>\n{}{remarks}\
+         </details>\n",
+        resolution(runs)
     )
+}
+
+/// What the evidence cannot show.
+fn resolution(runs: &Runs<'_>) -> String {
+    let lives = runs.all.iter().flat_map(|run| &run.case.lives).filter(|life| life.ticks > 50);
+    let interval = lives.map(|life| (life.last - life.first) as f64 / 1e6 / (life.ticks - 1) as f64).reduce(f64::min);
+    interval.map_or_else(String::new, |ms| {
+        format!(
+            "<p class=\"note\">Coordinators ticked every {ms:.1} ms at best: two that met for less than that could go \
+             unseen.</p>\n"
+        )
+    })
 }

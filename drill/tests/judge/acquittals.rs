@@ -203,3 +203,24 @@ fn faults_that_follow_each_other_closely_keep_their_own_outages() {
     let rows: Vec<_> = verdict.table.iter().map(|row| (row.kind.as_str(), row.failovers, row.gaps_ms.len())).collect();
     assert_eq!(rows, [("freeze-host", 1, 1), ("kill-host", 1, 1), ("restart-zookeeper", 0, 0), ("stop", 1, 1)]);
 }
+
+#[test]
+fn a_lease_that_runs_out_after_the_recovery_is_the_faults_and_a_plain_end_is_not() {
+    for (cause, guilty) in [("lease_expired", false), ("coordinator_exited", true)] {
+        // A fault with its effect; 1.5 s after the recovery the next one ends, too.
+        let scenes = [Scene { calm: 5_000, ..Scene::of(Plot::Kill) }, Scene { calm: 1_500, ..Scene::of(Plot::Stop) }];
+        let mut lines = history(3, &scenes);
+        let second = lines.iter().position(|line| matches!(line.entry, Entry::FaultBegin { id: 2, .. }));
+        let second = lines[second.expect("there are two")].at;
+        let of_second = |line: &drill::history::Line| {
+            let what = matches!(
+                line.entry,
+                Entry::FaultBegin { .. } | Entry::FaultEnd { .. } | Entry::Healed | Entry::Recovered { .. }
+            );
+            what && line.at >= second
+        };
+        lines.retain(|line| !of_second(line));
+        lines.iter_mut().filter_map(value).nth(1).expect("there are three")["cause"] = cause.into();
+        assert_eq!(judge(&lines).convicted(), guilty, "{}", told(cause, &judge(&lines)));
+    }
+}

@@ -260,7 +260,14 @@ fn drop_life(lines: &mut Vec<Line>, pick: usize) -> bool {
     found.pop();
     // Nor may the first one's begin after the cluster was ready.
     let found = found.split_off(found.len().min(1));
-    nth(found, pick).map(|index| lines.remove(index)).is_some()
+    let Some(Entry::Coordinator { epoch, first, last, .. }) = nth(found, pick).map(|index| lines.remove(index).entry)
+    else {
+        return false;
+    };
+    for record in metadata(lines).journal.iter_mut().filter(|record| record.epoch == epoch) {
+        (record.begin, record.end) = (first, last);
+    }
+    true
 }
 
 fn twin_leadership(lines: &mut Vec<Line>, pick: usize) -> bool {
