@@ -333,7 +333,9 @@ fn be_unready(lines: &mut Vec<Line>, pick: usize) -> bool {
         _ => None,
     });
     let Some((_, node, epoch)) = seen.max() else { return false };
-    let end = lines.iter().map(|line| line.at).max().unwrap_or(0);
+    // While clients still asked.
+    let asked = lines.iter().filter(|line| matches!(line.entry, Entry::Client { .. })).map(|line| line.at);
+    let end = asked.max().unwrap_or(0);
     for (at, status) in [(at, "WAITING_FOR_LOCK"), (at + 80 * MS, "OK")] {
         let (node, role, status) = (node.clone(), "active".to_owned(), status.to_owned());
         lines.push(Line { at, entry: Entry::Role { node, role, status, epoch, reachable: true } });
