@@ -4,6 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod file;
+
+pub use file::{FILE, Writer, parse, read};
+
 /// One line of `history.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
