@@ -177,7 +177,11 @@ impl Group {
 
     /// The directories that a process must join.
     pub fn directories(&self) -> Vec<&Path> {
-        [Some(&self.main), self.cpu.as_ref(), self.memory.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect()
+        [Some(&self.main), self.cpu.as_ref(), self.memory.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect()
     }
 
     /// All of the host's processes.

@@ -13,7 +13,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -34,8 +34,8 @@ const SCRATCH: &str = "DRILL_SCRATCH";
 /// A file in the scratch directory: please come to an end.
 const STOP: &str = "stop";
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How long an inside that was asked to end gets: it stops the cluster in order.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long an inside that was asked to end gets: it ends the present fault and stops the cluster in order.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The inside of a run.
 #[derive(Clone, Debug)]
@@ -79,6 +79,8 @@ pub fn run_inside() -> Result<u8> {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]);
     command.args(["--propagation", "private"]).arg(own).arg("inside").args(std::env::args_os().skip(1));
+    // Ctrl-C is for this process, which passes it on as a request.
+    command.process_group(0);
     let child = command.env(SCRATCH, &scratch).stdin(Stdio::null()).spawn().context("cannot start unshare")?;
     let signals = crate::workload::stop::block()?;
     let asked = scratch.clone();
@@ -130,7 +132,7 @@ pub fn init(arguments: &[OsString]) -> Result<u8> {
     let own = std::env::current_exe().context("cannot find this program")?;
     let child = Command::new(own).args(arguments).spawn().context("cannot start the run")?;
     let main = i32::try_from(child.id()).context("a pid is positive")?;
-    // Ctrl-C reaches the whole group; the outside passes it on in its own way.
+    // Whoever sends it a SIGTERM means the outside, which asks in its own way.
     let _signals = crate::workload::stop::block()?;
     let code = loop {
         match waitpid(None, None) {

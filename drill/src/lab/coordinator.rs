@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use super::Volume;
 use crate::history::Metadata;
 use crate::workload::appender::journal;
 use crate::workload::clients;
+use crate::workload::postgresql::{Place, PostgreSql};
 
 /// Which coordinator runs, and what clients ask of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -69,15 +71,30 @@ impl Workload {
         fs::create_dir_all(&ticks)?;
         let drill = std::env::current_exe().context("cannot find this program")?;
         let data = volume.directory.join(self.name());
-        Ok(Prepared { workload: self, drill, ticks, data })
+        let mut start = PathBuf::new();
+        if self == Self::PostgreSql {
+            // The account that it runs under writes there, too.
+            fs::set_permissions(&ticks, fs::Permissions::from_mode(0o1777))?;
+            start = start_script(&drill).context("examples/postgresql/start is not above this program")?;
+            PostgreSql::new(data.clone()).initialise().context("cannot make a database")?;
+        }
+        Ok(Prepared { workload: self, drill, ticks, data, start })
     }
 
     /// What the volume holds at the end, and sentences on what is odd about it.
     pub fn examine(self, volume: &Volume) -> Result<(Metadata, Vec<String>)> {
         let data = volume.directory.join(self.name());
+        if self == Self::PostgreSql {
+            return Ok((PostgreSql::new(data).examine()?, Vec::new()));
+        }
         let examined = journal::examine(&data)?;
         Ok((examined.metadata, examined.suspicious))
     }
+}
+
+/// In the tree that this program was built from.
+fn start_script(drill: &Path) -> Option<PathBuf> {
+    drill.ancestors().map(|folder| folder.join("examples/postgresql/start")).find(|path| path.exists())
 }
 
 /// Where the coordinators tell of their lives: not on the volume, which breaks.
@@ -91,6 +108,7 @@ pub struct Prepared {
     drill: PathBuf,
     ticks: PathBuf,
     data: PathBuf,
+    start: PathBuf,
 }
 
 impl Prepared {
@@ -99,7 +117,11 @@ impl Prepared {
         let listen = SocketAddr::from((address, port));
         // A crash is common here: with the pauses of a real installation a node would soon be out for a minute.
         let backoff = "backoff = { first = \"200ms\", max = \"1s\", reset = \"5s\" }\n";
-        debug_assert_eq!(self.workload, Workload::Appender);
+        if self.workload == Workload::PostgreSql {
+            let (start, drill, ticks) = (self.start.clone(), self.drill.clone(), self.ticks.clone());
+            let settings = PostgreSql::new(self.data.clone()).settings(&Place { start, drill, ticks, listen });
+            return settings.replacen("[coordinator]\n", &format!("[coordinator]\n{backoff}"), 1);
+        }
         let [drill, ticks, data] = [&self.drill, &self.ticks, &self.data].map(|path| path.display().to_string());
         format!(
             "[coordinator]\ncommand = [{drill:?}, \"appender\", \"--journal\", {data:?}, \"--ticks\", {ticks:?}, \

@@ -33,7 +33,8 @@ impl Leaderships {
 
     /// A JSON array, as the API and the command have it. A later word counts more, unless it knows less.
     pub fn learn(&mut self, json: &[u8]) -> Result<()> {
-        let entries: Vec<Value> = serde_json::from_slice(json).context("what primacy says of its history is no list")?;
+        let entries: Vec<Value> =
+            serde_json::from_slice(json).context("what primacy says of its history is no list")?;
         for entry in entries {
             let (Some(epoch), Some(node)) = (entry["epoch"].as_u64(), entry["node"].as_str()) else { continue };
             let known = self.0.entry((epoch, node.to_owned())).or_insert(Value::Null);

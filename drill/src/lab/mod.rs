@@ -170,12 +170,7 @@ impl Lab {
     }
 
     /// Waits for an event; that it does not come is an error.
-    pub fn until<T>(
-        &mut self,
-        limit: Duration,
-        what: &str,
-        mut look: impl FnMut(&mut Self) -> Option<T>,
-    ) -> Result<T> {
+    pub fn until<T>(&mut self, limit: Duration, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> Result<T> {
         let end = clock::now() + nanoseconds(limit);
         loop {
             self.tend()?;
@@ -235,24 +230,24 @@ impl Lab {
     pub fn remember_leaderships(&mut self) {
         let first = self.active().unwrap_or(0);
         let count = self.candidates.len();
-        let mut addresses =
-            (0..count).map(|offset| self.candidates[(first + offset) % count].host.address());
+        let mut addresses = (0..count).map(|offset| self.candidates[(first + offset) % count].host.address());
         self.leaderships.ask(addresses.by_ref());
     }
 
-    /// The leaderships that were ever heard of, and those that `primacy history` tells of.
-    ///
-    /// # Errors
-    /// The command failed.
-    pub fn leaderships(&mut self) -> Result<Vec<serde_json::Value>> {
+    /// The leaderships that were ever heard of, and those that `primacy history` tells of; and why it does not.
+    pub fn leaderships(&mut self) -> (Vec<serde_json::Value>, Option<anyhow::Error>) {
+        let failure = self.ask_for_history().err();
+        (self.leaderships.all(), failure)
+    }
+
+    fn ask_for_history(&mut self) -> Result<()> {
         let candidate = self.candidates.first().context("there are at least two candidates")?;
         let [primacy, config] = [&self.plan.primacy, candidate.config()].map(|path| path.display().to_string());
         let output = candidate.host.run(&[&primacy, "history", "-o", "json", "-c", &config])?;
         if !output.status.success() {
             bail!("primacy history failed: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
-        self.leaderships.learn(&output.stdout)?;
-        Ok(self.leaderships.all())
+        self.leaderships.learn(&output.stdout)
     }
 
     /// Where the coordinators tell of their lives.

@@ -16,6 +16,8 @@ pub struct Kind {
     pub weight: usize,
     /// Over as soon as it has begun.
     pub instant: bool,
+    /// How long it may take until it has had its effect, if it has one, ms: the next fault shall not begin before.
+    pub effect_ms: u64,
     /// What it needs of this machine.
     pub needs: Need,
     /// One fault of this kind.
@@ -54,9 +56,8 @@ impl Need {
             Self::FakeTime => faketime::library().is_none().then(|| "libfaketime is not installed".to_owned()),
             Self::CpuLimit => program("stress-ng").or_else(|| controller("cpu")),
             Self::MemoryLimit => program("stress-ng").or_else(|| controller("memory")),
-            Self::FsFreeze => program("fsfreeze").or_else(|| {
-                (!Path::new("/proc/filesystems").exists()).then(|| "no /proc/filesystems".to_owned())
-            }),
+            Self::FsFreeze => program("fsfreeze")
+                .or_else(|| (!Path::new("/proc/filesystems").exists()).then(|| "no /proc/filesystems".to_owned())),
         }
     }
 }
@@ -68,12 +69,16 @@ macro_rules! kind {
             about: $about,
             weight: $weight,
             instant: kind!(@ $instant),
+            effect_ms: kind!(@effect $instant),
             needs: Need::$needs,
             make: || Box::new($make),
         }
     };
     (@ instant) => { true };
+    (@ probed) => { true };
     (@ lasting) => { false };
+    (@effect probed) => { 700 }; // lock.probe_interval of the lab, and the time to act upon it
+    (@effect $other:ident) => { 0 };
 }
 
 use network::Partition;
@@ -138,20 +143,27 @@ pub const KINDS: &[Kind] = &[
         "the server that the active node is connected to loses the others",
         zookeeper::QuorumCut::default()
     ),
-    kind!("zookeeper-wiped", 1, lasting, Nothing, "all servers killed, their data removed", zookeeper::Wiped::default()),
+    kind!(
+        "zookeeper-wiped",
+        1,
+        lasting,
+        Nothing,
+        "all servers killed, their data removed",
+        zookeeper::Wiped::default()
+    ),
     kind!("volume-full", 1, lasting, Nothing, "not a byte is left on the volume", volume::Full),
     kind!("volume-read-only", 1, lasting, Nothing, "the file system fails and allows no writes", volume::ReadOnly),
     kind!("volume-gone", 1, lasting, Nothing, "the volume is unmounted under everybody", volume::Gone),
     kind!("volume-hangs", 1, lasting, FsFreeze, "writes to the volume wait", volume::Hangs),
-    kind!("lock-file-deleted", 2, instant, Nothing, "the lock file is deleted", files::Deleted),
-    kind!("lock-file-replaced", 2, instant, Nothing, "a copy takes the lock file's place", files::Replaced),
+    kind!("lock-file-deleted", 2, probed, Nothing, "the lock file is deleted", files::Deleted),
+    kind!("lock-file-replaced", 2, probed, Nothing, "a copy takes the lock file's place", files::Replaced),
     kind!("clock-step", 1, lasting, FakeTime, "n1's time of day is an hour off", clock_step::ClockStep),
     kind!(
         "cpu-starvation",
         1,
         lasting,
         CpuLimit,
-        "a host has a fraction of a processor and four processes that spin",
+        "a host has a fraction of a processor and eight processes that spin",
         load::Load::cpu()
     ),
     kind!(

@@ -42,11 +42,11 @@ impl Fault for Load {
         let host = &lab.candidates[index].host;
         let (argv, detail): (&[&str], String) = match self.what {
             What::Cpu => {
-                let percent = u32::try_from(3 + draw.dice % 30).unwrap_or(3);
+                let percent = u32::try_from(2 + draw.dice % 14).unwrap_or(2);
                 host.group().limit_cpu(Some(percent))?;
                 (
-                    &["stress-ng", "--quiet", "--cpu", "4", "--timeout", "60"],
-                    format!("{percent} % of a processor for all, and four processes that spin"),
+                    &["stress-ng", "--quiet", "--cpu", "8", "--timeout", "60"],
+                    format!("{percent} % of a processor for all, and eight processes that spin"),
                 )
             }
             What::Memory => {

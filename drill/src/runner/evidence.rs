@@ -62,7 +62,11 @@ pub fn collect(mut lab: Lab, mut clients: Clients) -> Result<()> {
     lab.observer.stop();
     stop_candidates(&mut lab)?;
     let history = lab.history.clone();
-    for value in lab.leaderships()? {
+    let (leaderships, failure) = lab.leaderships();
+    if let Some(error) = failure {
+        history.note(Entry::Note { text: format!("{error:#}") })?;
+    }
+    for value in leaderships {
         history.note(Entry::Leadership(value))?;
     }
     leftovers(&mut lab)?;

@@ -7,7 +7,7 @@
 //! ```
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -83,16 +83,13 @@ pub fn run(options: &Options, sandbox: &Sandbox) -> Result<End> {
         history.note(Entry::Note { text })?;
     }
     let verdict = conclude(lab, clients, &out)?;
-    broken?;
-    Ok(if verdict.convicted() { End::Convicted } else { End::Clean })
+    if verdict.convicted() {
+        return Ok(End::Convicted);
+    }
+    broken.map(|()| End::Clean)
 }
 
-fn break_it(
-    lab: &mut Lab,
-    sandbox: &Sandbox,
-    options: &Options,
-    schedule: impl Iterator<Item = Step>,
-) -> Result<()> {
+fn break_it(lab: &mut Lab, sandbox: &Sandbox, options: &Options, schedule: impl Iterator<Item = Step>) -> Result<()> {
     let end = clock::now() + nanoseconds(options.duration());
     let mut steps = Steps::default();
     for step in schedule {
@@ -105,7 +102,7 @@ fn break_it(
     Ok(())
 }
 
-fn conclude(lab: Lab, clients: evidence::Clients, out: &PathBuf) -> Result<Verdict> {
+fn conclude(lab: Lab, clients: evidence::Clients, out: &Path) -> Result<Verdict> {
     println!("drill: collecting the evidence");
     evidence::collect(lab, clients)?;
     evidence::sort(out)?;

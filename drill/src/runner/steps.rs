@@ -71,6 +71,8 @@ impl Steps {
             }
             lab.wait(TURN)?;
         }
+        let effect = step.faults.iter().filter_map(|fault| kinds::find(fault.kind)).map(|kind| kind.effect_ms).max();
+        lab.wait(Duration::from_millis(effect.unwrap_or(0)))?;
         let whole = lab.until(ENSEMBLE, "the ZooKeeper servers serve again", Lab::ensemble_serves);
         let healed = clock::now();
         lab.history.note(Entry::Healed)?;
@@ -102,10 +104,11 @@ impl Underway<'_> {
         let now = clock::now();
         if !self.begun && now >= self.begin_at {
             self.begin(lab)?;
-        } else if self.begun && !self.ended {
-            if let Err(error) = self.fault.during(lab) {
-                self.failure.get_or_insert(format!("{error:#}"));
-            }
+        } else if self.begun
+            && !self.ended
+            && let Err(error) = self.fault.during(lab)
+        {
+            self.failure.get_or_insert(format!("{error:#}"));
         }
         if self.begun && !self.ended && clock::now() >= self.end_at {
             self.end(lab)?;
