@@ -138,14 +138,12 @@ pub fn can_be_born_in(cgroup: BorrowedFd<'_>) -> bool {
     match unsafe { fork_into(Some(cgroup)) } {
         // SAFETY: ends the process without running any destructor.
         Ok(ForkResult::Child) => unsafe { libc::_exit(0) },
-        Ok(ForkResult::Parent { child }) => {
-            loop {
-                match nix::sys::wait::waitpid(child, None) {
-                    Err(nix::errno::Errno::EINTR) => {}
-                    status => return status == Ok(nix::sys::wait::WaitStatus::Exited(child, 0)),
-                }
+        Ok(ForkResult::Parent { child }) => loop {
+            match nix::sys::wait::waitpid(child, None) {
+                Err(nix::errno::Errno::EINTR) => {}
+                status => return status == Ok(nix::sys::wait::WaitStatus::Exited(child, 0)),
             }
-        }
+        },
         Err(_) => false,
     }
 }
