@@ -45,6 +45,10 @@ demo *ARGS:
 bench *ARGS:
     ./bench/run {{ARGS}}
 
+# A cluster in a box, faults from a seed, a verdict (root): `just drill --seed 7 --minutes 30`; see `drill run --help`.
+drill *ARGS:
+    ./scripts/drill {{ARGS}}
+
 # Generate the pages in docs/reference again, and the API documentation in target/doc.
 docs:
     cargo run --locked -- generate-reference docs/reference

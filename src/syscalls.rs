@@ -140,6 +140,23 @@ unsafe fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<ForkResult> {
     unsafe { nix::unistd::fork() }
 }
 
+/// Whether a process that is born into the cgroup with this directory lives: some kernels kill it at once. Only for a
+/// process whose children nobody else waits for.
+pub fn can_be_born_in(cgroup: BorrowedFd<'_>) -> bool {
+    // SAFETY: the child makes one async-signal-safe call, which ends it.
+    match unsafe { fork_into(Some(cgroup)) } {
+        // SAFETY: ends the process without running any destructor.
+        Ok(ForkResult::Child) => unsafe { libc::_exit(0) },
+        Ok(ForkResult::Parent { child }) => loop {
+            match nix::sys::wait::waitpid(child, None) {
+                Err(nix::errno::Errno::EINTR) => {}
+                status => return status == Ok(nix::sys::wait::WaitStatus::Exited(child, 0)),
+            }
+        },
+        Err(_) => false,
+    }
+}
+
 /// `None`: not known yet. `Some(Ok)`: the exec has happened (or the child was killed before it).
 pub fn launch_outcome(pipe: &OwnedFd) -> Option<Result<(), LaunchError>> {
     let mut message = [0_u8; 8];

@@ -9,6 +9,7 @@
 //! workload      clients that note each operation and what they were told
 //!      └──────► history: one JSON object a line, on one clock (CLOCK_MONOTONIC of the one kernel)
 //! judge, report pure: read a history, and nothing else
+//! runner        puts them in order: lab up, faults, clients, evidence, verdict
 //! ```
 
 pub mod clock;
@@ -18,4 +19,5 @@ pub mod judge;
 pub mod lab;
 pub mod nemesis;
 pub mod report;
+pub mod runner;
 pub mod workload;

@@ -127,6 +127,7 @@ impl Tree {
     /// Forks. The outcome of the exec comes as `Started` or `StartFailed`. Only for an empty tree.
     pub fn start(&mut self, order: &Launch, forking: bool) -> nix::Result<()> {
         assert!(self.is_empty(), "a second coordinator must never be started");
+        self.cgroup = self.cgroup.take().and_then(Cgroup::unspent);
         let (pid, pipe) = launch(order, self.cgroup.as_ref().map(AsFd::as_fd))?;
         *self = Self {
             phase: Phase::Running,

@@ -5,6 +5,15 @@ use std::process::Output;
 
 use anyhow::Result;
 
+pub mod cgroup;
+pub mod enter;
+mod namespace;
+pub mod network;
+pub mod processes;
+pub mod sandbox;
+
+pub use namespace::NamespaceHost;
+
 /// Which way packets stop. Seen from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -13,7 +22,9 @@ pub enum Direction {
     Out,
 }
 
+/// See the module.
 pub trait Host: Send {
+    /// As the lab calls it: `n1`, `zk2`, `client`.
     fn name(&self) -> &str;
     /// Where its services are reached: an address on the lab's network.
     fn address(&self) -> std::net::Ipv4Addr;

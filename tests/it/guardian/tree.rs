@@ -183,41 +183,68 @@ fn a_forking_coordinator_lives_as_long_as_its_tree() {
     assert!(!lives(daemon, 0));
 }
 
-#[test]
-fn a_cgroup_of_its_own_is_used_and_removed() {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let Some(root) = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        fields.next().filter(|_| fields.next() == Some("cgroup2"))
-    }) else {
-        return;
-    };
-    let group = Path::new(root).join(format!("primacy-test-{}", std::process::id()));
-    if fs::create_dir(&group).is_err() {
-        return;
-    }
-    let directory = TempDir::new().unwrap();
+/// A guardian in a cgroup of its own, where cgroup v2 is mounted and may be changed.
+fn in_a_cgroup(group: &Path, settings: &Settings) -> Guardian {
     let mut command = Command::new("/bin/sh");
     command
         .arg("-c")
         .arg("echo $$ > $0/cgroup.procs && exec $1 guardian")
-        .arg(&group)
+        .arg(group)
         .arg(env!("CARGO_BIN_EXE_primacy"));
-    let settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
-    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    let mut guardian = Guardian::spawned_by(command).with(settings);
     guardian.acquire(None);
-    guardian.write_record(&settings, 1);
+    guardian.write_record(settings, 1);
+    guardian
+}
+
+fn new_cgroup(name: &str) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let root = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        fields.next().filter(|_| fields.next() == Some("cgroup2"))
+    })?;
+    let group = Path::new(root).join(format!("primacy-test-{name}-{}", std::process::id()));
+    fs::create_dir(&group).is_ok().then_some(group)
+}
+
+#[test]
+fn a_cgroup_of_its_own_is_used_again_and_removed() {
+    let Some(group) = new_cgroup("used") else { return };
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
+    let mut guardian = in_a_cgroup(&group, &settings);
+    // The second one follows a kill of that cgroup, after which some kernels let nobody be born into it.
+    for _ in 0..2 {
+        guardian.start(1);
+        let daemon = pid_in(&directory.path().join("daemon"));
+        let membership = fs::read_to_string(format!("/proc/{daemon}/cgroup")).unwrap();
+        let own = format!("/primacy-{}", guardian.pid());
+        assert!(membership.lines().any(|line| line.starts_with("0::") && line.ends_with(&own)), "{membership}");
+        guardian.order(Order::Kill);
+        guardian.expect_report(&Report::TreeDead);
+        assert!(!lives(daemon, 0));
+        fs::remove_file(directory.path().join("daemon")).unwrap();
+    }
+    guardian.hang_up();
+    guardian.until_end();
+    // Fails if the guardian left its directory there.
+    fs::remove_dir(&group).unwrap();
+}
+
+#[test]
+fn a_guardian_in_a_cgroup_that_was_killed_once_starts_a_coordinator_all_the_same() {
+    let Some(group) = new_cgroup("killed") else { return };
+    fs::write(group.join("cgroup.kill"), "1").unwrap();
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
+    let mut guardian = in_a_cgroup(&group, &settings);
     guardian.start(1);
     let daemon = pid_in(&directory.path().join("daemon"));
-    let membership = fs::read_to_string(format!("/proc/{daemon}/cgroup")).unwrap();
-    let own = format!("/primacy-{}", guardian.pid());
-    assert!(membership.lines().any(|line| line.starts_with("0::") && line.ends_with(&own)), "{membership}");
     guardian.order(Order::Kill);
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(daemon, 0));
     guardian.hang_up();
     guardian.until_end();
-    // Fails if the guardian left its directory there.
     fs::remove_dir(&group).unwrap();
 }
 

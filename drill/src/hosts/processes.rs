@@ -1,0 +1,31 @@
+//! What /proc says of processes: who is whose child and what it is called.
+
+use std::fs;
+
+/// Its name (at most 15 bytes) and its parent; none if it is gone.
+fn look(pid: i32) -> Option<(String, i32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (begin, end) = (stat.find('(')?, stat.rfind(')')?);
+    let mut rest = stat[end + 1..].split_ascii_whitespace();
+    let state = rest.next()?;
+    if state == "Z" || state == "X" {
+        return None;
+    }
+    Some((stat[begin + 1..end].to_owned(), rest.next()?.parse().ok()?))
+}
+
+/// The name of a process that lives.
+pub fn name(pid: i32) -> Option<String> {
+    look(pid).map(|(name, _)| name)
+}
+
+/// Which of `among` are children of `parent` and live.
+pub fn children(parent: i32, among: &[i32]) -> Vec<i32> {
+    among.iter().copied().filter(|pid| look(*pid).is_some_and(|(_, found)| found == parent)).collect()
+}
+
+/// The command line, for a person.
+pub fn command_line(pid: i32) -> String {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&words).replace('\0', " ").trim().to_owned()
+}
