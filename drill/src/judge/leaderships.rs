@@ -11,8 +11,13 @@ use crate::history::{Entry, Line, Run};
 /// before or after its line is written; NTP may slew by 500 ppm, a second in half an hour.
 pub(super) const TOLERANCE_NS: u64 = 3_000_000_000;
 
-/// How many `primacy history` keeps. From there on older epochs are forgotten, which is no charge.
+/// How many `primacy history` keeps. What it knew of older ones is forgotten, which is no charge.
 pub(super) const KEPT: usize = 100;
+
+/// Whether so many came after this epoch that primacy has forgotten it, or how it ended.
+pub(super) fn forgotten(leaderships: &[Leadership], epoch: u64) -> bool {
+    leaderships.iter().filter(|other| other.epoch > epoch).count() >= KEPT
+}
 
 /// One entry of `primacy history`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! fault moved a clock. A leadership whose end was to be written into a ZooKeeper that was wiped may seem to last.
 
 use super::super::episodes::Episode;
-use super::super::leaderships::{Leadership, TOLERANCE_NS};
+use super::super::leaderships::{Leadership, TOLERANCE_NS, forgotten};
 use super::super::lives::Life;
 use super::{Case, Charge, Offence, charge, charge_at};
 
@@ -60,6 +60,8 @@ fn two_for_one_epoch(case: &Case<'_>) -> Vec<Charge> {
 fn lasting_but_followed(case: &Case<'_>) -> Vec<Charge> {
     let followed = case.leaderships.windows(2).filter(|pair| pair[0].epoch < pair[1].epoch);
     let lasting = followed.filter(|pair| !pair[0].ended && !wiped(case, &pair[0], &pair[1]));
+    // A runner that asked before the end, and again after a hundred others, cannot have heard of it.
+    let lasting = lasting.filter(|pair| !forgotten(&case.leaderships, pair[0].epoch));
     lasting
         .map(|pair| {
             let evidence = format!(

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::super::episodes::Episode;
-use super::super::leaderships::KEPT;
+use super::super::leaderships::{KEPT, forgotten};
 use super::{Case, Charge, Offence, charge_at};
 
 /// Who acted with an epoch, when, and on which lines that stands.
@@ -19,8 +19,9 @@ struct Act {
 
 pub(super) fn charges(case: &Case<'_>, remarks: &mut Vec<String>) -> Vec<Charge> {
     // Without any the history is vacuous, and that is all that can be said.
-    let Some(oldest) = case.leaderships.first().map(|leadership| leadership.epoch) else { return Vec::new() };
-    let forgotten = |epoch: u64| case.leaderships.len() >= KEPT && epoch < oldest;
+    if case.leaderships.is_empty() {
+        return Vec::new();
+    }
     let wiped = |at: u64| {
         let mut covers = case.episodes.iter().filter(|episode| episode.forgets()).map(Episode::cover);
         covers.any(|(from, to)| from <= at && at <= to)
@@ -28,11 +29,11 @@ pub(super) fn charges(case: &Case<'_>, remarks: &mut Vec<String>) -> Vec<Charge>
     let mut charges = unwitnessed(case);
     let (mut skipped, mut unknown) = (0_usize, Vec::new());
     for ((epoch, node), act) in acts(case) {
-        if forgotten(epoch) {
+        let of_epoch: Vec<_> = case.leaderships.iter().filter(|leadership| leadership.epoch == epoch).collect();
+        if of_epoch.is_empty() && forgotten(&case.leaderships, epoch) {
             skipped += 1;
             continue;
         }
-        let of_epoch: Vec<_> = case.leaderships.iter().filter(|leadership| leadership.epoch == epoch).collect();
         if of_epoch.iter().any(|leadership| leadership.node == node) {
             continue;
         }
@@ -49,7 +50,7 @@ pub(super) fn charges(case: &Case<'_>, remarks: &mut Vec<String>) -> Vec<Charge>
         charges.push(charge_at(case, act.at, Offence::EpochOfNobody, evidence, lines));
     }
     if skipped > 0 {
-        remarks.push(format!("whose {skipped} epochs below {oldest} were: primacy keeps the last {KEPT} leaderships"));
+        remarks.push(format!("whose {skipped} old epochs were: primacy keeps the last {KEPT} leaderships"));
     }
     if !unknown.is_empty() {
         remarks.push(format!(
