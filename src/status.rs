@@ -83,6 +83,7 @@ pub struct ServerStatus {
     pub zookeeper: ZooKeeperView,
     pub lease: LeaseView,
     pub lock: LockView,
+    pub watchdog: WatchdogStatus,
     pub paused: bool,
     pub switchover: Option<serde_json::Value>,
 }
@@ -128,6 +129,20 @@ pub struct LockView {
     pub held: bool,
     pub path: String,
     pub holder: Option<String>,
+}
+
+/// The watchdog that resets this host if its coordinator could outlive the lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchdogStatus {
+    /// `off`, `automatic`, `required`.
+    pub mode: String,
+    /// Null with `off`.
+    pub device: Option<String>,
+    pub armed: bool,
+    /// The time-out that counts; null while it is not armed.
+    pub timeout_ms: Option<u64>,
+    /// Why it cannot be used; null while it can.
+    pub problem: Option<String>,
 }
 
 /// A member as it describes itself in `members/<node>`.

@@ -36,6 +36,7 @@ All fields are always present, and null where unknown.
  \"zookeeper\":{\"state\":\"connected\",\"session\":\"0x1000\",\"session_timeout_ms\":10000,\"last_heartbeat_ms\":212},
  \"lease\":{\"remaining_ms\":6900},
  \"lock\":{\"held\":true,\"path\":\"/mnt/metadata/.primacy/coordinator.lock\",\"holder\":\"node-a\"},
+ \"watchdog\":{\"mode\":\"required\",\"device\":\"/dev/watchdog\",\"armed\":true,\"timeout_ms\":5000,\"problem\":null},
  \"paused\":false,\"switchover\":null}
 ```
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::keys::KEYS;
 use super::{
-    AfterLoss, ApiTls, Config, CoordinatorKind, ElectionKind, HealthProbe, Secret, ZooKeeperTls, checks, defaults,
+    AfterLoss, ApiTls, Config, CoordinatorKind, ElectionKind, HealthProbe, Secret, ZooKeeperTls, checks,
 };
 
 /// What stands for a secret.
@@ -130,8 +130,8 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
                 AfterLoss::Exit => "exit",
                 AfterLoss::Rejoin => "rejoin",
             },
-            "watchdog": "off",
-            "watchdog_device": defaults::WATCHDOG_DEVICE,
+            "watchdog": fencing.watchdog.as_str(),
+            "watchdog_device": fencing.watchdog_device,
         },
         "hooks": {
             "on_active": hooks.on_active,

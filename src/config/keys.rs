@@ -366,7 +366,7 @@ pub const KEYS: &[Key] = &[
         "fencing.watchdog",
         Kind::Choice(&["off", "automatic", "required"]),
         Default::Text("off"),
-        "A hardware or software watchdog is reserved: this version refuses anything but `off`.",
+        "A device that resets this host if a coordinator could outlive its lease: never, where there is one, or no start without it.",
     ),
     key("fencing.watchdog_device", Kind::Path, Default::Text(defaults::WATCHDOG_DEVICE), "The watchdog's device."),
     live("hooks.on_active", Kind::Arguments, Default::Unset, "argv run when this node has become active."),

@@ -9,12 +9,13 @@ use super::cgroup::Cgroup;
 use super::ending::{Ending, Step};
 use super::link::{Gone, Link};
 use super::preparation::{Account, Purpose, explain, prepare};
-use super::protocol::{ExitStatus, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament};
+use super::protocol::{ExitStatus, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament, WatchdogView};
 use super::surroundings::{self, Surroundings};
 use super::testament;
 use super::tree::{Happening, Tree};
 use super::volume::{Event, Task, Volume};
 use super::wakeups::Wakeups;
+use super::watchdog::Watchdog;
 use crate::moment::Moment;
 use crate::{clock, syscalls};
 
@@ -56,6 +57,7 @@ pub struct Keeper {
     /// When the probe that is under way began.
     probe: Option<Moment>,
     tree: Tree,
+    watchdog: Watchdog,
     epoch: u64,
     deadline: Option<Moment>,
     testament: Option<Testament>,
@@ -82,6 +84,7 @@ impl Keeper {
             written: None,
             probe: None,
             tree: Tree::new(Cgroup::find()),
+            watchdog: Watchdog::none(),
             epoch: 0,
             deadline: None,
             testament: None,
@@ -124,7 +127,9 @@ impl Keeper {
             self.begin_to_end(Ending::at_deadline(deadline), now);
             self.note(NoteLevel::Error, format!("the deadline {deadline} has passed: the coordinator is killed"));
         }
-        for happening in self.tree.advance(now) {
+        let happenings = self.tree.advance(now);
+        self.keep_watchdog(now);
+        for happening in happenings {
             self.tell(happening, now);
         }
         if let (Some(began), Some(configured)) = (self.probe, &self.configured)
@@ -146,6 +151,28 @@ impl Keeper {
         }
     }
 
+    /// Armed while a tree may live, fed while the lease allows it.
+    fn keep_watchdog(&mut self, now: Moment) {
+        if self.watchdog.is_armed() && self.tree.is_empty() {
+            let failed = self.watchdog.disarm();
+            self.tell_watchdog(failed);
+        }
+        if let Some(problem) = self.watchdog.feed(self.deadline, now) {
+            self.note(NoteLevel::Error, problem);
+        }
+        if self.watchdog.look(now) {
+            self.tell_watchdog(None);
+        }
+    }
+
+    fn tell_watchdog(&mut self, problem: Option<String>) {
+        if let Some(problem) = problem {
+            self.note(NoteLevel::Error, problem);
+        }
+        let view = self.watchdog.view();
+        self.link.send(&Report::Watchdog(view));
+    }
+
     /// Whether there is something that the deadline ends.
     fn has_to_end(&self) -> bool {
         self.ending.is_none() && (!self.tree.is_empty() || self.lock != Lock::Open)
@@ -157,7 +184,8 @@ impl Keeper {
         let probe = self.probe.zip(self.configured.as_ref());
         let probe = probe.map(|(began, configured)| began + configured.settings.probe_timeout);
         let closing = if let Lock::Closing { late } = self.lock { late } else { None };
-        [deadline, probe, closing, self.tree.due()].into_iter().flatten().min()
+        let watchdog = self.watchdog.due(self.deadline);
+        [deadline, probe, closing, self.tree.due(), watchdog].into_iter().flatten().min()
     }
 
     fn hear_supervisor(&mut self) {
@@ -194,6 +222,7 @@ impl Keeper {
                 None => self.unusable("the guardian has no settings yet"),
             },
             Order::SetDeadline { deadline } => self.set_deadline(deadline),
+            Order::SetWatchdog(terms) => self.watchdog.set_terms(terms),
             Order::Start { epoch, deadline } => {
                 self.set_deadline(deadline);
                 if let Err(problem) = self.start_coordinator(epoch, deadline, now) {
@@ -229,6 +258,7 @@ impl Keeper {
                 return;
             }
         };
+        self.watchdog = Watchdog::new(settings.watchdog.clone());
         self.link.send(&Report::Ready { pid: nix::unistd::getpid().as_raw() });
         for text in std::mem::take(&mut self.surroundings.notes) {
             self.note(NoteLevel::Info, text);
@@ -263,8 +293,15 @@ impl Keeper {
         let settings = &configured.settings;
         let purpose = Purpose { command: &settings.command, epoch, lock: Some(fd), main: None };
         let launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
+        let forking = settings.forking;
+        // Before the fork: from then on a process may exist that cannot be killed.
+        let armed = self.watchdog.arm(deadline, now);
+        if self.watchdog.view() != WatchdogView::default() {
+            self.tell_watchdog(None);
+        }
+        armed?;
         self.epoch = epoch;
-        self.tree.start(&launch, settings.forking).map_err(|error| format!("cannot fork: {}", error.desc()))
+        self.tree.start(&launch, forking).map_err(|error| format!("cannot fork: {}", error.desc()))
     }
 
     fn tell(&mut self, happening: Happening, now: Moment) {

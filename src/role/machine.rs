@@ -104,6 +104,8 @@ pub struct Machine {
     pub(super) stage: Stage,
     pub(super) guardian: Guardian,
     pub(super) volume_usable: bool,
+    /// The watchdog device may be used, as far as the guardian can see without arming it.
+    pub(super) watchdog_usable: bool,
     /// Until when this node may act as the active one.
     pub(super) lease_until: Option<Moment>,
     /// Until when a lock without a lease is kept for us by the guardian.
@@ -123,6 +125,7 @@ impl Machine {
             stage: Stage::Idle { until: None },
             guardian: Guardian::Awaited,
             volume_usable: false,
+            watchdog_usable: false,
             lease_until: None,
             hold_until: None,
             yielded: None,
@@ -195,7 +198,12 @@ impl Machine {
 
     /// A standby that could take over at once.
     pub const fn eligible(&self) -> bool {
-        matches!(self.stage, Stage::Standing) && self.volume_usable && matches!(self.guardian, Guardian::Ready)
+        matches!(self.stage, Stage::Standing) && self.host_usable() && matches!(self.guardian, Guardian::Ready)
+    }
+
+    /// Nothing on this host stands in the way of a start.
+    const fn host_usable(&self) -> bool {
+        self.volume_usable && (self.watchdog_usable || !self.rules.watchdog_required)
     }
 
     pub fn phase(&self, now: Moment) -> Phase {
@@ -304,6 +312,7 @@ impl Machine {
             Event::GuardianReady => self.guardian_ready(now, out),
             Event::GuardianLost => self.guardian_lost(now, out),
             Event::VolumeSeen { usable } => self.volume_seen(now, usable, out),
+            Event::WatchdogSeen { usable } => self.watchdog_seen(usable, out),
             Event::Elected(vacancy) => self.elected(now, vacancy, out),
             Event::LockAcquired { recorded } => self.lock_acquired(now, recorded, out),
             Event::LockRefused => {
@@ -427,7 +436,7 @@ impl Machine {
         let Stage::Idle { until } = self.stage else { return };
         if self.rules.may_stand
             && !self.stop_requested
-            && self.volume_usable
+            && self.host_usable()
             && self.guardian == Guardian::Ready
             && until.is_none_or(|until| until <= now)
         {

@@ -16,6 +16,8 @@ pub struct Rules {
     /// A fencing command exists; `fencing_required`: no start unless it succeeded.
     pub fencing: bool,
     pub fencing_required: bool,
+    /// No candidacy without a watchdog device that may be used.
+    pub watchdog_required: bool,
     pub before_start: bool,
     pub after_stop: bool,
     /// A health probe decides on readiness; without one the coordinator is ready as soon as it runs.

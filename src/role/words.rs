@@ -157,6 +157,10 @@ pub enum Event {
     VolumeSeen {
         usable: bool,
     },
+    /// Whether the watchdog's device may be used, as far as it can be seen without arming it.
+    WatchdogSeen {
+        usable: bool,
+    },
     Elected(Vacancy),
     LockAcquired {
         /// The epoch in the lock file, 0 where there is none.

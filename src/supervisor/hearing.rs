@@ -98,6 +98,10 @@ impl Shell {
                 knowledge.volume = view;
                 Some(Event::VolumeSeen { usable: knowledge.volume_usable() })
             }
+            Report::Watchdog(view) => {
+                knowledge.hear_watchdog(view);
+                Some(Event::WatchdogSeen { usable: knowledge.watchdog_usable() })
+            }
             Report::LockAcquired { volume, record } => {
                 knowledge.lock_held = true;
                 knowledge.lock_holder = None;

@@ -12,9 +12,9 @@ use tokio::task::AbortHandle;
 
 use crate::api::ApiThread;
 use crate::clock;
-use crate::config;
+use crate::config::{self, WatchdogUse};
 use crate::election::{self, Handle};
-use crate::guardian::protocol::{Order, Settings};
+use crate::guardian::protocol::{Order, Settings, WatchdogSettings};
 use crate::moment::Moment;
 use crate::role::{Event, Exit, Machine};
 use crate::status::Snapshot;
@@ -253,6 +253,7 @@ impl Shell {
     fn start_guardian(&mut self) {
         self.knowledge.lock_held = false;
         self.knowledge.volume = crate::guardian::protocol::VolumeView::default();
+        self.knowledge.watchdog = None;
         match GuardianLink::start(guardian_settings(&self.knowledge.config), &self.children) {
             Ok(guardian) => self.guardian = guardian,
             Err(error) => {
@@ -324,5 +325,12 @@ fn guardian_settings(config: &config::Config) -> Settings {
         stop_signal: coordinator.stop_signal,
         stop_timeout: coordinator.stop_timeout,
         before_kill: coordinator.before_kill.clone(),
+        watchdog: match config.fencing.watchdog {
+            WatchdogUse::Off => None,
+            wanted @ (WatchdogUse::Automatic | WatchdogUse::Required) => Some(WatchdogSettings {
+                device: config.fencing.watchdog_device.clone(),
+                required: wanted == WatchdogUse::Required,
+            }),
+        },
     }
 }

@@ -13,7 +13,7 @@ use primacy::clock;
 use primacy::moment::Moment;
 use primacy::status::{
     ActiveView, ClusterView, CoordinatorView, HistoryEntry, LeaseView, LockView, MemberView, MetricsView, NodeState,
-    RoleWord, ServerStatus, Snapshot, StatusWord, ZooKeeperView,
+    RoleWord, ServerStatus, Snapshot, StatusWord, WatchdogStatus, ZooKeeperView,
 };
 
 mod bodies;
@@ -150,6 +150,7 @@ pub fn active() -> Snapshot {
                 last_heartbeat_ms: None,
             },
             lease: LeaseView::default(),
+            watchdog: WatchdogStatus { mode: "off".into(), ..WatchdogStatus::default() },
             lock: LockView { held: true, path: "/mnt/coordinator.lock".into(), holder: Some("node-a".into()) },
             paused: false,
             switchover: None,

@@ -19,6 +19,7 @@ mod partition;
 mod series;
 mod stops;
 mod volume;
+mod watchdog;
 
 /// Of the cluster's default session of 4 s.
 const TWO_AND_A_HALF_SESSIONS: Duration = Duration::from_secs(10);

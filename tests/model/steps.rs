@@ -11,6 +11,7 @@ pub enum Step {
     /// A supervisor takes in its next event, or notices its deadline.
     Handle(usize),
     Beat(usize),
+    Reset(usize),
     GuardianBoots(usize),
     GrantLock(usize),
     GuardianFences(usize),
@@ -112,6 +113,10 @@ impl World {
     }
 
     pub fn steps(&self, setup: &Setup, out: &mut Vec<Step>) {
+        if let Some(node) = self.resets() {
+            out.push(Step::Reset(node));
+            return;
+        }
         self.urgent(setup, out);
         let urgent = !out.is_empty();
         self.leisurely(out);
@@ -189,6 +194,9 @@ impl World {
     /// One schedule that is fair to everybody, once faults have ended: what was broken is mended, what can be done is done,
     /// then time passes.
     pub fn fair_step(&self, setup: &Setup) -> Step {
+        if let Some(node) = self.resets() {
+            return Step::Reset(node);
+        }
         let mut steps = Vec::new();
         self.leisurely(&mut steps);
         if steps.is_empty() {
@@ -237,7 +245,8 @@ impl World {
         match step {
             Step::Handle(node) => self.handle(setup, node, None),
             Step::Beat(node) => self.beat(node),
-            Step::GuardianBoots(node) => self.boot_guardian(node),
+            Step::Reset(node) => self.reset(setup, node),
+            Step::GuardianBoots(node) => self.boot_guardian(setup, node),
             Step::GrantLock(node) => self.grant_lock(setup, node),
             Step::GuardianFences(node) => self.fence_further(setup, node),
             Step::KillSilentGuardian(node) => self.kill_guardian(setup, node),

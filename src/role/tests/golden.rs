@@ -446,3 +446,32 @@ fn what_lies_in_the_mailbox_does_not_answer_an_order_given_on_waking() {
     assert_eq!(bench.after(LEASE, Event::TreeDead), "[active > fencing: lease_expired] KillTree");
     assert_eq!(bench.on(Event::TreeDead), "CloseLock(lease_expired)");
 }
+
+#[test]
+fn without_a_usable_watchdog_that_is_required_nobody_stands() {
+    let mut bench = Bench::new(Rules { watchdog_required: true, ..plain() });
+    assert_eq!(bench.on(Event::GuardianReady), "");
+    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "");
+    assert_eq!(bench.on(Event::WatchdogSeen { usable: false }), "");
+    assert!(!bench.machine.eligible());
+    assert_eq!(bench.on(Event::WatchdogSeen { usable: true }), "Stand");
+    assert!(bench.machine.eligible());
+    assert_eq!(bench.on(Event::WatchdogSeen { usable: false }), "Resign(not clean, -)");
+    assert_eq!(bench.on(Event::Resigned), "");
+    assert_eq!(bench.on(Event::WatchdogSeen { usable: true }), "Stand");
+}
+
+#[test]
+fn a_replaced_guardian_has_to_see_the_watchdog_for_itself() {
+    let mut bench = Bench::new(Rules { watchdog_required: true, ..plain() });
+    bench.on(Event::GuardianReady);
+    bench.on(Event::VolumeSeen { usable: true });
+    assert_eq!(bench.on(Event::WatchdogSeen { usable: true }), "Stand");
+    assert_eq!(bench.on(Event::GuardianLost), "ReplaceGuardian");
+    assert!(!bench.machine.eligible());
+    bench.on(Event::GuardianReady);
+    bench.on(Event::VolumeSeen { usable: true });
+    assert!(!bench.machine.eligible());
+    bench.on(Event::WatchdogSeen { usable: true });
+    assert!(bench.machine.eligible());
+}

@@ -26,6 +26,7 @@ pub(super) fn plain() -> Rules {
         least_to_start: LEAST,
         fencing: false,
         fencing_required: false,
+        watchdog_required: false,
         before_start: false,
         after_stop: false,
         probed: false,
