@@ -13,7 +13,7 @@ use crate::moment::Moment;
 use crate::role::{End, Machine, Phase, Role, WatchdogTiming};
 use crate::status::{
     ActiveView, Breadcrumb, ClusterView, CoordinatorView, HistoryEntry, LeaseView, LockView, Member, MemberView,
-    MetricsView, NodeState, ProcessIdentity, RoleWord, ServerStatus, Snapshot, StatusWord, WatchdogStatus, ZooKeeperView,
+    MetricsView, NodeState, PeerResult, ProcessIdentity, RoleWord, ServerStatus, Snapshot, StatusWord, WatchdogStatus, ZooKeeperView,
 };
 
 /// The name of the lock file in `lock.directory`.
@@ -36,6 +36,11 @@ pub struct Knowledge {
     pub vacancy: Option<Vacancy>,
     pub volume: VolumeView,
     pub volume_id: Option<String>,
+    /// Whether the lock was seen to exclude other hosts.
+    pub verified: PeerResult,
+    pub verified_detail: Option<String>,
+    /// The node with which that is being tried before the first promotion.
+    pub verifying: Option<String>,
     /// `None` until the guardian has told; for ever without a watchdog.
     pub watchdog: Option<WatchdogView>,
     pub lock_held: bool,
@@ -85,6 +90,9 @@ impl Knowledge {
             vacancy: None,
             volume: VolumeView::default(),
             volume_id: None,
+            verified: PeerResult::Unverified,
+            verified_detail: None,
+            verifying: None,
             watchdog: None,
             lock_held: false,
             lock_holder: None,
@@ -119,7 +127,9 @@ impl Knowledge {
         let fresh = self.config.election == ElectionKind::ZooKeeper
             && self.contact == Contact::Connected
             && self.cluster.epoch.unwrap_or(0) == 0;
-        self.volume.problem.is_none() || (self.volume.missing && fresh)
+        (self.volume.problem.is_none() || (self.volume.missing && fresh))
+            && self.verified != PeerResult::Failed
+            && self.verifying.is_none()
     }
 
     /// Whether the watchdog's device may be used, as far as the guardian has told.
@@ -246,13 +256,22 @@ impl Knowledge {
         if self.contact == Contact::Connecting && self.config.election == ElectionKind::ZooKeeper {
             return format!("connecting to ZooKeeper at {}", self.config.zookeeper.servers);
         }
-        if let Some(problem) = self.timing_problem.as_ref().or(self.volume.problem.as_ref()) {
+        if let Some(problem) = &self.timing_problem {
             return problem.clone();
+        }
+        if let (PeerResult::Failed, Some(detail)) = (self.verified, &self.verified_detail) {
+            return format!("never stands for election: the volume's lock cannot be trusted: {detail}");
+        }
+        if let Some(node) = &self.verifying {
+            return format!("trying the volume's lock against {node} before the first promotion");
         }
         if self.config.fencing.watchdog == WatchdogUse::Required
             && let Some(problem) = self.watchdog_problem()
         {
             return format!("never stands for election: fencing.watchdog is \"required\", and {problem}");
+        }
+        if let Some(problem) = &self.volume.problem {
+            return problem.clone();
         }
         if self.config.candidate.priority == 0 {
             return "never stands for election: candidate.priority is 0".to_owned();
@@ -368,6 +387,7 @@ impl Knowledge {
             reason: own.reason,
             version: own.version,
             last_contact_ms: Some(0),
+            process: own.process,
         };
         view.members.retain(|member| member.node != own.node);
         view.members.push(own);
@@ -416,6 +436,13 @@ impl Knowledge {
                     held: self.lock_held,
                     path: self.config.lock.directory.join(LOCK_FILE).display().to_string(),
                     holder,
+                    verified: match self.verified {
+                        PeerResult::Unverified => "unverified",
+                        PeerResult::Verified => "verified",
+                        PeerResult::Failed => "failed",
+                    }
+                    .to_owned(),
+                    verified_detail: self.verified_detail.clone(),
                 },
                 watchdog: self.watchdog_view(),
                 paused: self.cluster.paused,

@@ -23,6 +23,7 @@ use super::guardian_link::{GuardianLink, PING_INTERVAL};
 use super::health::Verdict;
 use super::knowledge::Knowledge;
 use super::orphans::{self, OwnChildren};
+use super::peers::Peers;
 use super::publish::Publisher;
 use super::wiring::Source;
 use super::{notify, reload, wiring};
@@ -67,6 +68,7 @@ pub struct Shell {
     pub(super) changed: bool,
     inner_events: mpsc::UnboundedReceiver<Inner>,
     later: VecDeque<Event>,
+    pub(super) peers: Peers,
     pub(super) election: Handle,
     pub(super) publisher: Publisher,
     api: ApiThread,
@@ -113,6 +115,7 @@ impl Shell {
             changed: true,
             inner_events,
             later: VecDeque::new(),
+            peers: Peers::new(source.file.clone()),
             election,
             publisher: Publisher::new(snapshot),
             api,
@@ -159,13 +162,15 @@ impl Shell {
 
     /// One fact. `None`: something that concerns only people.
     async fn wait(&mut self) -> Option<Event> {
-        let sleep = self.next_wake().since(clock::now()).min(LONGEST_SLEEP);
+        let now = clock::now();
+        let sleep = self.next_wake(now).since(now).min(LONGEST_SLEEP);
         // The guardian's and the election's words come first: they were said before any timer of ours fired.
         tokio::select! {
             biased;
             message = self.guardian.next() => self.hear_guardian(message),
             fact = self.election.facts.recv() => self.hear_election(fact),
             Some(inner) = self.inner_events.recv() => self.hear_inner(inner),
+            Some(result) = self.peers.results.recv() => self.hear_peer(result),
             verdict = next_verdict(&mut self.prober) => self.hear_prober(verdict),
             _ = self.signals.terminate.recv() => Some(self.hear_stop("SIGTERM")),
             _ = self.signals.interrupt.recv() => Some(self.hear_stop("SIGINT")),
@@ -175,7 +180,7 @@ impl Shell {
         }
     }
 
-    fn next_wake(&self) -> Moment {
+    fn next_wake(&self, now: Moment) -> Moment {
         let candidates = [
             self.machine.deadline().map(|(at, _)| at),
             Some(self.next_ping),
@@ -183,6 +188,7 @@ impl Shell {
             self.guardian.silent_from(),
             self.respawn_at,
             self.publisher.due(),
+            self.peers.due(now),
             self.watchdog.map(|(_, at)| at),
         ];
         candidates.into_iter().flatten().min().unwrap_or(self.next_ping)
@@ -222,7 +228,7 @@ impl Shell {
             *at = now + *interval;
             notify::alive();
         }
-        Event::TimePassed
+        self.tend_peers(now).unwrap_or(Event::TimePassed)
     }
 
     pub(super) fn ping(&mut self) {

@@ -151,7 +151,13 @@ pub fn active() -> Snapshot {
             },
             lease: LeaseView::default(),
             watchdog: WatchdogStatus { mode: "off".into(), ..WatchdogStatus::default() },
-            lock: LockView { held: true, path: "/mnt/coordinator.lock".into(), holder: Some("node-a".into()) },
+            lock: LockView {
+                held: true,
+                path: "/mnt/coordinator.lock".into(),
+                holder: Some("node-a".into()),
+                verified: "verified".into(),
+                verified_detail: None,
+            },
             paused: false,
             switchover: None,
         },
@@ -200,6 +206,7 @@ fn member(node: &str, role: RoleWord) -> MemberView {
         reason: "as it should be".into(),
         version: "0.1.0".into(),
         last_contact_ms: Some(5),
+        process: None,
     }
 }
 

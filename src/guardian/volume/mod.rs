@@ -16,6 +16,7 @@ mod mounts;
 mod problems;
 mod view;
 
+pub use identity::read as id;
 pub use lock_file::try_lock;
 pub use mounts::Mount;
 
