@@ -10,6 +10,7 @@ mod demo;
 mod election;
 mod faults;
 mod guardian;
+mod nfs_fencing;
 mod peers;
 mod proxy;
 mod systemd;
