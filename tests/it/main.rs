@@ -8,6 +8,7 @@ mod config;
 mod curator;
 mod demo;
 mod election;
+mod epoch_token;
 mod faults;
 mod guardian;
 mod nfs_fencing;
