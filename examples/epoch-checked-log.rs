@@ -178,7 +178,8 @@ fn main() -> ExitCode {
             }
         };
     }
-    let Some(epoch) = std::env::var("PRIMACY_EPOCH").ok().and_then(|epoch| epoch.parse().ok()).filter(|e| *e > 0) else {
+    let Some(epoch) = std::env::var("PRIMACY_EPOCH").ok().and_then(|epoch| epoch.parse().ok()).filter(|e| *e > 0)
+    else {
         eprintln!("epoch-checked-log: PRIMACY_EPOCH is not set; it is run by primacy");
         return ExitCode::from(2);
     };

@@ -7,9 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::keys::KEYS;
-use super::{
-    AfterLoss, ApiTls, Config, CoordinatorKind, ElectionKind, HealthProbe, Secret, ZooKeeperTls, checks,
-};
+use super::{AfterLoss, ApiTls, Config, CoordinatorKind, ElectionKind, HealthProbe, Secret, ZooKeeperTls, checks};
 
 /// What stands for a secret.
 const SECRET: &str = "(secret)";

@@ -11,7 +11,8 @@ use super::checks::{self, Refusal, Schemes};
 use super::reader::Reader;
 use super::{
     AfterLoss, Api, ApiTls, Backoff, Candidate, Config, Coordinator, CoordinatorKind, Drain, ElectionKind, Fencing,
-    Health, HealthProbe, Hooks, Lock, LogLevel, Restarts, Secret, WatchdogUse, ZooKeeper, ZooKeeperTls, defaults, files, lease,
+    Health, HealthProbe, Hooks, Lock, LogLevel, Restarts, Secret, WatchdogUse, ZooKeeper, ZooKeeperTls, defaults,
+    files, lease,
 };
 
 /// Where the coordinator's command comes from.

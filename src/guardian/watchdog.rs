@@ -340,7 +340,9 @@ mod tests {
         let device = OpenOptions::new().write(true).open(file.path()).unwrap();
         let mut watchdog = Watchdog { armed: Some(Armed { device, ..armed(5) }), ..Watchdog::none() };
         let deadline = Some(Moment::from_millis(107_500));
-        for (now, fed) in [(101_249, ""), (101_250, "."), (101_300, "."), (103_990, ".."), (104_001, ".."), (108_000, "..")] {
+        for (now, fed) in
+            [(101_249, ""), (101_250, "."), (101_300, "."), (103_990, ".."), (104_001, ".."), (108_000, "..")]
+        {
             assert_eq!(watchdog.feed(deadline, Moment::from_millis(now)), None);
             assert_eq!(written(), fed, "at {now}");
         }

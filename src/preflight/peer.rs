@@ -171,7 +171,11 @@ impl Meeting<'_> {
 
     /// So that it can read the last word.
     async fn until_the_other_leaves(&self) {
-        let gone = async { while matches!(word(self.client, &self.other_path).await, Ok(Some(_))) { sleep(LOOK_AGAIN).await } };
+        let gone = async {
+            while matches!(word(self.client, &self.other_path).await, Ok(Some(_))) {
+                sleep(LOOK_AGAIN).await
+            }
+        };
         let _ = timeout(STEP, gone).await;
     }
 }
@@ -272,7 +276,13 @@ async fn come(client: &Client, path: &str, own: &Word, ephemeral: &CreateOptions
 }
 
 /// The other node, once it is there.
-async fn find(client: &Client, paths: &Paths, own: &Word, plan: &Plan, left: Duration) -> Result<(String, Word), String> {
+async fn find(
+    client: &Client,
+    paths: &Paths,
+    own: &Word,
+    plan: &Plan,
+    left: Duration,
+) -> Result<(String, Word), String> {
     let look = async {
         loop {
             let mut names = answer(client.list_children(&paths.peers)).await?;
@@ -427,8 +437,7 @@ async fn keep(
     if test.volume.is_none() && test.result == PeerResult::Verified {
         return Ok(());
     }
-    let record =
-        Record { hosts: hosts.map(|(node, host)| (node.clone(), host.clone())).to_vec(), test: test.clone() };
+    let record = Record { hosts: hosts.map(|(node, host)| (node.clone(), host.clone())).to_vec(), test: test.clone() };
     let data = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
     let path = format!("{}/{}+{}", paths.verified, hosts[0].0, hosts[1].0);
     match client.create(&path, &data, persistent).await {
@@ -540,9 +549,7 @@ pub fn hold_lock(path: &Path) -> String {
 }
 
 /// On a thread of its own: a dead mount may block it for ever.
-async fn on_volume<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, String> {
+async fn on_volume<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, String> {
     match timeout(STEP, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(result)) => result.map_err(|error| error.to_string()),
         Ok(Err(error)) => Err(error.to_string()),

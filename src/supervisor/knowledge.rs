@@ -13,7 +13,8 @@ use crate::moment::Moment;
 use crate::role::{End, Machine, Phase, Role, WatchdogTiming};
 use crate::status::{
     ActiveView, Breadcrumb, ClusterView, CoordinatorView, HistoryEntry, LeaseView, LockView, Member, MemberView,
-    MetricsView, NodeState, PeerResult, ProcessIdentity, RoleWord, ServerStatus, Snapshot, StatusWord, WatchdogStatus, ZooKeeperView,
+    MetricsView, NodeState, PeerResult, ProcessIdentity, RoleWord, ServerStatus, Snapshot, StatusWord, WatchdogStatus,
+    ZooKeeperView,
 };
 
 /// The name of the lock file in `lock.directory`.

@@ -47,7 +47,11 @@ pub fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
             && (config.election == ElectionKind::Lock || timing.check().is_ok())
             && (config.fencing.watchdog != WatchdogUse::Required || timing.watchdog().fits()),
         lease: timing.length(),
-        least_to_start: if with_watchdog { least_to_start.max(timing.watchdog().least_to_arm()) } else { least_to_start },
+        least_to_start: if with_watchdog {
+            least_to_start.max(timing.watchdog().least_to_arm())
+        } else {
+            least_to_start
+        },
         fencing: !config.fencing.command.is_empty(),
         fencing_required: config.fencing.required,
         watchdog_required: config.fencing.watchdog == WatchdogUse::Required,
@@ -57,7 +61,11 @@ pub fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
         startup_timeout: config.health.startup_timeout,
         volume_timeout: config.lock.probe_timeout,
         stop_timeout: config.coordinator.stop_timeout + BEFORE_KILL + STUCK_AFTER,
-        stuck_after: if with_watchdog { STUCK_AFTER.max(timing.length() + timing.grace() + SETTLED) } else { STUCK_AFTER },
+        stuck_after: if with_watchdog {
+            STUCK_AFTER.max(timing.length() + timing.grace() + SETTLED)
+        } else {
+            STUCK_AFTER
+        },
         restarts: Restarts { max: restarts.max, within: restarts.within },
         backoff: Backoff { first: backoff.first, max: backoff.max, reset: backoff.reset },
         exit_after_loss: config.fencing.after_loss == AfterLoss::Exit,

@@ -20,8 +20,7 @@ impl Device {
         std::thread::spawn(move || {
             use std::io::Read;
             use std::os::unix::fs::OpenOptionsExt;
-            let mut reader =
-                fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path).unwrap();
+            let mut reader = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path).unwrap();
             opened.send(()).unwrap();
             let (mut seen, mut byte) = (false, [0]);
             loop {
@@ -98,7 +97,8 @@ fn it_is_armed_before_the_start_fed_while_a_tree_lives_and_disarmed_when_that_is
     guardian.order(Order::Stop);
     guardian.expect(|report| {
         assert_ne!(*report, Report::TreeDead, "it is disarmed before anybody hears of the death");
-        (*report == Report::Watchdog(WatchdogView { warning: warning(&settings), ..WatchdogView::default() })).then_some(())
+        (*report == Report::Watchdog(WatchdogView { warning: warning(&settings), ..WatchdogView::default() }))
+            .then_some(())
     });
     guardian.expect_report(&Report::TreeDead);
     let written = device.until_closed();
