@@ -124,6 +124,7 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
             "command": fencing.command,
             "timeout": span(fencing.timeout),
             "required": fencing.required,
+            "frees_lock": fencing.frees_lock,
             "after_loss": match fencing.after_loss {
                 AfterLoss::Exit => "exit",
                 AfterLoss::Rejoin => "rejoin",

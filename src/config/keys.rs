@@ -357,6 +357,12 @@ pub const KEYS: &[Key] = &[
         "No start unless the fencing command exits with 0.",
     ),
     key(
+        "fencing.frees_lock",
+        Kind::Boolean,
+        Default::Boolean(false),
+        "The fencing command also ends the former host's lock (cuts its power, expires its NFS client): run it while the lock is still waited for.",
+    ),
+    key(
         "fencing.after_loss",
         Kind::Choice(&["exit", "rejoin"]),
         Default::Text("exit"),

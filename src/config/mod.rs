@@ -223,6 +223,8 @@ pub struct Fencing {
     pub command: Vec<String>,
     pub timeout: Duration,
     pub required: bool,
+    /// It ends the former host's lock, too.
+    pub frees_lock: bool,
     pub after_loss: AfterLoss,
     pub watchdog: WatchdogUse,
     pub watchdog_device: PathBuf,

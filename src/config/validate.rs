@@ -339,6 +339,7 @@ fn fencing(reader: &mut Reader) -> Fencing {
         command,
         timeout: reader.duration("fencing.timeout").unwrap_or(defaults::FENCING_TIMEOUT),
         required,
+        frees_lock: reader.boolean("fencing.frees_lock").unwrap_or(false),
         after_loss: match reader.text("fencing.after_loss").as_deref() {
             Some("rejoin") => AfterLoss::Rejoin,
             _ => AfterLoss::Exit,

@@ -23,9 +23,12 @@ pub(super) enum Stage {
         vacancy: Vacancy,
         asked: bool,
         by: Option<Moment>,
+        early: EarlyFencing,
     },
+    /// `order`: by which the command's answer is known.
     FencingFormer {
         epoch: u64,
+        order: u64,
     },
     Claiming {
         epoch: u64,
@@ -55,6 +58,15 @@ pub(super) enum Stage {
     },
     Ending(Ending),
     Finished,
+}
+
+/// Fencing the former active while it, or the file server on its behalf, still has the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum EarlyFencing {
+    Unwanted,
+    At(Moment),
+    Running,
+    Done,
 }
 
 /// A leadership on its way down.
@@ -211,6 +223,7 @@ impl Machine {
             Stage::Idle { until: Some(until) } if now < *until => Phase::BackingOff,
             Stage::Idle { .. } => Phase::Idle,
             Stage::Standing => Phase::Standing,
+            Stage::Locking { early: EarlyFencing::Running, .. } => Phase::WaitingForFence,
             Stage::Locking { .. } => Phase::WaitingForLock,
             Stage::FencingFormer { .. } => Phase::WaitingForFence,
             Stage::Claiming { .. } | Stage::Preparing { .. } | Stage::Starting { .. } | Stage::Clearing { .. } => {
@@ -239,7 +252,12 @@ impl Machine {
         at(self.hold_until.map(|until| until - self.rules.lease / 2), DeadlineReason::HoldLock);
         match &self.stage {
             Stage::Idle { until } => at(*until, DeadlineReason::Backoff),
-            Stage::Locking { by, .. } => at(*by, DeadlineReason::Volume),
+            Stage::Locking { by, early, .. } => {
+                at(*by, DeadlineReason::Volume);
+                if let EarlyFencing::At(moment) = early {
+                    at(Some(*moment), DeadlineReason::Fence);
+                }
+            }
             Stage::Claiming { by, .. } => at(Some(*by), DeadlineReason::Volume),
             Stage::Preparing { by, .. } | Stage::Starting { by, .. } => at(Some(*by), DeadlineReason::Startup),
             Stage::Clearing { by, .. } => at(Some(*by), DeadlineReason::Stuck),
@@ -315,11 +333,7 @@ impl Machine {
             Event::WatchdogSeen { usable } => self.watchdog_seen(usable, out),
             Event::Elected(vacancy) => self.elected(now, vacancy, out),
             Event::LockAcquired { recorded } => self.lock_acquired(now, recorded, out),
-            Event::LockRefused => {
-                if let Stage::Locking { by, asked: true, .. } = &mut self.stage {
-                    *by = None;
-                }
-            }
+            Event::LockRefused => self.lock_refused(now),
             Event::VolumeUnusable => match self.stage {
                 Stage::Locking { .. } | Stage::Claiming { .. } => self.end_now(now, End::StartFailed, out),
                 _ => {}
@@ -412,6 +426,7 @@ impl Machine {
             {
                 self.end_now(now, End::StartFailed, out);
             }
+            Stage::Locking { early: EarlyFencing::At(at), .. } if at <= now => self.fence_early(out),
             Stage::Clearing { by, .. } if by <= now => {
                 self.begin_end(now, End::CoordinatorExited, out);
                 self.kill(now, out);

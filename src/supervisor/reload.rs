@@ -54,6 +54,8 @@ pub fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
         },
         fencing: !config.fencing.command.is_empty(),
         fencing_required: config.fencing.required,
+        fencing_frees_lock: config.fencing.frees_lock,
+        fence_after: timing.length(),
         watchdog_required: config.fencing.watchdog == WatchdogUse::Required,
         before_start: !config.hooks.before_start.is_empty(),
         after_stop: !config.hooks.after_stop.is_empty(),

@@ -157,6 +157,20 @@ fn void(budget: u8) -> Setup {
     Setup { void_lock: true, ..setup(2, budget, &faults) }
 }
 
+#[test]
+fn fencing_that_frees_the_lock_survives_any_single_fault() {
+    let mut setup = setup(2, 1, &all());
+    setup.rules.fencing_frees_lock = true;
+    holds("two nodes, fencing frees the lock, 1 fault", setup);
+}
+
+#[test]
+fn a_core_that_does_not_fence_although_fencing_frees_the_lock_is_caught() {
+    let mut setup = flawed(Flaw::SkipsFencing, DELAYS);
+    setup.rules.fencing_frees_lock = true;
+    breaks(FENCED_FIRST, setup);
+}
+
 /// The lock excludes nobody, guardians die and freeze, trees do not die: what protects is that the host is reset before
 /// anybody else can be elected.
 #[test]

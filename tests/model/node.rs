@@ -131,18 +131,31 @@ impl World {
         }
     }
 
-    pub fn end_hook(&mut self, node: usize, succeeded: bool) {
+    pub fn end_hook(&mut self, setup: &Setup, node: usize, succeeded: bool) {
         let Some(supervisor) = &mut self.nodes[node].supervisor else { return };
         let (hook, _) = supervisor.hooks.remove(0);
         match hook {
             Hook::Fence { epoch, target } => {
                 if succeeded {
                     self.nodes[node].fenced = target;
+                    if setup.rules.fencing_frees_lock
+                        && let Some((former, _)) = target
+                    {
+                        self.lose_lock(former);
+                    }
                 }
                 self.tell(node, Event::FormerFenced { epoch, succeeded });
             }
             Hook::Before { epoch } => self.tell(node, Event::Prepared { epoch, succeeded }),
             Hook::After => self.tell(node, Event::Tidied),
+        }
+    }
+
+    /// The server takes the lock from a node, which does not know it yet.
+    pub fn lose_lock(&mut self, node: usize) {
+        if self.owner == Some(node) {
+            self.owner = None;
+            self.nodes[node].hold = Hold::Lost;
         }
     }
 

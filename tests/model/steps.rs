@@ -4,7 +4,7 @@ use primacy::moment::Moment;
 use primacy::role::{Event, Loss};
 
 use super::node::Interruption;
-use super::world::{Fault, Frost, Hold, Setup, World, units};
+use super::world::{Fault, Frost, Setup, World, units};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
@@ -220,13 +220,10 @@ impl World {
                     tree.stuck = true;
                 }
             }
-            Step::LoseLock(node) => {
-                self.owner = None;
-                self.nodes[node].hold = Hold::Lost;
-            }
+            Step::LoseLock(node) => self.lose_lock(node),
             Step::DeleteNode(seat) => self.betray(seat, Loss::NodeDeleted),
             Step::WipeZooKeeper => self.wipe(),
-            Step::FailHook(node) => self.end_hook(node, false),
+            Step::FailHook(node) => self.end_hook(setup, node, false),
             Step::Stop(node, times) => {
                 self.tell(node, Event::StopRequested);
                 if times == 2 {
@@ -252,7 +249,7 @@ impl World {
             Step::KillSilentGuardian(node) => self.kill_guardian(setup, node),
             Step::TreeDies(node) => self.tree_dies(setup, node),
             Step::ProbeFails(node) => self.fail_probe(node),
-            Step::EndHook(node) => self.end_hook(node, true),
+            Step::EndHook(node) => self.end_hook(setup, node, true),
             Step::Expire(seat) => self.remove_seat(seat, Loss::SessionExpired),
             Step::Restart(node) => self.restart(setup, node),
             Step::Thaw(node) => self.thaw(setup, node),

@@ -37,6 +37,8 @@ pub fn rules() -> Rules {
         least_to_start: units(1),
         fencing: true,
         fencing_required: true,
+        fencing_frees_lock: false,
+        fence_after: units(LEASE),
         watchdog_required: false,
         before_start: false,
         after_stop: false,

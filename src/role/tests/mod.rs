@@ -26,6 +26,8 @@ pub(super) fn plain() -> Rules {
         least_to_start: LEAST,
         fencing: false,
         fencing_required: false,
+        fencing_frees_lock: false,
+        fence_after: LEASE,
         watchdog_required: false,
         before_start: false,
         after_stop: false,

@@ -251,17 +251,20 @@ impl Observer {
 }
 
 fn any_rules() -> impl Strategy<Value = Rules> {
-    (any::<[bool; 7]>(), 0u32..3).prop_map(|([fencing, required, watchdog, before, after, probed, exit], max)| Rules {
-        fencing,
-        fencing_required: required,
-        watchdog_required: watchdog,
-        before_start: before,
-        after_stop: after,
-        probed,
-        exit_after_loss: exit,
-        restarts: Restarts { max, within: seconds(30) },
-        ..plain()
-    })
+    (any::<[bool; 8]>(), 0u32..3).prop_map(
+        |([fencing, required, frees, watchdog, before, after, probed, exit], max)| Rules {
+            fencing,
+            fencing_required: required,
+            fencing_frees_lock: frees,
+            watchdog_required: watchdog,
+            before_start: before,
+            after_stop: after,
+            probed,
+            exit_after_loss: exit,
+            restarts: Restarts { max, within: seconds(30) },
+            ..plain()
+        },
+    )
 }
 
 fn config() -> ProptestConfig {
