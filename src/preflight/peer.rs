@@ -173,7 +173,7 @@ impl Meeting<'_> {
     async fn until_the_other_leaves(&self) {
         let gone = async {
             while matches!(word(self.client, &self.other_path).await, Ok(Some(_))) {
-                sleep(LOOK_AGAIN).await
+                sleep(LOOK_AGAIN).await;
             }
         };
         let _ = timeout(STEP, gone).await;
