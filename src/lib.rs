@@ -6,7 +6,7 @@
 //! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment and timer are everybody's
 //! supervisor > {role, election, guardian's protocol and frames, api, status, config, processes}
 //! election > {guardian's protocol, status, config, znodes};   guardian > {syscalls, processes}
-//! preflight > {election, guardian's volume, role, config};   api > {status, config};   role > std (and moment)
+//! preflight > {election, guardian's volume, processes, role, config};   api > {status, config};   role > std (and moment)
 //! ```
 
 pub mod api;

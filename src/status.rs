@@ -83,6 +83,7 @@ pub struct ServerStatus {
     pub zookeeper: ZooKeeperView,
     pub lease: LeaseView,
     pub lock: LockView,
+    pub watchdog: WatchdogStatus,
     pub paused: bool,
     pub switchover: Option<serde_json::Value>,
 }
@@ -128,6 +129,24 @@ pub struct LockView {
     pub held: bool,
     pub path: String,
     pub holder: Option<String>,
+    /// Whether the lock was seen to exclude other hosts: `unverified`, `verified`, `failed`.
+    pub verified: String,
+    /// One sentence on that; null while nothing was tried.
+    pub verified_detail: Option<String>,
+}
+
+/// The watchdog that resets this host if its coordinator could outlive the lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchdogStatus {
+    /// `off`, `automatic`, `required`.
+    pub mode: String,
+    /// Null with `off`.
+    pub device: Option<String>,
+    pub armed: bool,
+    /// The time-out that counts; null while it is not armed.
+    pub timeout_ms: Option<u64>,
+    /// Why it cannot be used; null while it can.
+    pub problem: Option<String>,
 }
 
 /// A member as it describes itself in `members/<node>`.
@@ -185,6 +204,9 @@ pub struct MemberView {
     pub version: String,
     /// How long ago this member was last known to be alive.
     pub last_contact_ms: Option<u64>,
+    /// Its host, for this process only.
+    #[serde(skip)]
+    pub process: Option<ProcessIdentity>,
 }
 
 /// `/cluster`.
@@ -246,6 +268,29 @@ pub enum CheckOutcome {
     Ok,
     Warn,
     Fail,
+}
+
+/// What two nodes found when they tried the volume's lock against each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerTest {
+    pub result: PeerResult,
+    /// The other node.
+    pub with: Option<String>,
+    /// The volume's id, where it has one and both see the same.
+    pub volume: Option<String>,
+    /// RFC 3339.
+    pub at: String,
+    /// One sentence for a person.
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerResult {
+    /// Not tried, or not to its end.
+    Unverified,
+    Verified,
+    Failed,
 }
 
 /// What the supervisor publishes for its API at every change.

@@ -1,4 +1,5 @@
-//! The only `unsafe` of the crate: taking over a descriptor by number, handing one to the async runtime, and fork + exec.
+//! The only `unsafe` of the crate: taking over a descriptor by number, handing one to the async runtime, fork + exec, and a
+//! watchdog's ioctls.
 //!
 //! Rejected: `std::process::Command` with `pre_exec`. Its `spawn` blocks until the exec has happened, and the child may
 //! hang before that (the working directory or the program lies on a dead mount). The guardian must go on watching its
@@ -271,6 +272,49 @@ pub fn send_signal(pid: Pid, signal: i32) -> bool {
     // Zero and negative numbers would mean whole groups.
     // SAFETY: kill takes two numbers and touches no memory of ours.
     pid.as_raw() > 0 && unsafe { libc::kill(pid.as_raw(), signal) } == 0
+}
+
+/// What a watchdog's driver says of itself (`struct watchdog_info` of linux/watchdog.h).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WatchdogInfo {
+    pub options: u32,
+    pub firmware_version: u32,
+    pub identity: [u8; 32],
+}
+
+impl WatchdogInfo {
+    /// Only a `V` before the close stops it: the end of the process that feeds it does not.
+    pub const fn has_magic_close(&self) -> bool {
+        self.options & 0x0100 != 0
+    }
+}
+
+/// The letter under which a watchdog's ioctls are numbered.
+const WATCHDOG: u32 = b'W' as u32;
+
+/// What the device is; ENOTTY where it is no watchdog.
+pub fn watchdog_info(device: BorrowedFd<'_>) -> io::Result<WatchdogInfo> {
+    let mut info = WatchdogInfo::default();
+    // SAFETY: WDIOC_GETSUPPORT fills in the structure that it is given.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), libc::_IOR::<WatchdogInfo>(WATCHDOG, 0), &raw mut info) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(info) }
+}
+
+/// Asks for a time-out in seconds, which also feeds.
+pub fn set_watchdog_timeout(device: BorrowedFd<'_>, seconds: i32) -> io::Result<()> {
+    let mut seconds: libc::c_int = seconds;
+    // SAFETY: WDIOC_SETTIMEOUT reads an integer, and writes back what the device made of it.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), libc::_IOWR::<libc::c_int>(WATCHDOG, 6), &raw mut seconds) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The time-out that counts, in seconds.
+pub fn watchdog_timeout(device: BorrowedFd<'_>) -> io::Result<i32> {
+    let mut seconds: libc::c_int = 0;
+    // SAFETY: WDIOC_GETTIMEOUT writes an integer.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), libc::_IOR::<libc::c_int>(WATCHDOG, 7), &raw mut seconds) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(seconds) }
 }
 
 /// How a child ended.

@@ -35,7 +35,9 @@ All fields are always present, and null where unknown.
  \"coordinator\":{\"pid\":4242,\"started_at\":\"2026-01-02T03:04:00.123Z\",\"ready\":true,\"restarts\":0,\"holds_lock\":true},
  \"zookeeper\":{\"state\":\"connected\",\"session\":\"0x1000\",\"session_timeout_ms\":10000,\"last_heartbeat_ms\":212},
  \"lease\":{\"remaining_ms\":6900},
- \"lock\":{\"held\":true,\"path\":\"/mnt/metadata/.primacy/coordinator.lock\",\"holder\":\"node-a\"},
+ \"lock\":{\"held\":true,\"path\":\"/mnt/metadata/.primacy/coordinator.lock\",\"holder\":\"node-a\",
+         \"verified\":\"verified\",\"verified_detail\":\"with node-b: …\"},
+ \"watchdog\":{\"mode\":\"required\",\"device\":\"/dev/watchdog\",\"armed\":true,\"timeout_ms\":5000,\"problem\":null},
  \"paused\":false,\"switchover\":null}
 ```
 

@@ -1,5 +1,7 @@
 //! `primacy check`: the preflight.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 
 use super::{Exit, Options, print};
@@ -13,6 +15,13 @@ pub struct Arguments {
     /// How the results are written
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
     pub output: Output,
+    /// Also try the volume's lock against another host: run this on both at the same time. With NODE against that one,
+    /// else against whichever other node is doing the same
+    #[arg(long, value_name = "NODE", num_args = 0..=1, require_equals = true)]
+    pub with_peer: Option<Option<String>>,
+    /// How long to wait for the other node
+    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = humantime::parse_duration, requires = "with_peer")]
+    pub wait: Duration,
     /// The coordinator's command, where it is given to `primacy run` in this way too
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
@@ -29,7 +38,11 @@ pub enum Output {
 pub fn run(options: &Options, arguments: Arguments) -> anyhow::Result<Exit> {
     let command = (!arguments.command.is_empty()).then_some(arguments.command);
     let config = config::load(options.config_file(), command)?;
-    let results = preflight::check(&config);
+    let mut results = preflight::check(&config);
+    if let Some(with) = arguments.with_peer {
+        let plan = preflight::Plan { with, host: None, wait: arguments.wait, reuse: false };
+        results.push(preflight::check_with_peer(&config, &plan));
+    }
     match arguments.output {
         Output::Text => print(&preflight::render(&results))?,
         Output::Json => print(&(serde_json::to_string_pretty(&results)? + "\n"))?,

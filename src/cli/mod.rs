@@ -27,6 +27,7 @@ mod guardian;
 mod history;
 pub mod logs;
 mod man;
+mod peer_test;
 pub mod reference;
 mod run;
 mod status;
@@ -101,12 +102,13 @@ pub enum Command {
     Guardian(guardian::Arguments),
     GenerateReference(reference::Arguments),
     TryLock(try_lock::Arguments),
+    PeerTest(peer_test::Arguments),
 }
 
 impl Command {
     /// The guardian says what it has to say to its supervisor, and its standard error is the coordinator's.
     pub fn logs(&self) -> bool {
-        !matches!(self, Self::Guardian(_) | Self::DemoChild(_) | Self::DemoCoordinator(_))
+        !matches!(self, Self::Guardian(_) | Self::DemoChild(_) | Self::DemoCoordinator(_) | Self::PeerTest(_))
     }
 }
 
@@ -130,7 +132,8 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::Man(arguments) => man::run(&arguments),
         Command::Guardian(arguments) => Ok(guardian::run(&arguments)),
         Command::GenerateReference(arguments) => reference::run(&arguments),
-        Command::TryLock(arguments) => Ok(try_lock::run(&arguments)),
+        Command::TryLock(arguments) => try_lock::run(&arguments),
+        Command::PeerTest(arguments) => peer_test::run(&options, arguments),
     }
 }
 

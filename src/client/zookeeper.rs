@@ -134,6 +134,7 @@ fn view(member: Member) -> MemberView {
         version: member.version,
         // The session lives; how recently it was heard of only the ensemble knows.
         last_contact_ms: None,
+        process: None,
     }
 }
 

@@ -7,9 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::keys::KEYS;
-use super::{
-    AfterLoss, ApiTls, Config, CoordinatorKind, ElectionKind, HealthProbe, Secret, ZooKeeperTls, checks, defaults,
-};
+use super::{AfterLoss, ApiTls, Config, CoordinatorKind, ElectionKind, HealthProbe, Secret, ZooKeeperTls, checks};
 
 /// What stands for a secret.
 const SECRET: &str = "(secret)";
@@ -126,12 +124,13 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
             "command": fencing.command,
             "timeout": span(fencing.timeout),
             "required": fencing.required,
+            "frees_lock": fencing.frees_lock,
             "after_loss": match fencing.after_loss {
                 AfterLoss::Exit => "exit",
                 AfterLoss::Rejoin => "rejoin",
             },
-            "watchdog": "off",
-            "watchdog_device": defaults::WATCHDOG_DEVICE,
+            "watchdog": fencing.watchdog.as_str(),
+            "watchdog_device": fencing.watchdog_device,
         },
         "hooks": {
             "on_active": hooks.on_active,

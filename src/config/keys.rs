@@ -357,6 +357,12 @@ pub const KEYS: &[Key] = &[
         "No start unless the fencing command exits with 0.",
     ),
     key(
+        "fencing.frees_lock",
+        Kind::Boolean,
+        Default::Boolean(false),
+        "The fencing command also ends the former host's lock (cuts its power, expires its NFS client): run it while the lock is still waited for.",
+    ),
+    key(
         "fencing.after_loss",
         Kind::Choice(&["exit", "rejoin"]),
         Default::Text("exit"),
@@ -366,7 +372,7 @@ pub const KEYS: &[Key] = &[
         "fencing.watchdog",
         Kind::Choice(&["off", "automatic", "required"]),
         Default::Text("off"),
-        "A hardware or software watchdog is reserved: this version refuses anything but `off`.",
+        "A device that resets this host if a coordinator could outlive its lease: never, where there is one, or no start without it.",
     ),
     key("fencing.watchdog_device", Kind::Path, Default::Text(defaults::WATCHDOG_DEVICE), "The watchdog's device."),
     live("hooks.on_active", Kind::Arguments, Default::Unset, "argv run when this node has become active."),

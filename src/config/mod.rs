@@ -225,7 +225,31 @@ pub struct Fencing {
     pub command: Vec<String>,
     pub timeout: Duration,
     pub required: bool,
+    /// It ends the former host's lock, too.
+    pub frees_lock: bool,
     pub after_loss: AfterLoss,
+    pub watchdog: WatchdogUse,
+    pub watchdog_device: PathBuf,
+}
+
+/// `fencing.watchdog`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchdogUse {
+    Off,
+    /// Used where there is one.
+    Automatic,
+    /// Without one this node never becomes active.
+    Required,
+}
+
+impl WatchdogUse {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Automatic => "automatic",
+            Self::Required => "required",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

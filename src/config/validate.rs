@@ -11,7 +11,8 @@ use super::checks::{self, Refusal, Schemes};
 use super::reader::Reader;
 use super::{
     AfterLoss, Api, ApiTls, Backoff, Candidate, Config, Coordinator, CoordinatorKind, Drain, ElectionKind, Fencing,
-    Health, HealthProbe, Hooks, Lock, LogLevel, Restarts, Secret, ZooKeeper, ZooKeeperTls, defaults, files, lease,
+    Health, HealthProbe, Hooks, Lock, LogLevel, Restarts, Secret, WatchdogUse, ZooKeeper, ZooKeeperTls, defaults,
+    files, lease,
 };
 
 /// Where the coordinator's command comes from.
@@ -341,21 +342,23 @@ fn fencing(reader: &mut Reader) -> Fencing {
             "write command = [\"program\", …] in [fencing], or required = false",
         );
     }
-    if reader.text("fencing.watchdog").is_some_and(|word| word != "off") {
-        reader.reject(
-            "fencing.watchdog",
-            "is not possible: this build has no watchdog support, and a safety device is not silently left out",
-            "write watchdog = \"off\", or leave it out",
-        );
-    }
     Fencing {
         command,
         timeout: reader.duration("fencing.timeout").unwrap_or(defaults::FENCING_TIMEOUT),
         required,
+        frees_lock: reader.boolean("fencing.frees_lock").unwrap_or(false),
         after_loss: match reader.text("fencing.after_loss").as_deref() {
             Some("rejoin") => AfterLoss::Rejoin,
             _ => AfterLoss::Exit,
         },
+        watchdog: match reader.text("fencing.watchdog").as_deref() {
+            Some("automatic") => WatchdogUse::Automatic,
+            Some("required") => WatchdogUse::Required,
+            _ => WatchdogUse::Off,
+        },
+        watchdog_device: reader
+            .text("fencing.watchdog_device")
+            .map_or_else(|| PathBuf::from(defaults::WATCHDOG_DEVICE), PathBuf::from),
     }
 }
 

@@ -132,6 +132,7 @@ impl From<&Member> for MemberView {
             reason: member.reason.clone(),
             version: member.version.clone(),
             last_contact_ms: Some(0),
+            process: member.process.clone(),
         }
     }
 }

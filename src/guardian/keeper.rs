@@ -9,12 +9,13 @@ use super::cgroup::Cgroup;
 use super::ending::{Ending, Step};
 use super::link::{Gone, Link};
 use super::preparation::{Account, Purpose, explain, prepare};
-use super::protocol::{ExitStatus, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament};
+use super::protocol::{ExitStatus, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament, WatchdogView};
 use super::surroundings::{self, Surroundings};
 use super::testament;
 use super::tree::{Happening, Tree};
 use super::volume::{Event, Probing, Task, Volume};
 use super::wakeups::Wakeups;
+use super::watchdog::Watchdog;
 use crate::moment::Moment;
 use crate::{clock, seeded_bug, syscalls};
 
@@ -56,6 +57,7 @@ pub struct Keeper {
     /// A probe that should have begun and has not, and when that was noticed.
     overdue: Option<(Moment, Moment)>,
     tree: Tree,
+    watchdog: Watchdog,
     epoch: u64,
     deadline: Option<Moment>,
     testament: Option<Testament>,
@@ -82,6 +84,7 @@ impl Keeper {
             written: None,
             overdue: None,
             tree: Tree::new(Cgroup::find()),
+            watchdog: Watchdog::none(),
             epoch: 0,
             deadline: None,
             testament: None,
@@ -128,7 +131,9 @@ impl Keeper {
             self.begin_to_end(Ending::at_deadline(deadline), now);
             self.note(NoteLevel::Error, format!("the deadline {deadline} has passed: the coordinator is killed"));
         }
-        for happening in self.tree.advance(now) {
+        let happenings = self.tree.advance(now);
+        self.keep_watchdog(now);
+        for happening in happenings {
             self.tell(happening, now);
         }
         self.watch_probe(now);
@@ -175,6 +180,28 @@ impl Keeper {
         })
     }
 
+    /// Armed while a tree may live, fed while the lease allows it.
+    fn keep_watchdog(&mut self, now: Moment) {
+        if self.watchdog.is_armed() && self.tree.is_empty() {
+            let failed = self.watchdog.disarm();
+            self.tell_watchdog(failed);
+        }
+        if let Some(problem) = self.watchdog.feed(self.deadline, now) {
+            self.note(NoteLevel::Error, problem);
+        }
+        if self.watchdog.look(now) {
+            self.tell_watchdog(None);
+        }
+    }
+
+    fn tell_watchdog(&mut self, problem: Option<String>) {
+        if let Some(problem) = problem {
+            self.note(NoteLevel::Error, problem);
+        }
+        let view = self.watchdog.view();
+        self.link.send(&Report::Watchdog(view));
+    }
+
     /// Whether there is something that the deadline ends.
     fn has_to_end(&self) -> bool {
         self.ending.is_none() && (!self.tree.is_empty() || self.lock != Lock::Open)
@@ -184,7 +211,8 @@ impl Keeper {
     fn due(&self) -> Option<Moment> {
         let deadline = self.deadline.filter(|_| self.has_to_end());
         let closing = if let Lock::Closing { late } = self.lock { late } else { None };
-        [deadline, self.probe_due(), closing, self.tree.due()].into_iter().flatten().min()
+        let watchdog = self.watchdog.due(self.deadline);
+        [deadline, self.probe_due(), closing, self.tree.due(), watchdog].into_iter().flatten().min()
     }
 
     fn hear_supervisor(&mut self) {
@@ -220,6 +248,7 @@ impl Keeper {
                 None => self.unusable("the guardian has no settings yet"),
             },
             Order::SetDeadline { deadline } => self.set_deadline(deadline),
+            Order::SetWatchdog(terms) => self.watchdog.set_terms(terms),
             Order::Start { epoch, deadline } => {
                 self.set_deadline(deadline);
                 if let Err(problem) = self.start_coordinator(epoch, deadline, now) {
@@ -255,6 +284,7 @@ impl Keeper {
                 return;
             }
         };
+        self.watchdog = Watchdog::new(settings.watchdog.clone());
         self.link.send(&Report::Ready { pid: nix::unistd::getpid().as_raw() });
         for text in std::mem::take(&mut self.surroundings.notes) {
             self.note(NoteLevel::Info, text);
@@ -290,8 +320,15 @@ impl Keeper {
         let told = seeded_bug::told(epoch);
         let purpose = Purpose { command: &settings.command, epoch: told, lock: Some(fd), main: None };
         let launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
+        let forking = settings.forking;
+        // Before the fork: from then on a process may exist that cannot be killed.
+        let armed = self.watchdog.arm(deadline, now);
+        if self.watchdog.view() != WatchdogView::default() {
+            self.tell_watchdog(None);
+        }
+        armed?;
         self.epoch = epoch;
-        self.tree.start(&launch, settings.forking).map_err(|error| format!("cannot fork: {}", error.desc()))
+        self.tree.start(&launch, forking).map_err(|error| format!("cannot fork: {}", error.desc()))
     }
 
     fn tell(&mut self, happening: Happening, now: Moment) {

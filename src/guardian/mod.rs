@@ -11,6 +11,9 @@
 //! itself, in the only safe order: tree proven dead, end noted in the lock file, lock closed, and only then the
 //! [`testament`], by which the next one is elected at once. It is single-use: after that the process ends.
 //!
+//! Where there is a [`watchdog`], it is armed before a tree lives and fed only while the lease allows it, so that a host on
+//! which none of this works any more is reset.
+//!
 //! Rejected: one process for all. A supervisor that is busy, swapped out or deadlocked must not be what kills.
 
 mod cgroup;
@@ -27,6 +30,7 @@ mod testament;
 mod tree;
 pub mod volume;
 mod wakeups;
+pub mod watchdog;
 
 /// By which a guardian is known in the process list (15 characters at most).
 pub const PROCESS_NAME: &str = "primacy-guard";

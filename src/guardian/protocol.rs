@@ -36,6 +36,8 @@ pub enum Order {
     WriteRecord(Record),
     /// The coordinator must be dead at `deadline` unless this is said again with a later one.
     SetDeadline { deadline: Moment },
+    /// How the watchdog is to be set at the next start. Without it, or without a device in the settings, none is armed.
+    SetWatchdog(WatchdogTerms),
     /// Start the coordinator; answered by `Started` or `StartFailed`. Refused unless the lock is held, the record of
     /// this epoch is written and `deadline` lies ahead.
     Start { epoch: u64, deadline: Moment },
@@ -64,6 +66,8 @@ pub enum Report {
     },
     /// The volume as it is seen while standby and after each change; also names what is wrong with it.
     Volume(VolumeView),
+    /// The watchdog's device as it is seen without arming it, and whether it is armed. Repeated on change.
+    Watchdog(WatchdogView),
     LockAcquired {
         volume: String,
         record: Option<Record>,
@@ -147,6 +151,39 @@ pub struct Settings {
     pub stop_signal: i32,
     pub stop_timeout: Duration,
     pub before_kill: Vec<String>,
+    /// `None`: `fencing.watchdog = "off"`.
+    #[serde(default)]
+    pub watchdog: Option<WatchdogSettings>,
+}
+
+/// `fencing.watchdog` and its device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchdogSettings {
+    pub device: PathBuf,
+    /// Nothing starts unless it could be armed.
+    pub required: bool,
+}
+
+/// A watchdog's timing under the lease that was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchdogTerms {
+    /// What to ask the device for.
+    pub seconds: u64,
+    /// The longest time-out that is of use.
+    pub longest: Duration,
+    /// How long after the deadline it may fire at the latest.
+    pub grace: Duration,
+}
+
+/// The watchdog's device as the guardian sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchdogView {
+    /// Why it cannot be used, one sentence with the remedy.
+    pub problem: Option<String>,
+    /// What is questionable but permitted.
+    pub warning: Option<String>,
+    /// Armed, with this time-out.
+    pub armed: Option<Duration>,
 }
 
 /// The content of `coordinator.lock`.

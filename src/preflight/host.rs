@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::{Config, HealthProbe};
+use crate::config::{Config, ElectionKind, HealthProbe, WatchdogUse};
+use crate::guardian;
+use crate::role::LeaseTiming;
 use crate::status::CheckResult;
 
 use super::{fail, ok, warn};
@@ -49,6 +51,7 @@ pub fn check(config: &Config) -> Vec<CheckResult> {
             "stop what listens there (primacy itself, perhaps), or choose another address",
         ),
     });
+    results.extend(watchdog(config));
     if config.api.token.is_none() {
         results.push(warn(
             "api.token_file",
@@ -57,6 +60,51 @@ pub fn check(config: &Config) -> Vec<CheckResult> {
         ));
     }
     results
+}
+
+fn timing(config: &Config) -> LeaseTiming {
+    match config.election {
+        ElectionKind::ZooKeeper => LeaseTiming {
+            session_timeout: config.zookeeper.session_timeout,
+            tick_time: config.zookeeper.tick_time,
+            heartbeat_interval: config.zookeeper.heartbeat_interval,
+            margin: config.zookeeper.margin,
+        },
+        ElectionKind::Lock => LeaseTiming::of_probes(config.lock.probe_interval, config.lock.probe_timeout),
+    }
+}
+
+/// Looks at the device without opening it: that would arm it.
+fn watchdog(config: &Config) -> Option<CheckResult> {
+    const NAME: &str = "fencing.watchdog";
+    let mode = config.fencing.watchdog;
+    if mode == WatchdogUse::Off {
+        return None;
+    }
+    let device = config.fencing.watchdog_device.display();
+    let timing = timing(config).watchdog();
+    let seen = guardian::watchdog::seen(&config.fencing.watchdog_device);
+    let too_short = (!timing.fits()).then(|| {
+        format!(
+            "a lease of {:?} is too short for a watchdog's {} s; raise zookeeper.session_timeout",
+            timing.longest, timing.seconds
+        )
+    });
+    Some(match (too_short.or(seen.problem), seen.warning) {
+        (Some(problem), _) => {
+            let (detail, remedy) = problem.split_once("; ").unwrap_or((&problem, "load a driver: modprobe softdog"));
+            if mode == WatchdogUse::Required { fail(NAME, detail, remedy) } else { warn(NAME, detail, remedy) }
+        }
+        (None, Some(warning)) => warn(NAME, warning, "load its driver with nowayout=0 if that is not wanted"),
+        (None, None) => ok(
+            NAME,
+            format!(
+                "{device} is there; to be set to {} s: it fires at the latest {:?} after the lease's end, when another node \
+                 may be elected",
+                timing.seconds, timing.grace
+            ),
+        ),
+    })
 }
 
 fn program(config: &Config, key: &str, argv: &[String], required: bool) -> CheckResult {

@@ -4,12 +4,14 @@
 //! are removed again. Every check has a time-out: what hangs is reported as failed.
 
 mod host;
+mod peer;
 mod volume;
 mod zookeeper;
 
 use crate::config::{Config, ElectionKind};
 use crate::status::{CheckOutcome, CheckResult};
 
+pub use peer::{Plan, check as check_with_peer, hold_lock, run as try_with_peer};
 pub use volume::try_lock;
 
 /// Runs all checks.

@@ -2,8 +2,13 @@
 
 use crate::moment::Moment;
 
-use super::machine::{Guardian, Machine, Stage};
+use super::machine::{EarlyFencing, Guardian, Machine, Stage};
 use super::words::{Action, Cause, End, Former, Role, Vacancy};
+
+/// The epoch that it will be at least, as the name of the order: the lock file's is not known yet.
+const fn early_order(vacancy: Vacancy) -> u64 {
+    vacancy.epoch + 1
+}
 
 impl Machine {
     pub(super) fn elected(&mut self, now: Moment, vacancy: Vacancy, out: &mut Vec<Action>) {
@@ -18,7 +23,8 @@ impl Machine {
             return;
         }
         self.change_role(Role::Promoting, Cause::Elected, None, out);
-        self.stage = Stage::Locking { vacancy, asked: false, by: Some(now + self.rules.volume_timeout) };
+        let by = Some(now + self.rules.volume_timeout);
+        self.stage = Stage::Locking { vacancy, asked: false, by, early: EarlyFencing::Unwanted };
         self.ask_for_lock(now, out);
     }
 
@@ -44,14 +50,18 @@ impl Machine {
     }
 
     pub(super) fn lock_acquired(&mut self, now: Moment, recorded: u64, out: &mut Vec<Action>) {
-        let Stage::Locking { vacancy, asked: true, .. } = self.stage else { return };
+        let Stage::Locking { vacancy, asked: true, early, .. } = self.stage else { return };
         let Some(epoch) = vacancy.epoch.max(recorded).checked_add(1) else {
             // Somebody else's number: no leadership has got that far. A smaller one would let an older epoch win.
             self.end_now(now, End::StartFailed, out);
             return;
         };
-        if vacancy.former == Former::Unclean && self.rules.fencing {
-            self.stage = Stage::FencingFormer { epoch };
+        if early == EarlyFencing::Done {
+            self.claim(now, epoch, out);
+        } else if early == EarlyFencing::Running {
+            self.stage = Stage::FencingFormer { epoch, order: early_order(vacancy) };
+        } else if vacancy.former == Former::Unclean && self.rules.fencing {
+            self.stage = Stage::FencingFormer { epoch, order: epoch };
             out.push(Action::FenceFormer { epoch });
         } else if vacancy.former == Former::Unclean && self.rules.fencing_required {
             self.end_now(now, End::StartFailed, out);
@@ -60,9 +70,36 @@ impl Machine {
         }
     }
 
+    /// Somebody else has the lock. Whoever lives lets go of it at its deadline, which has passed; what is left after
+    /// another lease is a dead host's, or hangs, and only fencing can end that.
+    pub(super) fn lock_refused(&mut self, now: Moment) {
+        let fences = self.rules.fencing && self.rules.fencing_frees_lock;
+        let fence_after = self.rules.fence_after;
+        if let Stage::Locking { vacancy, by, asked: true, early } = &mut self.stage {
+            *by = None;
+            if fences && vacancy.former == Former::Unclean && *early == EarlyFencing::Unwanted {
+                *early = EarlyFencing::At(now + fence_after);
+            }
+        }
+    }
+
+    pub(super) fn fence_early(&mut self, out: &mut Vec<Action>) {
+        if let Stage::Locking { vacancy, early, .. } = &mut self.stage {
+            *early = EarlyFencing::Running;
+            out.push(Action::FenceFormer { epoch: early_order(*vacancy) });
+        }
+    }
+
     pub(super) fn former_fenced(&mut self, now: Moment, asked: u64, succeeded: bool, out: &mut Vec<Action>) {
-        let Stage::FencingFormer { epoch } = self.stage else { return };
-        if epoch != asked {
+        if let Stage::Locking { vacancy, early, .. } = &mut self.stage
+            && *early == EarlyFencing::Running
+            && early_order(*vacancy) == asked
+        {
+            // One that failed is tried again as long as the lock is not free.
+            *early = if succeeded { EarlyFencing::Done } else { EarlyFencing::At(now + self.rules.fence_after) };
+        }
+        let Stage::FencingFormer { epoch, order } = self.stage else { return };
+        if order != asked {
             return;
         }
         if succeeded || !self.rules.fencing_required {

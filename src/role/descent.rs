@@ -221,6 +221,7 @@ impl Machine {
             if engaged || self.guardian == Guardian::Awaited {
                 self.guardian = Guardian::Awaited;
                 self.volume_usable = false;
+                self.watchdog_usable = false;
                 out.push(Action::ReplaceGuardian);
             }
         }

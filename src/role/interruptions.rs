@@ -15,6 +15,7 @@ impl Machine {
     pub(super) fn guardian_lost(&mut self, now: Moment, out: &mut Vec<Action>) {
         self.guardian = Guardian::Awaited;
         self.volume_usable = false;
+        self.watchdog_usable = false;
         match &mut self.stage {
             Stage::Idle { .. } | Stage::Standing | Stage::Locking { asked: false, .. } => {
                 out.push(Action::ReplaceGuardian);
@@ -53,6 +54,14 @@ impl Machine {
             }
             Stage::Locking { .. } => self.end_now(now, End::StartFailed, out),
             _ => {}
+        }
+    }
+
+    /// Once elected it is the guardian that finds out whether the device can be armed: it refuses the start if not.
+    pub(super) fn watchdog_seen(&mut self, usable: bool, out: &mut Vec<Action>) {
+        self.watchdog_usable = usable;
+        if !usable && self.rules.watchdog_required && matches!(self.stage, Stage::Standing) {
+            self.withdraw(End::StartFailed, out);
         }
     }
 

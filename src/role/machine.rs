@@ -23,9 +23,12 @@ pub(super) enum Stage {
         vacancy: Vacancy,
         asked: bool,
         by: Option<Moment>,
+        early: EarlyFencing,
     },
+    /// `order`: by which the command's answer is known.
     FencingFormer {
         epoch: u64,
+        order: u64,
     },
     Claiming {
         epoch: u64,
@@ -55,6 +58,15 @@ pub(super) enum Stage {
     },
     Ending(Ending),
     Finished,
+}
+
+/// Fencing the former active while it, or the file server on its behalf, still has the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum EarlyFencing {
+    Unwanted,
+    At(Moment),
+    Running,
+    Done,
 }
 
 /// A leadership on its way down.
@@ -104,6 +116,8 @@ pub struct Machine {
     pub(super) stage: Stage,
     pub(super) guardian: Guardian,
     pub(super) volume_usable: bool,
+    /// The watchdog device may be used, as far as the guardian can see without arming it.
+    pub(super) watchdog_usable: bool,
     /// Until when this node may act as the active one.
     pub(super) lease_until: Option<Moment>,
     /// Until when a lock without a lease is kept for us by the guardian.
@@ -123,6 +137,7 @@ impl Machine {
             stage: Stage::Idle { until: None },
             guardian: Guardian::Awaited,
             volume_usable: false,
+            watchdog_usable: false,
             lease_until: None,
             hold_until: None,
             yielded: None,
@@ -195,7 +210,12 @@ impl Machine {
 
     /// A standby that could take over at once.
     pub const fn eligible(&self) -> bool {
-        matches!(self.stage, Stage::Standing) && self.volume_usable && matches!(self.guardian, Guardian::Ready)
+        matches!(self.stage, Stage::Standing) && self.host_usable() && matches!(self.guardian, Guardian::Ready)
+    }
+
+    /// Nothing on this host stands in the way of a start.
+    const fn host_usable(&self) -> bool {
+        self.volume_usable && (self.watchdog_usable || !self.rules.watchdog_required)
     }
 
     pub fn phase(&self, now: Moment) -> Phase {
@@ -203,6 +223,7 @@ impl Machine {
             Stage::Idle { until: Some(until) } if now < *until => Phase::BackingOff,
             Stage::Idle { .. } => Phase::Idle,
             Stage::Standing => Phase::Standing,
+            Stage::Locking { early: EarlyFencing::Running, .. } => Phase::WaitingForFence,
             Stage::Locking { .. } => Phase::WaitingForLock,
             Stage::FencingFormer { .. } => Phase::WaitingForFence,
             Stage::Claiming { .. } | Stage::Preparing { .. } | Stage::Starting { .. } | Stage::Clearing { .. } => {
@@ -231,7 +252,12 @@ impl Machine {
         at(self.hold_until.map(|until| until - self.rules.lease / 2), DeadlineReason::HoldLock);
         match &self.stage {
             Stage::Idle { until } => at(*until, DeadlineReason::Backoff),
-            Stage::Locking { by, .. } => at(*by, DeadlineReason::Volume),
+            Stage::Locking { by, early, .. } => {
+                at(*by, DeadlineReason::Volume);
+                if let EarlyFencing::At(moment) = early {
+                    at(Some(*moment), DeadlineReason::Fence);
+                }
+            }
             Stage::Claiming { by, .. } => at(Some(*by), DeadlineReason::Volume),
             Stage::Preparing { by, .. } | Stage::Starting { by, .. } => at(Some(*by), DeadlineReason::Startup),
             Stage::Clearing { by, .. } => at(Some(*by), DeadlineReason::Stuck),
@@ -304,13 +330,10 @@ impl Machine {
             Event::GuardianReady => self.guardian_ready(now, out),
             Event::GuardianLost => self.guardian_lost(now, out),
             Event::VolumeSeen { usable } => self.volume_seen(now, usable, out),
+            Event::WatchdogSeen { usable } => self.watchdog_seen(usable, out),
             Event::Elected(vacancy) => self.elected(now, vacancy, out),
             Event::LockAcquired { recorded } => self.lock_acquired(now, recorded, out),
-            Event::LockRefused => {
-                if let Stage::Locking { by, asked: true, .. } = &mut self.stage {
-                    *by = None;
-                }
-            }
+            Event::LockRefused => self.lock_refused(now),
             Event::VolumeUnusable => match self.stage {
                 Stage::Locking { .. } | Stage::Claiming { .. } => self.end_now(now, End::StartFailed, out),
                 _ => {}
@@ -403,6 +426,7 @@ impl Machine {
             {
                 self.end_now(now, End::StartFailed, out);
             }
+            Stage::Locking { early: EarlyFencing::At(at), .. } if at <= now => self.fence_early(out),
             Stage::Clearing { by, .. } if by <= now => {
                 self.begin_end(now, End::CoordinatorExited, out);
                 self.kill(now, out);
@@ -427,7 +451,7 @@ impl Machine {
         let Stage::Idle { until } = self.stage else { return };
         if self.rules.may_stand
             && !self.stop_requested
-            && self.volume_usable
+            && self.host_usable()
             && self.guardian == Guardian::Ready
             && until.is_none_or(|until| until <= now)
         {

@@ -16,6 +16,11 @@ pub struct Rules {
     /// A fencing command exists; `fencing_required`: no start unless it succeeded.
     pub fencing: bool,
     pub fencing_required: bool,
+    /// The command also ends the former host's lock, so it is run while that is waited for, after `fence_after`.
+    pub fencing_frees_lock: bool,
+    pub fence_after: Duration,
+    /// No candidacy without a watchdog device that may be used.
+    pub watchdog_required: bool,
     pub before_start: bool,
     pub after_stop: bool,
     /// A health probe decides on readiness; without one the coordinator is ready as soon as it runs.

@@ -157,6 +157,10 @@ pub enum Event {
     VolumeSeen {
         usable: bool,
     },
+    /// Whether the watchdog's device may be used, as far as it can be seen without arming it.
+    WatchdogSeen {
+        usable: bool,
+    },
     Elected(Vacancy),
     LockAcquired {
         /// The epoch in the lock file, 0 where there is none.
@@ -289,6 +293,8 @@ pub enum DeadlineReason {
     HoldLock,
     /// What was killed has not died.
     Stuck,
+    /// The lock has been held by somebody else for so long that the former is fenced before it is free.
+    Fence,
     /// The back-off is over.
     Backoff,
 }

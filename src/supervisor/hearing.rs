@@ -96,7 +96,12 @@ impl Shell {
                 }
                 knowledge.metrics.volume_free_bytes = view.free_bytes;
                 knowledge.volume = view;
-                Some(Event::VolumeSeen { usable: knowledge.volume_usable() })
+                self.tend_peers(clock::now());
+                Some(Event::VolumeSeen { usable: self.knowledge.volume_usable() })
+            }
+            Report::Watchdog(view) => {
+                knowledge.hear_watchdog(view);
+                Some(Event::WatchdogSeen { usable: knowledge.watchdog_usable() })
             }
             Report::LockAcquired { volume, record } => {
                 knowledge.lock_held = true;
@@ -292,7 +297,8 @@ impl Shell {
             }
             Fact::Cluster(view) => {
                 knowledge.cluster = *view;
-                Some(Event::VolumeSeen { usable: knowledge.volume_usable() })
+                self.tend_peers(clock::now());
+                Some(Event::VolumeSeen { usable: self.knowledge.volume_usable() })
             }
             Fact::History(history) => {
                 knowledge.history = history;

@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Config, ElectionKind};
+use crate::config::{Config, ElectionKind, WatchdogUse};
 use crate::election::Vacancy;
-use crate::guardian::protocol::{Record, StuckProcess, VolumeView};
+use crate::guardian::protocol::{Record, StuckProcess, VolumeView, WatchdogTerms, WatchdogView};
 use crate::moment::Moment;
-use crate::role::{End, Machine, Phase, Role};
+use crate::role::{End, Machine, Phase, Role, WatchdogTiming};
 use crate::status::{
     ActiveView, Breadcrumb, ClusterView, CoordinatorView, HistoryEntry, LeaseView, LockView, Member, MemberView,
-    MetricsView, NodeState, ProcessIdentity, RoleWord, ServerStatus, Snapshot, StatusWord, ZooKeeperView,
+    MetricsView, NodeState, PeerResult, ProcessIdentity, RoleWord, ServerStatus, Snapshot, StatusWord, WatchdogStatus,
+    ZooKeeperView,
 };
 
 /// The name of the lock file in `lock.directory`.
@@ -36,6 +37,13 @@ pub struct Knowledge {
     pub vacancy: Option<Vacancy>,
     pub volume: VolumeView,
     pub volume_id: Option<String>,
+    /// Whether the lock was seen to exclude other hosts.
+    pub verified: PeerResult,
+    pub verified_detail: Option<String>,
+    /// The node with which that is being tried before the first promotion.
+    pub verifying: Option<String>,
+    /// `None` until the guardian has told; for ever without a watchdog.
+    pub watchdog: Option<WatchdogView>,
     pub lock_held: bool,
     pub lock_holder: Option<Record>,
     /// What the lock file said when the lock was acquired: the former leadership's last note.
@@ -83,6 +91,10 @@ impl Knowledge {
             vacancy: None,
             volume: VolumeView::default(),
             volume_id: None,
+            verified: PeerResult::Unverified,
+            verified_detail: None,
+            verifying: None,
+            watchdog: None,
             lock_held: false,
             lock_holder: None,
             former_record: None,
@@ -116,7 +128,72 @@ impl Knowledge {
         let fresh = self.config.election == ElectionKind::ZooKeeper
             && self.contact == Contact::Connected
             && self.cluster.epoch.unwrap_or(0) == 0;
-        self.volume.problem.is_none() || (self.volume.missing && fresh)
+        (self.volume.problem.is_none() || (self.volume.missing && fresh))
+            && self.verified != PeerResult::Failed
+            && self.verifying.is_none()
+    }
+
+    /// Whether the watchdog's device may be used, as far as the guardian has told.
+    pub fn watchdog_usable(&self) -> bool {
+        self.watchdog_problem().is_none()
+    }
+
+    fn watchdog_problem(&self) -> Option<String> {
+        if self.config.fencing.watchdog == WatchdogUse::Off {
+            return None;
+        }
+        let timeout = self.session_timeout_ms.map(std::time::Duration::from_millis);
+        let watchdog = super::reload::timing(&self.config, timeout).watchdog();
+        if !watchdog.fits() {
+            return Some(format!(
+                "the lease of {:?} is too short for a watchdog, whose shortest time-out is {} s; raise zookeeper.session_timeout",
+                watchdog.longest, watchdog.seconds
+            ));
+        }
+        self.watchdog.as_ref()?.problem.clone()
+    }
+
+    /// What the guardian needs to set the device by.
+    pub fn watchdog_terms(&self) -> WatchdogTerms {
+        let timeout = self.session_timeout_ms.map(std::time::Duration::from_millis);
+        let WatchdogTiming { seconds, longest, grace } = super::reload::timing(&self.config, timeout).watchdog();
+        WatchdogTerms { seconds, longest, grace }
+    }
+
+    /// Takes in what the guardian sees of the device; a change is told to people.
+    pub fn hear_watchdog(&mut self, view: WatchdogView) {
+        let former = self.watchdog.clone().unwrap_or_default();
+        match (&view.problem, &view.armed) {
+            (Some(problem), _) if view.problem != former.problem => {
+                if self.config.fencing.watchdog == WatchdogUse::Required {
+                    tracing::error!("fencing.watchdog is \"required\": {problem}");
+                } else {
+                    tracing::warn!("going on without a watchdog: {problem}");
+                }
+            }
+            (None, Some(timeout)) if former.armed.is_none() => {
+                tracing::info!(timeout_s = timeout.as_secs(), "the watchdog is armed");
+            }
+            (None, None) if former.armed.is_some() => tracing::info!("the watchdog is disarmed"),
+            _ => {}
+        }
+        if let Some(warning) = view.warning.as_ref().filter(|_| view.warning != former.warning) {
+            tracing::warn!("{warning}");
+        }
+        self.watchdog = Some(view);
+    }
+
+    fn watchdog_view(&self) -> WatchdogStatus {
+        let mode = self.config.fencing.watchdog;
+        let device = (mode != WatchdogUse::Off).then(|| self.config.fencing.watchdog_device.display().to_string());
+        let armed = self.watchdog.as_ref().and_then(|view| view.armed);
+        WatchdogStatus {
+            mode: mode.as_str().to_owned(),
+            device,
+            armed: armed.is_some(),
+            timeout_ms: armed.and_then(|timeout| u64::try_from(timeout.as_millis()).ok()),
+            problem: self.watchdog_problem(),
+        }
     }
 
     fn status(&self, machine: &Machine, now: Moment) -> StatusWord {
@@ -156,7 +233,9 @@ impl Knowledge {
                     .iter()
                     .map(|process| format!("{} (pid {}) in {}", process.command, process.pid, process.waits_in))
                     .collect();
-                format!("killed, but not dead: {}", processes.join(", "))
+                let armed = self.watchdog.as_ref().is_some_and(|view| view.armed.is_some());
+                let then = if armed { "; the watchdog resets this host when the lease is over" } else { "" };
+                format!("killed, but not dead: {}{then}", processes.join(", "))
             }
             Phase::Stopping => format!("stopping the coordinator: {}", self.ending(machine)),
             Phase::Fencing => format!("killing the coordinator: {}", self.ending(machine)),
@@ -178,7 +257,21 @@ impl Knowledge {
         if self.contact == Contact::Connecting && self.config.election == ElectionKind::ZooKeeper {
             return format!("connecting to ZooKeeper at {}", self.config.zookeeper.servers);
         }
-        if let Some(problem) = self.timing_problem.as_ref().or(self.volume.problem.as_ref()) {
+        if let Some(problem) = &self.timing_problem {
+            return problem.clone();
+        }
+        if let (PeerResult::Failed, Some(detail)) = (self.verified, &self.verified_detail) {
+            return format!("never stands for election: the volume's lock cannot be trusted: {detail}");
+        }
+        if let Some(node) = &self.verifying {
+            return format!("trying the volume's lock against {node} before the first promotion");
+        }
+        if self.config.fencing.watchdog == WatchdogUse::Required
+            && let Some(problem) = self.watchdog_problem()
+        {
+            return format!("never stands for election: fencing.watchdog is \"required\", and {problem}");
+        }
+        if let Some(problem) = &self.volume.problem {
             return problem.clone();
         }
         if self.config.candidate.priority == 0 {
@@ -295,6 +388,7 @@ impl Knowledge {
             reason: own.reason,
             version: own.version,
             last_contact_ms: Some(0),
+            process: own.process,
         };
         view.members.retain(|member| member.node != own.node);
         view.members.push(own);
@@ -343,7 +437,15 @@ impl Knowledge {
                     held: self.lock_held,
                     path: self.config.lock.directory.join(LOCK_FILE).display().to_string(),
                     holder,
+                    verified: match self.verified {
+                        PeerResult::Unverified => "unverified",
+                        PeerResult::Verified => "verified",
+                        PeerResult::Failed => "failed",
+                    }
+                    .to_owned(),
+                    verified_detail: self.verified_detail.clone(),
                 },
+                watchdog: self.watchdog_view(),
                 paused: self.cluster.paused,
                 switchover: self.cluster.switchover.clone(),
             },

@@ -17,6 +17,7 @@ mod hooks;
 mod knowledge;
 mod notify;
 mod orphans;
+mod peers;
 mod perform;
 mod publish;
 mod reload;

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::config::ElectionKind;
+use crate::config::{ElectionKind, WatchdogUse};
 use crate::election;
 use crate::guardian::protocol::{Order, Record};
 use crate::processes;
@@ -44,6 +44,9 @@ impl Shell {
             Action::Start { epoch, deadline } => {
                 // The core was right when it decided; this is the moment at which it counts.
                 if clock::now() < deadline && self.machine.epoch() == Some(epoch) {
+                    if self.knowledge.config.fencing.watchdog != WatchdogUse::Off {
+                        self.order(Order::SetWatchdog(self.knowledge.watchdog_terms()));
+                    }
                     self.order(Order::Start { epoch, deadline });
                 } else {
                     self.later(Event::StartFailed);

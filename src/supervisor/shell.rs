@@ -12,9 +12,9 @@ use tokio::task::AbortHandle;
 
 use crate::api::ApiThread;
 use crate::clock;
-use crate::config;
+use crate::config::{self, WatchdogUse};
 use crate::election::{self, Handle};
-use crate::guardian::protocol::{Order, Settings};
+use crate::guardian::protocol::{Order, Settings, WatchdogSettings};
 use crate::moment::Moment;
 use crate::role::{Event, Exit, Machine};
 use crate::status::Snapshot;
@@ -24,6 +24,7 @@ use super::guardian_link::{GuardianLink, PING_INTERVAL};
 use super::health::Verdict;
 use super::knowledge::Knowledge;
 use super::orphans::{self, OwnChildren};
+use super::peers::Peers;
 use super::publish::Publisher;
 use super::wiring::Source;
 use super::{notify, reload, wiring};
@@ -67,6 +68,7 @@ pub struct Shell {
     pub(super) changed: bool,
     inner_events: mpsc::UnboundedReceiver<Inner>,
     later: VecDeque<Event>,
+    pub(super) peers: Peers,
     pub(super) election: Handle,
     pub(super) publisher: Publisher,
     api: ApiThread,
@@ -114,6 +116,7 @@ impl Shell {
             changed: true,
             inner_events,
             later: VecDeque::new(),
+            peers: Peers::new(source.file.clone()),
             election,
             publisher: Publisher::new(snapshot),
             api,
@@ -161,7 +164,7 @@ impl Shell {
 
     /// One fact. `None`: something that concerns only people.
     async fn wait(&mut self) -> Option<Event> {
-        let mut wake = self.next_wake();
+        let mut wake = self.next_wake(clock::now());
         if !self.guardian.flush() {
             wake = wake.min(clock::now() + RETRY_FLUSH);
         }
@@ -172,6 +175,7 @@ impl Shell {
             message = self.guardian.next() => self.hear_guardian(message),
             fact = self.election.facts.recv() => self.hear_election(fact),
             Some(inner) = self.inner_events.recv() => self.hear_inner(inner),
+            Some(result) = self.peers.results.recv() => self.hear_peer(result),
             verdict = next_verdict(&mut self.prober) => self.hear_prober(verdict),
             _ = self.signals.terminate.recv() => Some(self.hear_stop("SIGTERM")),
             _ = self.signals.interrupt.recv() => Some(self.hear_stop("SIGINT")),
@@ -181,7 +185,7 @@ impl Shell {
         }
     }
 
-    fn next_wake(&self) -> Moment {
+    fn next_wake(&self, now: Moment) -> Moment {
         let candidates = [
             self.machine.deadline().map(|(at, _)| at),
             Some(self.next_ping),
@@ -189,6 +193,7 @@ impl Shell {
             self.guardian.silent_from(),
             self.respawn_at,
             self.publisher.due(),
+            self.peers.due(now),
             self.watchdog.map(|(_, at)| at),
         ];
         candidates.into_iter().flatten().min().unwrap_or(self.next_ping)
@@ -228,7 +233,7 @@ impl Shell {
             *at = now + *interval;
             notify::alive();
         }
-        Event::TimePassed
+        self.tend_peers(now).unwrap_or(Event::TimePassed)
     }
 
     pub(super) fn ping(&mut self) {
@@ -259,6 +264,7 @@ impl Shell {
     fn start_guardian(&mut self) {
         self.knowledge.lock_held = false;
         self.knowledge.volume = crate::guardian::protocol::VolumeView::default();
+        self.knowledge.watchdog = None;
         match GuardianLink::start(guardian_settings(&self.knowledge.config), &self.children) {
             Ok(guardian) => self.guardian = guardian,
             Err(error) => {
@@ -330,5 +336,12 @@ fn guardian_settings(config: &config::Config) -> Settings {
         stop_signal: coordinator.stop_signal,
         stop_timeout: coordinator.stop_timeout,
         before_kill: coordinator.before_kill.clone(),
+        watchdog: match config.fencing.watchdog {
+            WatchdogUse::Off => None,
+            wanted @ (WatchdogUse::Automatic | WatchdogUse::Required) => Some(WatchdogSettings {
+                device: config.fencing.watchdog_device.clone(),
+                required: wanted == WatchdogUse::Required,
+            }),
+        },
     }
 }

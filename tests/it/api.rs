@@ -13,7 +13,7 @@ use primacy::clock;
 use primacy::moment::Moment;
 use primacy::status::{
     ActiveView, ClusterView, CoordinatorView, HistoryEntry, LeaseView, LockView, MemberView, MetricsView, NodeState,
-    RoleWord, ServerStatus, Snapshot, StatusWord, ZooKeeperView,
+    RoleWord, ServerStatus, Snapshot, StatusWord, WatchdogStatus, ZooKeeperView,
 };
 
 mod bodies;
@@ -150,7 +150,14 @@ pub fn active() -> Snapshot {
                 last_heartbeat_ms: None,
             },
             lease: LeaseView::default(),
-            lock: LockView { held: true, path: "/mnt/coordinator.lock".into(), holder: Some("node-a".into()) },
+            watchdog: WatchdogStatus { mode: "off".into(), ..WatchdogStatus::default() },
+            lock: LockView {
+                held: true,
+                path: "/mnt/coordinator.lock".into(),
+                holder: Some("node-a".into()),
+                verified: "verified".into(),
+                verified_detail: None,
+            },
             paused: false,
             switchover: None,
         },
@@ -199,6 +206,7 @@ fn member(node: &str, role: RoleWord) -> MemberView {
         reason: "as it should be".into(),
         version: "0.1.0".into(),
         last_contact_ms: Some(5),
+        process: None,
     }
 }
 

@@ -43,6 +43,7 @@ pub struct Cluster {
     pub ledger: Ledger,
     nodes: BTreeMap<String, Node>,
     settings: toml::Table,
+    environment: Vec<(&'static str, &'static str)>,
     directory: TempDir,
 }
 
@@ -68,6 +69,7 @@ impl Cluster {
             ledger: Ledger::new(ticks),
             nodes: BTreeMap::new(),
             settings: toml::Table::new(),
+            environment: Vec::new(),
             volume,
             directory,
         };
@@ -108,6 +110,11 @@ impl Cluster {
     /// Sets a key for one node.
     pub fn set_for(&mut self, node: &str, key: &str, value: impl Into<toml::Value>) {
         put(&mut self.node(node).settings, key, value.into());
+    }
+
+    /// A variable for every node that is started from here on.
+    pub fn environment(&mut self, variable: (&'static str, &'static str)) {
+        self.environment.push(variable);
     }
 
     /// The flags of the coordinator that all nodes run.
@@ -160,6 +167,7 @@ impl Cluster {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "setsid", env!("CARGO_BIN_EXE_primacy"), "run", "-c"]);
         command.arg(self.config_file(name)).env(MARK, self.directory.path()).env_remove("RUST_LOG");
+        command.envs(self.environment.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = spawn_for_life(command);
         let node = self.node(name);

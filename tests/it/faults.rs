@@ -21,6 +21,7 @@ mod seeded;
 mod series;
 mod stops;
 mod volume;
+mod watchdog;
 
 /// Of the cluster's default session of 4 s.
 const TWO_AND_A_HALF_SESSIONS: Duration = Duration::from_secs(10);

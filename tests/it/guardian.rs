@@ -23,6 +23,7 @@ mod end;
 mod start;
 mod tree;
 mod volume;
+mod watchdog;
 
 /// Generous: only a failure takes that long.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -254,6 +255,7 @@ fn settings(directory: &Path, script: &str) -> Settings {
         stop_signal: Signal::SIGTERM as i32,
         stop_timeout: LIMIT,
         before_kill: Vec::new(),
+        watchdog: None,
     }
 }
 

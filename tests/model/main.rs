@@ -25,6 +25,7 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
         void_lock: false,
         tree_keeps_lock: true,
         guardian_refuses: true,
+        watchdog: false,
         ranked: false,
         rules: rules(),
         flaw: Flaw::None,
@@ -154,6 +155,52 @@ fn void(budget: u8) -> Setup {
     use Fault::*;
     let faults = [FreezeSupervisor, FreezeHalfway, Partition, KillSupervisor, DieHalfway, CrashCoordinator, Stop];
     Setup { void_lock: true, ..setup(2, budget, &faults) }
+}
+
+#[test]
+fn fencing_that_frees_the_lock_survives_any_single_fault() {
+    let mut setup = setup(2, 1, &all());
+    setup.rules.fencing_frees_lock = true;
+    holds("two nodes, fencing frees the lock, 1 fault", setup);
+}
+
+#[test]
+fn a_core_that_does_not_fence_although_fencing_frees_the_lock_is_caught() {
+    let mut setup = flawed(Flaw::SkipsFencing, DELAYS);
+    setup.rules.fencing_frees_lock = true;
+    breaks(FENCED_FIRST, setup);
+}
+
+/// The lock excludes nobody, guardians die and freeze, trees do not die: what protects is that the host is reset before
+/// anybody else can be elected.
+#[test]
+fn the_watchdog_alone_protects_when_nothing_else_works() {
+    holds("two nodes, lock void, watchdog, 1 fault", watched(1));
+}
+
+#[test]
+#[ignore = "takes several minutes: cargo test --test model -- --ignored"]
+fn the_watchdog_alone_protects_against_two_faults() {
+    holds("two nodes, lock void, watchdog, 2 faults", watched(2));
+}
+
+fn watched(budget: u8) -> Setup {
+    let mut setup = void(budget);
+    setup.faults.extend([Fault::FreezeGuardian, Fault::KillGuardian, Fault::StickTree]);
+    setup.watchdog = true;
+    setup.rules.watchdog_required = true;
+    // As the supervisor's rules have it: not before lease and grace are over.
+    setup.rules.stuck_after = world::units(world::EXPIRES_FROM + 1);
+    setup
+}
+
+#[test]
+fn without_the_watchdog_a_stuck_tree_under_a_void_lock_is_caught() {
+    let mut setup = watched(1);
+    setup.watchdog = false;
+    setup.faults = vec![Fault::StickTree, Fault::Partition];
+    setup.budget = 2;
+    breaks(LEASE_ALONE, setup);
 }
 
 fn flawed(flaw: Flaw, faults: &[Fault]) -> Setup {

@@ -3,7 +3,7 @@
 use primacy::moment::Moment;
 use primacy::role::{Action, Event};
 
-use super::world::{Breach, Frost, Guardian, Hold, Hook, LEASE, SelfFencing, Setup, Tree, World, units};
+use super::world::{Breach, EXPIRES_FROM, Frost, Guardian, Hold, Hook, LEASE, SelfFencing, Setup, Tree, World, units};
 
 /// Where [`World::handle`] is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,7 @@ fn from_guardian(event: &Event) -> bool {
         Event::GuardianReady
             | Event::GuardianLost
             | Event::VolumeSeen { .. }
+            | Event::WatchdogSeen { .. }
             | Event::LockAcquired { .. }
             | Event::LockRefused
             | Event::RecordWritten { .. }
@@ -130,18 +131,31 @@ impl World {
         }
     }
 
-    pub fn end_hook(&mut self, node: usize, succeeded: bool) {
+    pub fn end_hook(&mut self, setup: &Setup, node: usize, succeeded: bool) {
         let Some(supervisor) = &mut self.nodes[node].supervisor else { return };
         let (hook, _) = supervisor.hooks.remove(0);
         match hook {
             Hook::Fence { epoch, target } => {
                 if succeeded {
                     self.nodes[node].fenced = target;
+                    if setup.rules.fencing_frees_lock
+                        && let Some((former, _)) = target
+                    {
+                        self.lose_lock(former);
+                    }
                 }
                 self.tell(node, Event::FormerFenced { epoch, succeeded });
             }
             Hook::Before { epoch } => self.tell(node, Event::Prepared { epoch, succeeded }),
             Hook::After => self.tell(node, Event::Tidied),
+        }
+    }
+
+    /// The server takes the lock from a node, which does not know it yet.
+    pub fn lose_lock(&mut self, node: usize) {
+        if self.owner == Some(node) {
+            self.owner = None;
+            self.nodes[node].hold = Hold::Lost;
         }
     }
 
@@ -180,7 +194,10 @@ impl World {
                 self.recorded = self.recorded.max(epoch);
                 self.report(node, Event::RecordWritten { epoch });
             }
-            Action::SetDeadline(deadline) => guardian.deadline = Some(deadline),
+            Action::SetDeadline(deadline) => {
+                guardian.deadline = Some(deadline);
+                self.feed(setup, node);
+            }
             Action::Start { epoch, deadline } => {
                 if deadline <= now || (setup.guardian_refuses && !guardian.has_lock) {
                     self.report(node, Event::StartFailed);
@@ -188,6 +205,7 @@ impl World {
                     guardian.deadline = Some(deadline);
                     self.observe_start(setup, node, epoch);
                     self.nodes[node].tree = Some(Tree { epoch, stopping: None, doomed: false, stuck: false });
+                    self.feed(setup, node);
                     self.report(node, Event::Started);
                 }
             }
@@ -211,6 +229,28 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// The device is fed as long as the guardian's deadline lets it fire before anybody else can be elected.
+    fn feed(&mut self, setup: &Setup, node: usize) {
+        let deadline = self.nodes[node].guardian.as_ref().and_then(|guardian| guardian.deadline);
+        if setup.watchdog && self.nodes[node].tree.is_some() {
+            self.nodes[node].fires = deadline.map(|deadline| deadline + units(EXPIRES_FROM - LEASE));
+        }
+    }
+
+    /// Whose host is reset now. Nothing is quicker: the devices fire before the first moment at which a session can end.
+    pub fn resets(&self) -> Option<usize> {
+        self.nodes.iter().position(|node| node.host_runs() && node.fires.is_some_and(|at| at <= self.now))
+    }
+
+    pub fn reset(&mut self, setup: &Setup, node: usize) {
+        self.lose_supervisor(node);
+        self.nodes[node].guardian = None;
+        self.nodes[node].tree = None;
+        self.nodes[node].fires = None;
+        self.nodes[node].frost = None;
+        self.release(setup, node);
     }
 
     fn observe_start(&mut self, setup: &Setup, node: usize, epoch: u64) {
@@ -281,6 +321,9 @@ impl World {
     pub fn tree_dies(&mut self, setup: &Setup, node: usize) {
         self.nodes[node].tree = None;
         self.release(setup, node);
+        if self.nodes[node].guardian_runs() {
+            self.nodes[node].fires = None;
+        }
         match &self.nodes[node].guardian {
             Some(guardian) if guardian.booting => {}
             Some(_) => self.report(node, Event::TreeDead),
@@ -317,7 +360,7 @@ impl World {
             && self.nodes[node].tree.is_none_or(|tree| !tree.doomed)
     }
 
-    pub fn boot_guardian(&mut self, node: usize) {
+    pub fn boot_guardian(&mut self, setup: &Setup, node: usize) {
         if let Some(tree) = &mut self.nodes[node].tree {
             tree.doomed = true;
             return;
@@ -326,6 +369,9 @@ impl World {
             guardian.booting = false;
         }
         self.report(node, Event::GuardianReady);
+        if setup.rules.watchdog_required {
+            self.report(node, Event::WatchdogSeen { usable: true });
+        }
         self.report(node, Event::VolumeSeen { usable: true });
     }
 

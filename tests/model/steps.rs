@@ -4,13 +4,14 @@ use primacy::moment::Moment;
 use primacy::role::{Event, Loss};
 
 use super::node::Interruption;
-use super::world::{Fault, Frost, Hold, Setup, World, units};
+use super::world::{Fault, Frost, Setup, World, units};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// A supervisor takes in its next event, or notices its deadline.
     Handle(usize),
     Beat(usize),
+    Reset(usize),
     GuardianBoots(usize),
     GrantLock(usize),
     GuardianFences(usize),
@@ -112,6 +113,10 @@ impl World {
     }
 
     pub fn steps(&self, setup: &Setup, out: &mut Vec<Step>) {
+        if let Some(node) = self.resets() {
+            out.push(Step::Reset(node));
+            return;
+        }
         self.urgent(setup, out);
         let urgent = !out.is_empty();
         self.leisurely(out);
@@ -189,6 +194,9 @@ impl World {
     /// One schedule that is fair to everybody, once faults have ended: what was broken is mended, what can be done is done,
     /// then time passes.
     pub fn fair_step(&self, setup: &Setup) -> Step {
+        if let Some(node) = self.resets() {
+            return Step::Reset(node);
+        }
         let mut steps = Vec::new();
         self.leisurely(&mut steps);
         if steps.is_empty() {
@@ -212,13 +220,10 @@ impl World {
                     tree.stuck = true;
                 }
             }
-            Step::LoseLock(node) => {
-                self.owner = None;
-                self.nodes[node].hold = Hold::Lost;
-            }
+            Step::LoseLock(node) => self.lose_lock(node),
             Step::DeleteNode(seat) => self.betray(seat, Loss::NodeDeleted),
             Step::WipeZooKeeper => self.wipe(),
-            Step::FailHook(node) => self.end_hook(node, false),
+            Step::FailHook(node) => self.end_hook(setup, node, false),
             Step::Stop(node, times) => {
                 self.tell(node, Event::StopRequested);
                 if times == 2 {
@@ -237,13 +242,14 @@ impl World {
         match step {
             Step::Handle(node) => self.handle(setup, node, None),
             Step::Beat(node) => self.beat(node),
-            Step::GuardianBoots(node) => self.boot_guardian(node),
+            Step::Reset(node) => self.reset(setup, node),
+            Step::GuardianBoots(node) => self.boot_guardian(setup, node),
             Step::GrantLock(node) => self.grant_lock(setup, node),
             Step::GuardianFences(node) => self.fence_further(setup, node),
             Step::KillSilentGuardian(node) => self.kill_guardian(setup, node),
             Step::TreeDies(node) => self.tree_dies(setup, node),
             Step::ProbeFails(node) => self.fail_probe(node),
-            Step::EndHook(node) => self.end_hook(node, true),
+            Step::EndHook(node) => self.end_hook(setup, node, true),
             Step::Expire(seat) => self.remove_seat(seat, Loss::SessionExpired),
             Step::Restart(node) => self.restart(setup, node),
             Step::Thaw(node) => self.thaw(setup, node),

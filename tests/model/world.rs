@@ -37,6 +37,9 @@ pub fn rules() -> Rules {
         least_to_start: units(1),
         fencing: true,
         fencing_required: true,
+        fencing_frees_lock: false,
+        fence_after: units(LEASE),
+        watchdog_required: false,
         before_start: false,
         after_stop: false,
         probed: false,
@@ -64,6 +67,8 @@ pub struct Setup {
     /// The guardian starts nothing without the lock. It must not: a supervisor that froze between a decision and the message
     /// does not know that its guardian has fenced itself meanwhile.
     pub guardian_refuses: bool,
+    /// Every host has a watchdog, fed to the last moment that the guardian's deadline allows.
+    pub watchdog: bool,
     /// Node 0 has the highest priority.
     pub ranked: bool,
     pub rules: Rules,
@@ -209,6 +214,8 @@ pub struct Node {
     pub supervisor: Option<Supervisor>,
     pub guardian: Option<Guardian>,
     pub tree: Option<Tree>,
+    /// When the watchdog resets the host.
+    pub fires: Option<Moment>,
     pub frost: Option<Frost>,
     /// No way between this node and ZooKeeper.
     pub cut: bool,
@@ -302,6 +309,7 @@ impl World {
                     supervisor: None,
                     guardian: None,
                     tree: None,
+                    fires: None,
                     frost: None,
                     cut: false,
                     hold: Hold::Honoured,

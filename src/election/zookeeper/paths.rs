@@ -16,6 +16,10 @@ pub struct Paths {
     pub services: String,
     pub states: String,
     pub volume: String,
+    /// Where two nodes meet to try the lock against each other; created by whoever comes first.
+    pub peers: String,
+    /// What came of it.
+    pub verified: String,
 }
 
 impl Paths {
@@ -33,12 +37,19 @@ impl Paths {
             services: below("services/coordinator"),
             states: below("states"),
             volume: below("volume"),
+            peers: below("peers"),
+            verified: below("verified"),
             cluster,
         }
     }
 
     pub fn member(&self, node: &str) -> String {
         format!("{}/{node}", self.members)
+    }
+
+    /// One end of a meeting; `with` nobody in particular.
+    pub fn peer(&self, node: &str, with: Option<&str>) -> String {
+        format!("{}/{node}+{}", self.peers, with.unwrap_or_default())
     }
 
     pub fn service(&self, node: &str) -> String {

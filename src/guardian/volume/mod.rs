@@ -19,6 +19,7 @@ mod problems;
 pub mod properties;
 mod view;
 
+pub use identity::read as id;
 pub use lock_file::try_lock;
 pub use mounts::Mount;
 pub use probing::Probing;

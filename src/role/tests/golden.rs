@@ -456,3 +456,101 @@ fn what_lies_in_the_mailbox_does_not_answer_an_order_given_on_waking() {
     assert_eq!(bench.after(LEASE, Event::TreeDead), "[active > fencing: lease_expired] KillTree");
     assert_eq!(bench.on(Event::TreeDead), "CloseLock(lease_expired)");
 }
+
+#[test]
+fn without_a_usable_watchdog_that_is_required_nobody_stands() {
+    let mut bench = Bench::new(Rules { watchdog_required: true, ..plain() });
+    assert_eq!(bench.on(Event::GuardianReady), "");
+    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "");
+    assert_eq!(bench.on(Event::WatchdogSeen { usable: false }), "");
+    assert!(!bench.machine.eligible());
+    assert_eq!(bench.on(Event::WatchdogSeen { usable: true }), "Stand");
+    assert!(bench.machine.eligible());
+    assert_eq!(bench.on(Event::WatchdogSeen { usable: false }), "Resign(not clean, -)");
+    assert_eq!(bench.on(Event::Resigned), "");
+    assert_eq!(bench.on(Event::WatchdogSeen { usable: true }), "Stand");
+}
+
+#[test]
+fn a_replaced_guardian_has_to_see_the_watchdog_for_itself() {
+    let mut bench = Bench::new(Rules { watchdog_required: true, ..plain() });
+    bench.on(Event::GuardianReady);
+    bench.on(Event::VolumeSeen { usable: true });
+    assert_eq!(bench.on(Event::WatchdogSeen { usable: true }), "Stand");
+    assert_eq!(bench.on(Event::GuardianLost), "ReplaceGuardian");
+    assert!(!bench.machine.eligible());
+    bench.on(Event::GuardianReady);
+    bench.on(Event::VolumeSeen { usable: true });
+    assert!(!bench.machine.eligible());
+    bench.on(Event::WatchdogSeen { usable: true });
+    assert!(bench.machine.eligible());
+}
+
+fn waiting_for_a_dead_hosts_lock() -> Bench {
+    let mut bench =
+        Bench::standing(Rules { fencing: true, fencing_required: true, fencing_frees_lock: true, ..plain() });
+    bench.on(Event::Elected(vacancy(Former::Unclean)));
+    bench.on(Event::LockRefused);
+    bench
+}
+
+/// Goes on until the former is fenced; the hold on the lock is said again meanwhile.
+fn until_early_fencing(bench: &mut Bench) {
+    for _ in 0..10 {
+        let said = bench.at_deadline();
+        if said.ends_with("FenceFormer(7)") {
+            return;
+        }
+        assert_eq!(said, "HoldLock: SetDeadline");
+    }
+    panic!("nobody is fenced");
+}
+
+#[test]
+fn a_fencing_command_that_frees_the_lock_runs_while_the_lock_is_waited_for_and_only_once() {
+    let mut bench = waiting_for_a_dead_hosts_lock();
+    let began = bench.now;
+    until_early_fencing(&mut bench);
+    assert_eq!(bench.now, began + LEASE, "whoever lives has had another lease to let go of it");
+    assert_eq!(bench.on(Event::LockRefused), "");
+    assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: true }), "");
+    assert_eq!(bench.on(Event::LockAcquired { recorded: 9 }), "Claim(10) WriteRecord(10)");
+}
+
+#[test]
+fn a_lock_that_is_free_before_the_early_fencing_has_ended_waits_for_its_answer() {
+    let mut bench = waiting_for_a_dead_hosts_lock();
+    until_early_fencing(&mut bench);
+    assert_eq!(bench.on(Event::LockAcquired { recorded: 9 }), "");
+    assert_eq!(bench.on(Event::FormerFenced { epoch: 10, succeeded: true }), "", "not the order that was given");
+    assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: true }), "Claim(10) WriteRecord(10)");
+}
+
+#[test]
+fn an_early_fencing_that_failed_is_tried_again_and_counts_for_nothing() {
+    let mut bench = waiting_for_a_dead_hosts_lock();
+    until_early_fencing(&mut bench);
+    assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }), "");
+    until_early_fencing(&mut bench);
+    assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }), "");
+    assert_eq!(bench.on(Event::LockAcquired { recorded: 6 }), "FenceFormer(7)");
+    assert!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }).contains("CloseLock(start_failed)"));
+}
+
+#[test]
+fn nobody_is_fenced_early_who_stopped_cleanly_or_by_a_command_that_cannot_free_the_lock() {
+    let frees = Rules { fencing: true, fencing_frees_lock: true, ..plain() };
+    for (rules, former) in [
+        (frees.clone(), Former::Clean),
+        (frees.clone(), Former::Own),
+        (Rules { fencing_frees_lock: false, ..frees.clone() }, Former::Unclean),
+        (Rules { fencing: false, ..frees }, Former::Unclean),
+    ] {
+        let mut bench = Bench::standing(rules);
+        bench.on(Event::Elected(vacancy(former)));
+        bench.on(Event::LockRefused);
+        for _ in 0..10 {
+            assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline");
+        }
+    }
+}

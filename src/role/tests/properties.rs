@@ -22,7 +22,7 @@ enum Move {
 }
 
 fn moves() -> impl Strategy<Value = Vec<(u64, Move)>> {
-    let any = (0u8..33, 5u64..10, 0u64..12_000, any::<bool>()).prop_map(|(kind, epoch, ago, yes)| Move::Any {
+    let any = (0u8..34, 5u64..10, 0u64..12_000, any::<bool>()).prop_map(|(kind, epoch, ago, yes)| Move::Any {
         kind,
         epoch,
         ago,
@@ -66,6 +66,7 @@ fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
         30 if ago < 1_000 => Event::StopRequested,
         31 if ago < 1_000 => Event::KillRequested,
         32 if ago < 1_000 => Event::DuplicateName,
+        33 => Event::WatchdogSeen { usable: yes },
         _ => Event::TimePassed,
     }
 }
@@ -85,9 +86,13 @@ fn answers(now: Moment, action: &Action) -> Vec<Event> {
         Action::RunAfterStop => vec![Event::Tidied],
         Action::CloseLock(_) => vec![Event::LockClosed],
         Action::Resign { .. } => vec![Event::Resigned],
-        Action::ReplaceGuardian => vec![Event::GuardianReady, Event::VolumeSeen { usable: true }],
+        Action::ReplaceGuardian => guardian_starts().into(),
         Action::SetDeadline(_) | Action::Announce(_) | Action::Exit(_) => vec![],
     }
+}
+
+fn guardian_starts() -> [Event; 3] {
+    [Event::GuardianReady, Event::WatchdogSeen { usable: true }, Event::VolumeSeen { usable: true }]
 }
 
 /// Books on one leadership, kept from outside.
@@ -124,7 +129,7 @@ impl Observer {
             role: Role::Standby,
             it: Leadership::default(),
             exited: false,
-            unanswered: VecDeque::from([Event::GuardianReady, Event::VolumeSeen { usable: true }]),
+            unanswered: guardian_starts().into(),
             starts: 0,
         }
     }
@@ -246,16 +251,20 @@ impl Observer {
 }
 
 fn any_rules() -> impl Strategy<Value = Rules> {
-    (any::<[bool; 6]>(), 0u32..3).prop_map(|([fencing, required, before, after, probed, exit], max)| Rules {
-        fencing,
-        fencing_required: required,
-        before_start: before,
-        after_stop: after,
-        probed,
-        exit_after_loss: exit,
-        restarts: Restarts { max, within: seconds(30) },
-        ..plain()
-    })
+    (any::<[bool; 8]>(), 0u32..3).prop_map(
+        |([fencing, required, frees, watchdog, before, after, probed, exit], max)| Rules {
+            fencing,
+            fencing_required: required,
+            fencing_frees_lock: frees,
+            watchdog_required: watchdog,
+            before_start: before,
+            after_stop: after,
+            probed,
+            exit_after_loss: exit,
+            restarts: Restarts { max, within: seconds(30) },
+            ..plain()
+        },
+    )
 }
 
 fn config() -> ProptestConfig {

@@ -49,6 +49,7 @@ fn events(now: Moment) -> Vec<(&'static str, Event)> {
         ("GuardianLost", Event::GuardianLost),
         ("VolumeSeen(usable)", Event::VolumeSeen { usable: true }),
         ("VolumeSeen(not usable)", Event::VolumeSeen { usable: false }),
+        ("WatchdogSeen(not usable)", Event::WatchdogSeen { usable: false }),
         ("Elected", Event::Elected(vacancy(Former::Clean))),
         ("Elected(former unclean)", Event::Elected(vacancy(Former::Unclean))),
         ("Elected(better candidate)", Event::Elected(Vacancy { better_candidate: true, ..vacancy(Former::Clean) })),

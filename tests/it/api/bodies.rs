@@ -26,7 +26,8 @@ fn the_status_has_all_fields_always() {
     let expected: BTreeSet<String> = "status role state cluster node version epoch since reason active coordinator \
         coordinator.pid coordinator.started_at coordinator.ready coordinator.restarts coordinator.holds_lock zookeeper \
         zookeeper.state zookeeper.session zookeeper.session_timeout_ms zookeeper.last_heartbeat_ms lease \
-        lease.remaining_ms lock lock.held lock.path lock.holder paused switchover"
+        lease.remaining_ms lock lock.held lock.path lock.holder lock.verified lock.verified_detail watchdog watchdog.mode watchdog.device \
+        watchdog.armed watchdog.timeout_ms watchdog.problem paused switchover"
         .split_whitespace()
         .map(str::to_owned)
         .collect();
@@ -73,7 +74,9 @@ fn the_status_of_an_active_node_is_as_the_contract_shows_it() {
             "zookeeper": {"state": "connected", "session": "0x1000", "session_timeout_ms": 10000,
                           "last_heartbeat_ms": null},
             "lease": {"remaining_ms": null},
-            "lock": {"held": true, "path": "/mnt/coordinator.lock", "holder": "node-a"},
+            "lock": {"held": true, "path": "/mnt/coordinator.lock", "holder": "node-a", "verified": "verified",
+                     "verified_detail": null},
+            "watchdog": {"mode": "off", "device": null, "armed": false, "timeout_ms": null, "problem": null},
             "paused": false, "switchover": null,
         })
     );
@@ -291,6 +294,7 @@ fn the_metrics_parse_and_none_of_the_contract_is_missing() {
     let nasty = "quote \" backslash \\ line\nfeed";
     let mut snapshot = active();
     snapshot.server.cluster = nasty.into();
+    snapshot.server.watchdog.mode = "automatic".into();
     snapshot.metrics.heartbeat_seconds.observe(0.003);
     snapshot.metrics.heartbeat_seconds.observe(99.0);
     snapshot.metrics.lock_probe_seconds.observe(0.2);
@@ -305,7 +309,8 @@ fn the_metrics_parse_and_none_of_the_contract_is_missing() {
         primacy_lease_remaining_seconds primacy_zookeeper_connected primacy_heartbeat_seconds primacy_lock_held \
         primacy_lock_probe_seconds primacy_transitions_total primacy_failover_gap_seconds \
         primacy_coordinator_restarts_total primacy_coordinator_holds_lock primacy_volume_free_bytes \
-        primacy_coordinator_cpu_seconds_total primacy_coordinator_resident_bytes primacy_paused primacy_build_info"
+        primacy_coordinator_cpu_seconds_total primacy_coordinator_resident_bytes primacy_paused primacy_watchdog_armed \
+        primacy_build_info"
         .split_whitespace()
     {
         let kind = types.get(name).unwrap_or_else(|| panic!("{name} is not declared"));

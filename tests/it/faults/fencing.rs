@@ -80,3 +80,26 @@ fn it_does_not_run_when_the_guardian_has_vouched_for_the_end() {
     assert!(!cluster.log("b").contains("fencing the former active"));
     assert_eq!(cluster.judge().len(), 2);
 }
+
+#[test]
+fn one_that_frees_the_lock_runs_while_the_lock_is_waited_for() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let victims = cluster.path("victims");
+    // As power fencing: what it kills can hold no lock.
+    let command = cluster.script("fence", &format!("xargs -r kill -9 < {}", victims.display()));
+    cluster.set("fencing.command", command);
+    cluster.set("fencing.required", true);
+    cluster.set("fencing.frees_lock", true);
+    cluster.start_with_active(&["a", "b"]);
+    // The whole of a hangs, and keeps the lock.
+    let frozen: Vec<i32> =
+        [cluster.supervisor("a"), cluster.guardian("a"), cluster.running().pid].into_iter().collect();
+    fs::write(&victims, frozen.iter().map(|pid| format!("{pid}\n")).collect::<String>()).unwrap();
+    for pid in &frozen {
+        crate::cluster::send(*pid, Signal::SIGSTOP);
+    }
+    cluster.until_waiting_for_lock_of("b", "a");
+    cluster.until_active_is("b");
+    assert_eq!(cluster.log("b").matches("fencing the former active").count(), 1);
+    assert_eq!(cluster.judge().len(), 2);
+}
