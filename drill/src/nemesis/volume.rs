@@ -51,7 +51,12 @@ impl Fault for ReadOnly {
         const LIMIT: Duration = Duration::from_secs(2);
         let writers: Vec<i32> =
             Self::writers(lab).into_iter().filter(|pid| processes::is_stopped(*pid) == Some(false)).collect();
-        let signal = |signal| writers.iter().for_each(|pid| drop(kill(Pid::from_raw(*pid), signal)));
+        let signal = |signal| {
+            for pid in &writers {
+                // It may have ended.
+                let _ = kill(Pid::from_raw(*pid), signal);
+            }
+        };
         signal(Signal::SIGSTOP);
         let stopped = lab.until(LIMIT, "the coordinators stand still", |_| {
             writers.iter().all(|pid| processes::is_stopped(*pid) != Some(false)).then_some(())
