@@ -19,6 +19,17 @@ pub fn name(pid: i32) -> Option<String> {
     look(pid).map(|(name, _)| name)
 }
 
+/// Whether SIGSTOP has stopped all of its threads; none if it is gone.
+pub fn is_stopped(pid: i32) -> Option<bool> {
+    look(pid)?;
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let mut states = threads.filter_map(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+        stat[stat.rfind(')')? + 1..].trim_start().chars().next()
+    });
+    Some(states.all(|state| matches!(state, 'T' | 't' | 'Z' | 'X')))
+}
+
 /// Which of `among` are children of `parent` and live.
 pub fn children(parent: i32, among: &[i32]) -> Vec<i32> {
     among.iter().copied().filter(|pid| look(*pid).is_some_and(|(_, found)| found == parent)).collect()

@@ -90,6 +90,11 @@ impl Volume {
         fs::remove_file(self.directory.join(BALLAST)).context("cannot make room on the volume")
     }
 
+    /// Writes out all that is in memory.
+    pub fn sync(&self) -> Result<()> {
+        finish(Command::new("sync").arg("-f").arg(&self.directory))
+    }
+
     /// What an ext4 does when its disk fails: it allows no writing from that moment on, whoever has what open.
     pub fn break_down(&self) -> Result<()> {
         finish(Command::new("mount").args(["-o", "remount,abort"]).arg(&self.directory))

@@ -344,6 +344,8 @@ enum Part {
 pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool, ended: Option<HistoryEntry>) -> bool {
     // Watches fire in the order of a multi's parts, and the next candidate waits for the election node's.
     let mut parts = vec![Part::CheckEpoch, Part::Leave];
+    // The supervisor gave up before it heard that the epoch was taken: it knows of no leadership that could have ended.
+    let ended = ended.or_else(|| clean.then(|| ended_at_once(&tenure.breadcrumb)));
     if clean {
         let (cause, to) = ended.as_ref().map_or((None, None), |ended| (ended.cause.clone(), ended.to.clone()));
         parts.push(Part::Breadcrumb(json(&Breadcrumb { clean, cause, to, ..tenure.breadcrumb.clone() })));
@@ -375,6 +377,18 @@ pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool
         warn!("ZooKeeper could not be told of the resignation; the session will expire");
         false
     })
+}
+
+fn ended_at_once(breadcrumb: &Breadcrumb) -> HistoryEntry {
+    HistoryEntry {
+        epoch: breadcrumb.epoch,
+        node: breadcrumb.node.clone(),
+        from: breadcrumb.since.clone(),
+        to: Some(clock::timestamp()),
+        cause: Some("start_failed".to_owned()),
+        gap_ms: None,
+        detail: Some("given back as soon as it was taken".to_owned()),
+    }
 }
 
 async fn write_resignation(

@@ -123,6 +123,21 @@ async fn fifty_candidacies_leave_neither_nodes_nor_sessions() {
 }
 
 #[tokio::test]
+async fn an_epoch_that_is_given_back_before_it_is_heard_of_has_an_end_in_the_history() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let (client, paths) = (client(server).await, paths(&cluster));
+    let mut a = Node::start(server, &cluster, "a");
+    let (epoch, _) = a.lead().await;
+    a.order(Order::Resign { clean: true, ended: None });
+    a.until(Fact::Resigned).await;
+    let entry: HistoryEntry = read(&client, &paths.history_of(epoch)).await;
+    assert_eq!((entry.cause.as_deref(), entry.to.is_some()), (Some("start_failed"), true));
+    let breadcrumb: Breadcrumb = read(&client, &paths.active).await;
+    assert_eq!((breadcrumb.clean, breadcrumb.to), (true, entry.to));
+    a.close().await;
+}
+
+#[tokio::test]
 async fn only_the_last_hundred_leaderships_are_remembered() {
     let (server, cluster) = (Server::shared(), cluster());
     let (client, paths) = (client(server).await, paths(&cluster));
