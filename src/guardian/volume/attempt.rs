@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::lock_file::{FILE_NAME, LockFile, record_in};
+use super::lock_file::{FILE_NAME, LockFile, ask_anew, record_in};
 use super::{identity, problems};
 use crate::clock;
 use crate::guardian::protocol::Record;
@@ -121,6 +121,7 @@ impl Attempt {
 
     /// Before the lock: is this the volume at all? A cluster without one gets its directory here.
     fn identify(&self, directory: &Path) -> Result<(), String> {
+        ask_anew(directory);
         match &self.expected_volume {
             Some(expected) => identity::mismatch(directory, expected).map_or(Ok(()), Err),
             None => std::fs::create_dir_all(directory).map_err(|error| problems::of("create", directory, &error)),

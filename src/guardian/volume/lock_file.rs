@@ -39,6 +39,13 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Makes an NFS client ask the server what is in a directory. Looking a name up believes what was there up to a minute
+/// ago, "nothing" included (acdirmin, acdirmax); opening the directory does not.
+pub fn ask_anew(directory: &Path) {
+    // What is wrong with it is what the caller finds out next.
+    drop(File::open(directory));
+}
+
 /// The lock file, open for writing.
 #[derive(Debug)]
 pub struct LockFile {
@@ -62,6 +69,9 @@ impl LockFile {
     /// Whether the path still leads to this very file: whoever deletes or replaces it lets somebody else lock the
     /// other one.
     pub fn is_at_its_path(&self) -> io::Result<bool> {
+        if let Some(directory) = self.path.parent() {
+            ask_anew(directory);
+        }
         let here = self.file.metadata()?;
         match std::fs::metadata(&self.path) {
             Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),

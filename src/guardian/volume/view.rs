@@ -5,7 +5,7 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access};
 
 use super::identity;
-use super::lock_file::{LockFile, record_in};
+use super::lock_file::{LockFile, ask_anew, record_in};
 use super::mounts::Mount;
 use super::problems;
 use crate::guardian::protocol::VolumeView;
@@ -32,6 +32,9 @@ fn problem(
     mount: Option<&Mount>,
     file: &mut Option<LockFile>,
 ) -> Option<String> {
+    if let Some(parent) = directory.parent() {
+        ask_anew(parent);
+    }
     match std::fs::metadata(directory) {
         Ok(found) if found.is_dir() => {}
         Ok(_) => return Some(format!("lock.directory {} is not a directory", directory.display())),
@@ -41,6 +44,7 @@ fn problem(
             return Some(problems::directory(directory, &error));
         }
     }
+    ask_anew(directory);
     match identity::read(directory) {
         Ok(id) => view.id = id,
         Err(error) => return Some(problems::of("read", &identity::path(directory), &error)),
