@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::lock_file::{FILE_NAME, LockFile, ask_anew, record_in};
-use super::{identity, problems};
+use super::{client, identity, problems};
 use crate::clock;
 use crate::guardian::protocol::Record;
 use crate::moment::Moment;
@@ -71,7 +71,7 @@ impl Attempt {
     }
 
     /// One try.
-    pub fn once(&mut self, directory: &Path, file: &mut Option<LockFile>) -> Outcome {
+    pub fn once(&mut self, directory: &Path, node: &str, file: &mut Option<LockFile>) -> Outcome {
         let now = clock::now();
         self.tries += 1;
         self.next = now
@@ -81,13 +81,19 @@ impl Attempt {
                 (true, true) => PATIENT,
                 (true, false) => PATIENT_SLOW,
             };
-        match self.try_to_lock(directory, file, now) {
+        match self.try_to_lock(directory, node, file, now) {
             Ok(outcome) => outcome,
             Err(problem) => Outcome::Unusable(problem),
         }
     }
 
-    fn try_to_lock(&mut self, directory: &Path, file: &mut Option<LockFile>, now: Moment) -> Result<Outcome, String> {
+    fn try_to_lock(
+        &mut self,
+        directory: &Path,
+        node: &str,
+        file: &mut Option<LockFile>,
+        now: Moment,
+    ) -> Result<Outcome, String> {
         if !self.identified {
             self.identify(directory)?;
             self.identified = true;
@@ -113,6 +119,9 @@ impl Attempt {
             }
             let volume = self.volume(directory)?;
             let content = open.read().map_err(describe("read"))?;
+            if let Some(twin) = record_in(&content).and_then(|record| client::twin(&record, node, directory)) {
+                return Err(twin);
+            }
             *file = Some(open);
             return Ok(Outcome::Held { volume, content });
         }

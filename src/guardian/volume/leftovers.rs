@@ -140,6 +140,7 @@ mod tests {
             pid_started: 1,
             epoch: 3,
             since: String::new(),
+            nfs_client: None,
             ended: None,
         }
     }

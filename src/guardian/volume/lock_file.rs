@@ -140,7 +140,7 @@ pub fn record_in(content: &[u8]) -> Option<Record> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     pub fn record() -> Record {
@@ -153,6 +153,7 @@ mod tests {
             pid_started: 2,
             epoch: 3,
             since: "2026-01-02T03:04:05Z".to_owned(),
+            nfs_client: None,
             ended: None,
         }
     }
