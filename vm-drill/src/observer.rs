@@ -23,9 +23,12 @@ pub struct Said {
     pub eligible: bool,
 }
 
-/// One node's sayings: each that differs from the one before, `None` while it does not answer.
+/// When it was said; `None` while the node does not answer.
+type Saying = (At, Option<Said>);
+
+/// One node's sayings: each that differs from the one before.
 #[derive(Clone)]
-pub struct Observer(Arc<Mutex<Vec<(At, Option<Said>)>>>);
+pub struct Observer(Arc<Mutex<Vec<Saying>>>);
 
 impl Observer {
     pub fn watch(address: Ipv4Addr) -> Self {
@@ -62,7 +65,7 @@ impl Observer {
         })
     }
 
-    fn with<T>(&self, look: impl FnOnce(&[(At, Option<Said>)]) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&[Saying]) -> T) -> T {
         look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
