@@ -49,6 +49,10 @@ bench *ARGS:
 drill *ARGS:
     ./scripts/drill {{ARGS}}
 
+# Drills on virtual machines: `just vm-drill --list`, `just vm-drill power-loss freeze -n 3`. KVM, or slowly without.
+vm-drill *ARGS:
+    ./vm-drill/run {{ARGS}}
+
 # Generate the pages in docs/reference again, and the API documentation in target/doc.
 docs:
     cargo run --locked -- generate-reference docs/reference

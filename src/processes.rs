@@ -49,8 +49,13 @@ impl Stat {
         })
     }
 
-    /// Dead, only not yet waited for.
+    /// Dead, only not yet waited for. A process whose first thread has ended looks the same, but lives as long as any
+    /// other thread does: one that waits for a dead file server, say.
     pub fn is_zombie(&self) -> bool {
+        self.thread_is_dead() && !threads(self.pid).any(|thread| !thread.thread_is_dead())
+    }
+
+    fn thread_is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X')
     }
 }
@@ -156,10 +161,19 @@ pub fn pids() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// What a process that does not die waits for; `None` if it is dead.
+/// The threads of a process that /proc still shows.
+fn threads(pid: i32) -> impl Iterator<Item = Stat> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.filter_map(|task| Stat::parse(&fs::read_to_string(task.path().join("stat")).ok()?))
+}
+
+/// What a process that does not die waits for; `None` if it is dead. Of its threads the one that cannot be interrupted
+/// is told: it is what the others are not gone for.
 pub fn stuck(pid: i32) -> Option<StuckProcess> {
-    let stat = Stat::of(pid).filter(|stat| !stat.is_zombie())?;
-    let waits_in = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    let stat = Stat::of(pid)?;
+    let alive: Vec<Stat> = threads(pid).filter(|thread| !thread.thread_is_dead()).collect();
+    let thread = alive.iter().find(|thread| thread.state == 'D').or_else(|| alive.first())?;
+    let waits_in = fs::read_to_string(format!("/proc/{pid}/task/{}/wchan", thread.pid)).unwrap_or_default();
     Some(StuckProcess { pid, command: stat.command, waits_in })
 }
 
@@ -178,6 +192,31 @@ mod tests {
         let text = "42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 100 200";
         let stat = Stat::parse(text).unwrap();
         assert_eq!(stat, Stat { pid: 42, command: "a) b (c".to_owned(), state: 'S', parent: 7, started: 12345 });
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_lives_as_long_as_another() {
+        let program = "import ctypes, threading, time\n\
+                       threading.Thread(target=time.sleep, args=(60,)).start()\n\
+                       ctypes.CDLL(None).syscall(60, 0)"; // exit of this thread alone
+        let mut child = std::process::Command::new("python3").args(["-c", program]).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let began = crate::clock::now();
+        while Stat::of(pid).unwrap().state != 'Z' {
+            assert!(crate::clock::now().since(began).as_secs() < 60, "its first thread does not end");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(lives(pid, 0));
+        assert_eq!(stuck(pid).map(|stuck| stuck.pid), Some(pid));
+        child.kill().unwrap();
+        nix::sys::wait::waitid(
+            nix::sys::wait::Id::Pid(nix::unistd::Pid::from_raw(pid)),
+            nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT,
+        )
+        .unwrap();
+        assert!(!lives(pid, 0), "killed, and not yet waited for");
+        assert_eq!(stuck(pid), None);
+        child.wait().unwrap();
     }
 
     #[test]

@@ -124,6 +124,7 @@ fn standby() -> Shared {
             zookeeper: ZooKeeperView::default(),
             lease: LeaseView::default(),
             lock: LockView::default(),
+            watchdog: Default::default(),
             paused: false,
             switchover: None,
         },

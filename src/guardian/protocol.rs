@@ -204,6 +204,9 @@ pub struct Record {
     pub epoch: u64,
     /// RFC 3339.
     pub since: String,
+    /// By which name the NFS server knows the holder's host; the guardian notes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nfs_client: Option<String>,
     /// Set when the leadership ended: when, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,

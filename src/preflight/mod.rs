@@ -17,10 +17,13 @@ pub use volume::try_lock;
 /// Runs all checks.
 pub fn check(config: &Config) -> Vec<CheckResult> {
     let mut results = vec![ok("configuration", "valid")];
+    let mut volume = None;
     if config.election == ElectionKind::ZooKeeper {
-        results.extend(zookeeper::check(config));
+        let (found, known) = zookeeper::check(config);
+        results.extend(found);
+        volume = known;
     }
-    results.extend(volume::check(config));
+    results.extend(volume::check(config, volume));
     results.extend(host::check(config));
     results
 }

@@ -15,13 +15,15 @@ use super::{fail, ok, warn};
 
 const NAME: &str = "lock.directory";
 
-/// All of it on a thread of its own: a dead mount may block it for ever.
-pub fn check(config: &Config) -> Vec<CheckResult> {
+/// All of it on a thread of its own: a dead mount may block it for ever. `expected` is the id of the cluster's volume,
+/// where it has one.
+pub fn check(config: &Config, expected: Option<String>) -> Vec<CheckResult> {
     let (sender, receiver) = mpsc::channel();
     let lock = config.lock.clone();
+    let node = config.node.clone();
     let first_creates = config.election == ElectionKind::ZooKeeper;
     std::thread::spawn(move || {
-        let _ = sender.send(look(&lock.directory, lock.min_free_space, first_creates));
+        let _ = sender.send(look(&lock.directory, &node, lock.min_free_space, first_creates, expected.as_deref()));
     });
     receiver.recv_timeout(config.lock.probe_timeout).unwrap_or_else(|_| {
         vec![fail(
@@ -32,7 +34,13 @@ pub fn check(config: &Config) -> Vec<CheckResult> {
     })
 }
 
-fn look(directory: &Path, min_free_space: u64, first_creates: bool) -> Vec<CheckResult> {
+fn look(
+    directory: &Path,
+    node: &str,
+    min_free_space: u64,
+    first_creates: bool,
+    expected: Option<&str>,
+) -> Vec<CheckResult> {
     let mut results = Vec::new();
     let mount = Mount::of(directory);
     if let Some(mount) = &mount {
@@ -51,6 +59,15 @@ fn look(directory: &Path, min_free_space: u64, first_creates: bool) -> Vec<Check
     } else {
         (directory.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(directory).to_owned(), true)
     };
+    if let Some(problem) = expected.and_then(|expected| volume::mismatch(directory, expected)) {
+        let (detail, remedy) = problem.rsplit_once("; ").unwrap_or((&problem, "mount the cluster's volume"));
+        results.push(fail("volume.id", detail, remedy));
+        if missing {
+            return results;
+        }
+    } else if expected.is_some() {
+        results.push(ok("volume.id", "this is the cluster's volume"));
+    }
     if missing {
         let detail = format!("{} does not exist", directory.display());
         results.push(if first_creates {
@@ -62,6 +79,7 @@ fn look(directory: &Path, min_free_space: u64, first_creates: bool) -> Vec<Check
             return results;
         }
     }
+    results.extend(mount.as_ref().and_then(|mount| identity(mount, directory, node)));
     results.extend(write_and_lock(&place));
     results.push(match fs2::available_space(&place) {
         Ok(free) if free >= min_free_space => ok("volume.free_space", format!("{} free", bytesize::ByteSize(free))),
@@ -77,6 +95,18 @@ fn look(directory: &Path, min_free_space: u64, first_creates: bool) -> Vec<Check
         Err(error) => fail("volume.free_space", error.to_string(), "is the volume mounted?"),
     });
     results
+}
+
+/// By which name the server knows this host, and whether the last holder of the lock had the same.
+fn identity(mount: &Mount, directory: &Path, node: &str) -> Option<CheckResult> {
+    const NAME: &str = "volume.client_identity";
+    let own = volume::client_identity(mount)?;
+    let record = std::fs::read(directory.join(volume::FILE_NAME)).ok().and_then(|content| volume::record_in(&content));
+    let twin = record.and_then(|record| volume::twin(&record, node, directory));
+    Some(match twin.as_deref().map(|twin| twin.rsplit_once("; ").unwrap_or((twin, ""))) {
+        None => ok(NAME, format!("the NFS server knows this host as \"{own}\"")),
+        Some((detail, remedy)) => fail(NAME, detail, remedy),
+    })
 }
 
 fn write_and_lock(place: &Path) -> Vec<CheckResult> {

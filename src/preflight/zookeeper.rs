@@ -19,20 +19,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Timestamps in logs and history are compared across hosts by people; leases do not depend on them.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
-pub fn check(config: &Config) -> Vec<CheckResult> {
+/// The results, and the id of the cluster's volume if it has one.
+pub fn check(config: &Config) -> (Vec<CheckResult>, Option<String>) {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(look(config)),
-        Err(error) => vec![fail("zookeeper", error.to_string(), "try again")],
+        Err(error) => (vec![fail("zookeeper", error.to_string(), "try again")], None),
     }
 }
 
-async fn look(config: &Config) -> Vec<CheckResult> {
+async fn look(config: &Config) -> (Vec<CheckResult>, Option<String>) {
     let nobody = ProcessIdentity { host_id: String::new(), boot_id: String::new(), pid: 0, pid_started: 0 };
     let settings = Settings::new(config, nobody);
     let client = match open(&settings.access).await {
         Ok(client) => client,
         Err(reason) => {
-            return vec![fail("zookeeper.servers", reason, "start ZooKeeper, or correct zookeeper.servers")];
+            let result = fail("zookeeper.servers", reason, "start ZooKeeper, or correct zookeeper.servers");
+            return (vec![result], None);
         }
     };
     let granted = client.session_timeout();
@@ -68,7 +70,10 @@ async fn look(config: &Config) -> Vec<CheckResult> {
             "has the ensemble a quorum?",
         )),
     }
-    results
+    // A cluster that never had an active one has none; what else may be wrong was told above.
+    let volume = timeout(PATIENCE, client.get_data(&settings.volume_path())).await;
+    let volume = volume.ok().and_then(Result::ok).map(|(data, _)| String::from_utf8_lossy(&data).into_owned());
+    (results, volume)
 }
 
 fn lease(config: &Config, granted: Duration) -> CheckResult {

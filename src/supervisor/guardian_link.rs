@@ -54,6 +54,8 @@ pub struct GuardianLink {
     next_ping: u64,
     /// The oldest ping without an answer.
     unanswered: Option<(u64, Moment)>,
+    /// Killed or gone: it answers no more, and once it has been waited for its pid may be somebody else's.
+    ended: bool,
 }
 
 impl GuardianLink {
@@ -74,11 +76,15 @@ impl GuardianLink {
         children.add(pid);
         let (sender, messages) = mpsc::unbounded_channel();
         tokio::spawn(read_reports(Arc::clone(&socket), watched, child, sender, children.clone(), pid));
-        let started = clock::now();
-        let mut link = Self { pid, started, socket, unsent: Vec::new(), messages, next_ping: 0, unanswered: None };
+        let mut link = Self::of(pid, socket, messages);
         link.order(Order::Configure(Box::new(settings)));
         link.flush();
         Ok(link)
+    }
+
+    fn of(pid: i32, socket: Arc<UnixStream>, messages: mpsc::UnboundedReceiver<Message>) -> Self {
+        let (started, unsent) = (clock::now(), Vec::new());
+        Self { pid, started, socket, unsent, messages, next_ping: 0, unanswered: None, ended: false }
     }
 
     pub const fn pid(&self) -> i32 {
@@ -117,7 +123,11 @@ impl GuardianLink {
         true
     }
 
+    /// Asks for a sign of life, unless it has ended.
     pub fn ping(&mut self) {
+        if self.ended {
+            return;
+        }
         self.next_ping += 1;
         self.unanswered.get_or_insert((self.next_ping, clock::now()));
         self.order(Order::Ping { number: self.next_ping });
@@ -143,15 +153,25 @@ impl GuardianLink {
         self.silent_from().is_some_and(|from| from <= now)
     }
 
-    /// SIGKILL; its end is reported as for any other.
-    pub fn kill(&self) {
+    /// SIGKILL, once; its end is reported as for any other.
+    pub fn kill(&mut self) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        self.unanswered = None;
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid), nix::sys::signal::Signal::SIGKILL);
     }
 
     /// The next message. Cancel safe.
     pub async fn next(&mut self) -> Message {
         match self.messages.recv().await {
-            Some(message) => message,
+            Some(message) => {
+                if matches!(message, Message::Lost(_)) {
+                    self.ended = true;
+                    self.unanswered = None;
+                }
+                message
+            }
             // `Lost` was taken already; nothing will ever come.
             None => std::future::pending().await,
         }
@@ -210,5 +230,30 @@ async fn read(mut socket: &UnixStream, watched: &AsyncFd<OwnedFd>, buffer: &mut 
             Err(error) if error.kind() == ErrorKind::WouldBlock => ready.clear_ready(),
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guardian_that_is_gone_is_neither_asked_nor_killed_again() {
+        let mut stranger = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (sender, messages) = mpsc::unbounded_channel();
+        // The stranger has got the pid of a guardian that has been waited for.
+        let pid = i32::try_from(stranger.id()).unwrap();
+        let mut link = GuardianLink::of(pid, Arc::new(ours), messages);
+        link.ping();
+        assert!(link.silent_from().is_some());
+        sender.send(Message::Lost("signal: 9".to_owned())).unwrap();
+        assert!(matches!(link.next().await, Message::Lost(_)));
+        link.ping();
+        assert_eq!(link.silent_from(), None);
+        link.kill();
+        assert!(stranger.try_wait().unwrap().is_none());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
     }
 }

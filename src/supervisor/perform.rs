@@ -109,6 +109,7 @@ impl Shell {
             pid_started: processes::Stat::of(pid).map_or(0, |stat| stat.started),
             epoch,
             since: clock::timestamp(),
+            nfs_client: None,
             ended: None,
         }
     }

@@ -269,6 +269,7 @@ fn record_of(settings: &Settings, pid: i32, epoch: u64) -> Record {
         pid_started: Stat::of(pid).unwrap().started,
         epoch,
         since: clock::timestamp(),
+        nfs_client: None,
         ended: None,
     }
 }

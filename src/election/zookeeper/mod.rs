@@ -68,6 +68,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Where the id of the cluster's volume is.
+    pub fn volume_path(&self) -> String {
+        paths::Paths::new(&self.root, &self.cluster).volume
+    }
+
     /// The settings that the configuration asks for.
     pub fn new(config: &Config, process: ProcessIdentity) -> Self {
         let zookeeper = &config.zookeeper;

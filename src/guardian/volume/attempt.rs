@@ -7,8 +7,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::lock_file::{FILE_NAME, LockFile, record_in};
-use super::{identity, problems};
+use super::lock_file::{FILE_NAME, LockFile, ask_anew, record_in};
+use super::{client, identity, problems};
 use crate::clock;
 use crate::guardian::protocol::Record;
 use crate::moment::Moment;
@@ -76,7 +76,7 @@ impl Attempt {
     }
 
     /// One try.
-    pub fn once(&mut self, directory: &Path, file: &mut Option<LockFile>) -> Outcome {
+    pub fn once(&mut self, directory: &Path, node: &str, file: &mut Option<LockFile>) -> Outcome {
         let now = clock::now();
         self.tries += 1;
         self.next = now
@@ -86,13 +86,19 @@ impl Attempt {
                 (true, true) => PATIENT,
                 (true, false) => PATIENT_SLOW,
             };
-        match self.try_to_lock(directory, file, now) {
+        match self.try_to_lock(directory, node, file, now) {
             Ok(outcome) => outcome,
             Err(problem) => Outcome::Unusable(problem),
         }
     }
 
-    fn try_to_lock(&mut self, directory: &Path, file: &mut Option<LockFile>, now: Moment) -> Result<Outcome, String> {
+    fn try_to_lock(
+        &mut self,
+        directory: &Path,
+        node: &str,
+        file: &mut Option<LockFile>,
+        now: Moment,
+    ) -> Result<Outcome, String> {
         if !self.identified {
             self.identify(directory)?;
             self.identified = true;
@@ -118,6 +124,9 @@ impl Attempt {
             }
             let volume = self.volume(directory)?;
             let content = open.read().map_err(describe("read"))?;
+            if let Some(twin) = record_in(&content).and_then(|record| client::twin(&record, node, directory)) {
+                return Err(twin);
+            }
             *file = Some(open);
             return Ok(Outcome::Held { volume, content });
         }
@@ -127,6 +136,7 @@ impl Attempt {
     /// Before the lock: is this the volume at all? A cluster without one gets its directory here, unless only the lock
     /// decides: then nobody could tell a first start from a volume that is not mounted.
     fn identify(&self, directory: &Path) -> Result<(), String> {
+        ask_anew(directory);
         match &self.expected_volume {
             Some(expected) => identity::mismatch(directory, expected).map_or(Ok(()), Err),
             None if self.patient => {

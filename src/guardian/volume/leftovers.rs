@@ -5,7 +5,7 @@
 //! says that it was this host, this boot, this node, and that the guardian which ran it is dead.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::Pid;
@@ -71,7 +71,17 @@ fn holders(lock: &Path, inode: u64) -> Vec<Stat> {
 }
 
 fn holds(pid: i32, lock: &Path, inode: u64) -> bool {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    // Where the first thread has ended, and another waits for a dead file server, only that one shows what is open.
+    holds_by(&process, lock, inode)
+        || Stat::of(pid).is_some_and(|stat| matches!(stat.state, 'Z' | 'X'))
+            && fs::read_dir(process.join("task"))
+                .is_ok_and(|threads| threads.flatten().any(|thread| holds_by(&thread.path(), lock, inode)))
+}
+
+/// By the `fd` of a process or thread in /proc.
+fn holds_by(place: &Path, lock: &Path, inode: u64) -> bool {
+    let Ok(descriptors) = fs::read_dir(place.join("fd")) else { return false };
     descriptors.flatten().any(|descriptor| {
         // Reading the link touches no file system; the lock's line in fdinfo carries the inode.
         let same_name = fs::read_link(descriptor.path()).is_ok_and(|target| {
@@ -80,7 +90,7 @@ fn holds(pid: i32, lock: &Path, inode: u64) -> bool {
             })
         });
         same_name
-            && fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", descriptor.file_name().to_string_lossy()))
+            && fs::read_to_string(place.join("fdinfo").join(descriptor.file_name()))
                 .is_ok_and(|info| info.lines().any(|line| is_lock_on(line, inode)))
     })
 }
@@ -130,6 +140,7 @@ mod tests {
             pid_started: 1,
             epoch: 3,
             since: String::new(),
+            nfs_client: None,
             ended: None,
         }
     }
@@ -151,5 +162,28 @@ mod tests {
         assert!(is_lock_on(line, 1234));
         assert!(!is_lock_on(line, 234));
         assert!(!is_lock_on("lock:\t1: POSIX  ADVISORY  WRITE 7 fe:00:1234 0 EOF", 1234));
+    }
+
+    #[test]
+    fn a_holder_whose_first_thread_has_ended_is_found() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // An OFD lock (37) on the first byte; then the exit (60) of the first thread alone.
+        let program = "import ctypes, fcntl, struct, sys, threading, time\n\
+                       file = open(sys.argv[1], 'r+')\n\
+                       fcntl.fcntl(file, 37, struct.pack('hhqqi4x', 1, 0, 0, 1, 0))\n\
+                       threading.Thread(target=time.sleep, args=(60,)).start()\n\
+                       ctypes.CDLL(None).syscall(60, 0)";
+        let mut child = std::process::Command::new("python3").args(["-c", program]).arg(file.path()).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let began = clock::now();
+        while Stat::of(pid).unwrap().state != 'Z' {
+            assert!(clock::now().since(began).as_secs() < 60, "its first thread does not end");
+            std::thread::sleep(PAUSE);
+        }
+        let inode = std::os::unix::fs::MetadataExt::ino(&file.as_file().metadata().unwrap());
+        assert!(holds(pid, file.path(), inode));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!holds(pid, file.path(), inode));
     }
 }

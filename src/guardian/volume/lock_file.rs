@@ -48,6 +48,13 @@ fn set_lock(file: &File, kind: libc::c_int) -> io::Result<bool> {
     }
 }
 
+/// Makes an NFS client ask the server what is in a directory. Looking a name up believes what was there up to a minute
+/// ago, "nothing" included (acdirmin, acdirmax); opening the directory does not.
+pub fn ask_anew(directory: &Path) {
+    // What is wrong with it is what the caller finds out next.
+    drop(File::open(directory));
+}
+
 /// The lock file, open for writing.
 #[derive(Debug)]
 pub struct LockFile {
@@ -78,6 +85,9 @@ impl LockFile {
     /// Whether the path still leads to this very file: whoever deletes or replaces it lets somebody else lock the
     /// other one.
     pub fn is_at_its_path(&self) -> io::Result<bool> {
+        if let Some(directory) = self.path.parent() {
+            ask_anew(directory);
+        }
         let here = self.file.metadata()?;
         match std::fs::metadata(&self.path) {
             Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
@@ -152,7 +162,7 @@ pub fn record_in(content: &[u8]) -> Option<Record> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     pub fn record() -> Record {
@@ -165,6 +175,7 @@ mod tests {
             pid_started: 2,
             epoch: 3,
             since: "2026-01-02T03:04:05Z".to_owned(),
+            nfs_client: None,
             ended: None,
         }
     }

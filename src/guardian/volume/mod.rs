@@ -9,6 +9,7 @@
 //! and nothing that succeeds afterwards would show it.
 
 mod attempt;
+mod client;
 mod identity;
 mod leftovers;
 mod lock_file;
@@ -19,8 +20,9 @@ mod problems;
 pub mod properties;
 mod view;
 
-pub use identity::read as id;
-pub use lock_file::try_lock;
+pub use client::{identity as client_identity, twin};
+pub use identity::{mismatch, read as id};
+pub use lock_file::{FILE_NAME, record_in, try_lock};
 pub use mounts::Mount;
 pub use probing::Probing;
 
@@ -34,7 +36,7 @@ use std::time::Duration;
 use nix::sys::eventfd::EventFd;
 
 use self::attempt::{Attempt, Outcome};
-use self::lock_file::{LockFile, content_of, record_in};
+use self::lock_file::{LockFile, content_of};
 use self::probing::ProbeClock;
 use super::protocol::{Ended, NoteLevel, Record, Report, Settings, VolumeView};
 use crate::clock;
@@ -238,7 +240,8 @@ impl Thread {
     }
 
     fn look(&mut self) {
-        let view = view::look(&self.settings.directory, self.settings.min_free_space, &mut self.file);
+        let view =
+            view::look(&self.settings.directory, &self.settings.node, self.settings.min_free_space, &mut self.file);
         self.publish(view);
         self.next = clock::now() + self.settings.probe_interval;
     }
@@ -252,7 +255,7 @@ impl Thread {
 
     fn try_to_lock(&mut self) {
         let Some(mut attempt) = self.attempt.take() else { return };
-        match attempt.once(&self.settings.directory, &mut self.file) {
+        match attempt.once(&self.settings.directory, &self.settings.node, &mut self.file) {
             Outcome::Held { volume, content } => {
                 let Some(file) = &self.file else { return };
                 let (fd, record) = (file.number(), record_in(&content));
@@ -301,7 +304,8 @@ impl Thread {
         true
     }
 
-    fn write(&mut self, record: Record) {
+    fn write(&mut self, mut record: Record) {
+        record.nfs_client = mounts::Mount::of(&self.settings.directory).as_ref().and_then(client::identity);
         let (Some(file), Some(held)) = (&self.file, &mut self.held) else {
             self.outbox.send(Event::Unusable("the lock is not held, so no record may be written".to_owned()));
             return;

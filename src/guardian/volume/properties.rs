@@ -57,6 +57,7 @@ mod tests {
             pid_started: numbers.1,
             epoch: numbers.2,
             since: String::new(),
+            nfs_client: ended.as_ref().map(|(_, cause)| cause.clone()),
             ended: ended.map(|(at, cause)| Ended { at, cause }),
         })
     }

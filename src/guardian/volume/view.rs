@@ -4,15 +4,16 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
+use super::client;
 use super::identity;
-use super::lock_file::{LockFile, record_in};
+use super::lock_file::{LockFile, ask_anew, record_in};
 use super::mounts::Mount;
 use super::problems;
 use crate::guardian::protocol::VolumeView;
 
 /// Looks at the directory, and opens the lock file for writing as soon as the volume has its identity: a first open
 /// while the holder is unreachable blocks until the server has recalled that one's delegation (13 s).
-pub fn look(directory: &Path, min_free_space: u64, file: &mut Option<LockFile>) -> VolumeView {
+pub fn look(directory: &Path, node: &str, min_free_space: u64, file: &mut Option<LockFile>) -> VolumeView {
     let mut view = VolumeView::default();
     let mount = Mount::of(directory);
     if let Some(mount) = &mount {
@@ -23,6 +24,9 @@ pub fn look(directory: &Path, min_free_space: u64, file: &mut Option<LockFile>) 
     view.free_bytes = fs2::available_space(directory).ok();
     view.warnings.extend(view.free_bytes.and_then(|free| scarce(directory, free, min_free_space)));
     view.record = file.as_ref().and_then(|file| file.read().ok()).and_then(|content| record_in(&content));
+    if view.problem.is_none() {
+        view.problem = view.record.as_ref().and_then(|record| client::twin(record, node, directory));
+    }
     view
 }
 
@@ -32,6 +36,9 @@ fn problem(
     mount: Option<&Mount>,
     file: &mut Option<LockFile>,
 ) -> Option<String> {
+    if let Some(parent) = directory.parent() {
+        ask_anew(parent);
+    }
     match std::fs::metadata(directory) {
         Ok(found) if found.is_dir() => {}
         Ok(_) => return Some(format!("lock.directory {} is not a directory", directory.display())),
@@ -41,6 +48,7 @@ fn problem(
             return Some(problems::directory(directory, &error));
         }
     }
+    ask_anew(directory);
     match identity::read(directory) {
         Ok(id) => view.id = id,
         Err(error) => return Some(problems::of("read", &identity::path(directory), &error)),

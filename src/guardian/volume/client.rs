@@ -1,0 +1,100 @@
+//! By which name the NFS server knows this host, and whether somebody else has it too.
+//!
+//! A Linux client calls itself by its host name, preceded by a unique id if it was given one. Two hosts of one name are
+//! one client to the server: they share their locks, and each takes the other's state away when it mounts or recovers.
+//! So the holder of the lock leaves its name in the lock file, and who finds its own name there, left by another host that
+//! may still run, keeps away from the lock: that it would get it proves nothing.
+//!
+//! Rejected: comparing names in ZooKeeper, among the members. A member that is cut off is no member any more, and it is
+//! the one that counts; the lock file has the name for as long as it matters.
+
+use std::fs;
+use std::path::Path;
+
+use super::mounts::Mount;
+use crate::guardian::protocol::Record;
+use crate::processes;
+
+/// Of this network namespace's client; the kernel writes `(null)` where there is none.
+const OF_NAMESPACE: &str = "/sys/fs/nfs/net/nfs_client/identifier";
+/// Of all clients of this kernel.
+const OF_MODULE: &str = "/sys/module/nfs/parameters/nfs4_unique_id";
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// The name, for a file system of kind nfs4. The kernel takes the host name when it mounts, and this one is of now: who
+/// renames a host that has mounted must mount again.
+pub fn identity(mount: &Mount) -> Option<String> {
+    if mount.file_system != "nfs4" {
+        return None;
+    }
+    let read = |path: &str| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty() && text != "(null)")
+    };
+    let host = read(HOST_NAME)?;
+    let unique = read(OF_NAMESPACE).or_else(|| read(OF_MODULE));
+    // Version 4.0 adds the address that the server is to call back.
+    let option = |name: &str| mount.options.iter().find_map(|option| option.strip_prefix(name));
+    let address = option("clientaddr=").filter(|_| option("vers=") == Some("4.0"));
+    Some([unique.as_deref(), Some(&host), address].into_iter().flatten().collect::<Vec<_>>().join("/"))
+}
+
+/// Why the lock proves nothing to this host: the record is of a leadership that has not ended, on another host, which the
+/// server cannot tell from this one.
+pub fn twin(record: &Record, node: &str, directory: &Path) -> Option<String> {
+    let own = identity(&Mount::of(directory)?)?;
+    is_twin(record, node, &own, &processes::boot_id()).then(|| {
+        format!(
+            "{node} has the same NFS client identity as {} (\"{own}\"), which holds the lock or died with it: the server \
+             takes both for one host, and locks do not keep one from the other; give each host its own name (or set \
+             nfs4_unique_id) and mount again",
+            record.node
+        )
+    })
+}
+
+fn is_twin(record: &Record, node: &str, own: &str, boot_id: &str) -> bool {
+    record.nfs_client.as_deref() == Some(own)
+        && record.node != node
+        && record.ended.is_none()
+        && !boot_id.is_empty()
+        && record.boot_id != boot_id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guardian::protocol::Ended;
+    use crate::guardian::volume::lock_file::tests::record;
+
+    #[test]
+    fn only_another_host_that_may_still_run_is_a_twin() {
+        let theirs = Record {
+            node: "a".to_owned(),
+            boot_id: "theirs".to_owned(),
+            nfs_client: Some("host".to_owned()),
+            ended: None,
+            ..record()
+        };
+        assert!(is_twin(&theirs, "b", "host", "ours"));
+        assert!(!is_twin(&theirs, "b", "unique/host", "ours"), "another name");
+        assert!(!is_twin(&theirs, "a", "host", "ours"), "this node, before it was booted again");
+        assert!(!is_twin(&theirs, "b", "host", "theirs"), "another node on this host: the kernel tells them apart");
+        let ended = Some(Ended { at: String::new(), cause: String::new() });
+        assert!(!is_twin(&Record { ended, ..theirs.clone() }, "b", "host", "ours"), "it let the lock go");
+        assert!(!is_twin(&Record { nfs_client: None, ..theirs }, "b", "host", "ours"), "written by an older version");
+    }
+
+    #[test]
+    fn a_local_file_system_has_no_client_and_version_4_0_has_its_address() {
+        let mount = |file_system: &str, options: &[&str]| Mount {
+            point: "/".into(),
+            file_system: file_system.to_owned(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+        };
+        assert_eq!(identity(&mount("ext4", &[])), None);
+        let later = identity(&mount("nfs4", &["vers=4.2", "clientaddr=10.0.0.1"])).unwrap();
+        let first = identity(&mount("nfs4", &["vers=4.0", "clientaddr=10.0.0.1"])).unwrap();
+        assert_eq!(first, format!("{later}/10.0.0.1"));
+    }
+}

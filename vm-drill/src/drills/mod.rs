@@ -1,0 +1,171 @@
+//! The drills: each breaks something of a cluster at rest, waits for what must follow, and states what it expects.
+
+mod cuts;
+mod exclusion;
+mod hosts;
+mod refusals;
+mod services;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::clock::{self, At};
+use crate::cluster::{Cluster, NFS_LEASE, SESSION};
+use crate::outcome::{Outcome, milliseconds};
+
+use crate::zookeeper;
+
+/// Bytes of a record.
+const RECORD: u64 = crate::wire::RECORD as u64;
+
+/// A drill's function. An error means that it could not be carried out.
+pub type Run = fn(&mut Cluster, &mut Outcome) -> Result<()>;
+
+pub struct Drill {
+    pub name: &'static str,
+    /// What is done, in one sentence.
+    pub what: &'static str,
+    /// Part of the short set.
+    pub short: bool,
+    pub run: Run,
+}
+
+/// All drills, in the order in which they are run.
+pub const ALL: &[Drill] = &[
+    Drill {
+        name: "exclusion",
+        what: "the lock: inherited by the coordinator, refused to another host, free after the last holder's death",
+        short: true,
+        run: exclusion::lock,
+    },
+    Drill { name: "coordinator-crash", what: "the coordinator is killed", short: false, run: exclusion::crash },
+    Drill {
+        name: "graceful-halt",
+        what: "the active host is shut down in order: service stopped, volume unmounted, power off",
+        short: false,
+        run: hosts::graceful_halt,
+    },
+    Drill { name: "power-loss", what: "the active host loses power", short: true, run: hosts::power_loss },
+    Drill {
+        name: "freeze",
+        what: "the active host is frozen until its lock is taken, and thaws; its clock has gone on",
+        short: true,
+        run: hosts::freeze,
+    },
+    Drill {
+        name: "clock-stop",
+        what: "the same, stopped by the hypervisor together with its clock",
+        short: false,
+        run: hosts::clock_stop,
+    },
+    Drill {
+        name: "cut-zookeeper",
+        what: "the active host loses ZooKeeper, and nothing else",
+        short: false,
+        run: cuts::zookeeper,
+    },
+    Drill {
+        name: "cut-nfs",
+        what: "the active host loses the NFS server, and nothing else",
+        short: true,
+        run: cuts::nfs,
+    },
+    Drill {
+        name: "cut-both",
+        what: "the active host loses ZooKeeper and the NFS server",
+        short: false,
+        run: cuts::both,
+    },
+    Drill { name: "nfs-restart", what: "the NFS service is restarted", short: false, run: services::nfs_restart },
+    Drill {
+        name: "nfs-power-loss",
+        what: "the NFS server loses power and boots again",
+        short: false,
+        run: services::nfs_power_loss,
+    },
+    Drill {
+        name: "zookeeper-restart",
+        what: "ZooKeeper is killed and started again",
+        short: false,
+        run: services::zookeeper_restart,
+    },
+    Drill { name: "disk-full", what: "the volume is filled up", short: false, run: services::disk_full },
+    Drill {
+        name: "lock-deleted",
+        what: "the lock file is deleted on the NFS server",
+        short: false,
+        run: services::lock_deleted,
+    },
+    Drill {
+        name: "rolling-restart",
+        what: "the service is restarted on one candidate after the other, the active one last",
+        short: false,
+        run: services::rolling_restart,
+    },
+    Drill {
+        name: "unmounted",
+        what: "the standby's volume is not mounted and the active one stops",
+        short: false,
+        run: refusals::unmounted,
+    },
+    Drill {
+        name: "foreign",
+        what: "the standby has another volume mounted there and the active one stops",
+        short: false,
+        run: refusals::foreign,
+    },
+    Drill {
+        name: "duplicate-identity",
+        what: "two hosts have one NFS client identity: the same host name at mount time",
+        short: false,
+        run: refusals::duplicate_identity,
+    },
+    Drill { name: "soft-mount", what: "the standby's mount is soft", short: false, run: refusals::soft },
+    Drill { name: "nfs3", what: "the standby's mount is NFSv3", short: false, run: refusals::version_3 },
+];
+
+/// After host death and cuts: whoever is later of session and NFS lease, and 3 s to notice and start.
+fn takeover_limit(cluster: &Cluster) -> Duration {
+    NFS_LEASE.max(SESSION + zookeeper::TICK) + Duration::from_secs(3) + cluster.allowance()
+}
+
+/// Waits for the successor, expects it within `limit` after the fault, and answers its first tick and epoch.
+fn expect_successor(
+    cluster: &Cluster,
+    outcome: &mut Outcome,
+    fault: At,
+    epoch: u64,
+    limit: Duration,
+) -> Result<(At, u64)> {
+    let patience = limit + Duration::from_secs(20);
+    let (first, next) = cluster
+        .successor(epoch, patience)?
+        .with_context(|| format!("no coordinator runs {patience:?} after the fault"))?;
+    outcome.expect_within("fault to the next coordinator", first.saturating_sub(fault), limit);
+    outcome.expect("the epoch grows", next > epoch, format!("{epoch} -> {next}"));
+    Ok((first, next))
+}
+
+/// Notes gap and overlap since `since`, and expects that two never ran for longer than `overlap`.
+fn judge(cluster: &Cluster, outcome: &mut Outcome, since: At, overlap: Duration) {
+    let (freezes, now) = (cluster.freezes(), clock::now());
+    let (gap, found) = cluster.ticks.with(|book| (book.gap(since, now, &freezes), book.overlap(since, &freezes)));
+    outcome.gap_ms = Some(milliseconds(gap));
+    outcome.overlap_ms = Some(milliseconds(found));
+    let text = if overlap.is_zero() {
+        "two never run at the same time".to_owned()
+    } else {
+        format!("two run for at most {} ms", overlap.as_millis())
+    };
+    outcome.expect(text, found <= overlap, format!("{:.1} ms", milliseconds(found)));
+}
+
+/// What reached the server's disk, of an old coordinator, since `before`: records synced and not synced.
+fn late_records(cluster: &Cluster, outcome: &mut Outcome, epoch: u64, before: (u64, u64)) -> Result<()> {
+    let after = cluster.written(epoch)?;
+    let records = |before: u64, after: u64| u32::try_from(after.saturating_sub(before) / RECORD).map(f64::from);
+    outcome.figure("late records, synced", records(before.0, after.0)?);
+    outcome.figure("late records, not synced", records(before.1, after.1)?);
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! `vm-drill`: see the library.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use primacy_vm_drill::clock::{self, At};
+use primacy_vm_drill::cluster::{Cluster, NFS_LEASE, SESSION, Settings};
+use primacy_vm_drill::drills::{ALL, Drill};
+use primacy_vm_drill::machine::{Acceleration, Rack};
+use primacy_vm_drill::network;
+use primacy_vm_drill::outcome::{Outcome, Verdict};
+use primacy_vm_drill::report::{Report, Row, in_milliseconds};
+
+/// Drills of primacy on virtual machines. Exit codes: 0 all passed, 1 not all, 2 usage, 3 cannot be run
+/// here, 4 all but what the host had no time for.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Which drills; all of them if none is named. See --list.
+    drills: Vec<String>,
+    /// Only the short set.
+    #[arg(long)]
+    short: bool,
+    /// How often each.
+    #[arg(short, default_value_t = 1)]
+    n: usize,
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=3))]
+    candidates: u8,
+    /// Do not begin another drill after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    limit: Option<u64>,
+    /// Emulate, although KVM works.
+    #[arg(long)]
+    emulate: bool,
+    /// Give up with exit code 3 where KVM does not work.
+    #[arg(long)]
+    require_kvm: bool,
+    /// For logs, disks and results.
+    #[arg(long, default_value = "target/vm-drill")]
+    out: PathBuf,
+    /// Where the table goes, too.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// The results.json of an earlier run, whose outcomes count, too.
+    #[arg(long, value_name = "FILE")]
+    merge: Vec<PathBuf>,
+    /// Default: beside this program.
+    #[arg(long)]
+    primacy: Option<PathBuf>,
+    /// Where build-image is.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/build-image"), hide = true)]
+    build_image: PathBuf,
+    /// Prints the drills.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        for drill in ALL {
+            println!("{:20}{}{}", drill.name, if drill.short { "(short set) " } else { "" }, drill.what);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let drills = match choose(&arguments) {
+        Ok(drills) => drills,
+        Err(error) => {
+            eprintln!("vm-drill: {error:#}");
+            return ExitCode::from(2);
+        }
+    };
+    match prepare(&arguments).and_then(|cluster| run(&arguments, &drills, cluster)) {
+        Ok(Verdict::Passed) => ExitCode::SUCCESS,
+        Ok(Verdict::Failed) => ExitCode::from(1),
+        Ok(Verdict::Starved) => ExitCode::from(4),
+        Err(error) => {
+            eprintln!("vm-drill: {error:#}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn choose(arguments: &Arguments) -> Result<Vec<&'static Drill>> {
+    for name in &arguments.drills {
+        ensure!(ALL.iter().any(|drill| drill.name == *name), "there is no drill {name}, see --list");
+    }
+    let named = |drill: &Drill| arguments.drills.is_empty() || arguments.drills.iter().any(|name| name == drill.name);
+    Ok(ALL.iter().filter(|drill| named(drill) && (!arguments.short || drill.short)).collect())
+}
+
+/// The image and the cluster.
+fn prepare(arguments: &Arguments) -> Result<Cluster> {
+    let programs = std::env::current_exe()?.parent().context("this program has no directory")?.to_owned();
+    let primacy = arguments.primacy.clone().unwrap_or_else(|| programs.join("primacy"));
+    ensure!(primacy.is_file(), "{} does not exist: cargo build", primacy.display());
+    fs::create_dir_all(&arguments.out)?;
+    let directory = arguments.out.canonicalize()?;
+    let began = clock::now();
+    let built = Command::new(&arguments.build_image)
+        .args([&directory, &primacy, &programs.join("vm-guest")])
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| arguments.build_image.display().to_string())?;
+    ensure!(built.success(), "the image could not be built");
+    let acceleration = if arguments.emulate { Acceleration::Emulation } else { Acceleration::find(&directory)? };
+    if arguments.require_kvm && acceleration != Acceleration::Kvm {
+        bail!("KVM does not work here, and --require-kvm was given");
+    }
+    eprintln!("image built in {:.1} s; {}", since(began), acceleration.word());
+    network::enter()?;
+    let rack = Rack { acceleration, image: directory.clone(), directory: directory.join("run") };
+    // Of an earlier run.
+    let _ = fs::remove_dir_all(&rack.directory);
+    fs::create_dir_all(&rack.directory)?;
+    Cluster::create(Arc::new(rack), arguments.candidates)
+}
+
+fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -> Result<Verdict> {
+    let began = clock::now().saturating_sub(cluster.up.1);
+    eprintln!("cluster up in {:.1} s", cluster.up.1.as_secs_f64());
+    let guest_kernel = cluster.server.must("uname -r")?;
+    let primacy = cluster.candidates[0].machine.must("primacy --version")?;
+    let calm = clock::now();
+    std::thread::sleep(Duration::from_secs(2));
+    let precision = cluster.ticks.with(|book| book.precision(calm, clock::now())).map(in_milliseconds);
+    let mut outcomes: BTreeMap<&str, Vec<Outcome>> = BTreeMap::new();
+    let limit = arguments.limit.map(Duration::from_secs);
+    'rounds: for round in 1..=arguments.n {
+        for drill in drills {
+            if limit.is_some_and(|limit| clock::now().saturating_sub(began) >= limit) {
+                println!("SKIP {:20} and what follows: {limit:?} have passed", drill.name);
+                break 'rounds;
+            }
+            let outcome = once(drill, &mut cluster);
+            tell(drill, round, &outcome);
+            outcomes.entry(drill.name).or_default().push(outcome);
+        }
+    }
+    let rows = drills.iter().filter_map(|drill| {
+        let outcomes = outcomes.remove(drill.name)?;
+        Some(Row { name: drill.name.to_owned(), what: drill.what.to_owned(), outcomes })
+    });
+    let mut report = Report {
+        rows: rows.collect(),
+        acceleration: cluster.rack.acceleration.word().to_owned(),
+        guest_kernel,
+        host_kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+        processors: std::thread::available_parallelism()?.get(),
+        primacy,
+        candidates: cluster.candidates.len(),
+        session_ms: SESSION.as_millis(),
+        nfs_lease_ms: NFS_LEASE.as_millis(),
+        up_seconds: (cluster.up.0.as_secs_f64(), cluster.up.1.as_secs_f64()),
+        precision_ms: precision,
+        memory_mib: memory(&mut cluster) >> 20,
+        seconds: since(began),
+    };
+    for file in &arguments.merge {
+        report.merge(&fs::read_to_string(file).with_context(|| file.display().to_string())?)?;
+    }
+    write(&arguments.out.join("results.json"), &report.json()?)?;
+    write(&arguments.out.join("results.md"), &report.markdown())?;
+    if let Some(file) = &arguments.markdown {
+        write(file, &report.markdown())?;
+    }
+    println!("{:.0} s, {} MiB; see {}", report.seconds, report.memory_mib, arguments.out.display());
+    Ok(report.verdict())
+}
+
+/// One run of a drill on a cluster at rest.
+fn once(drill: &Drill, cluster: &mut Cluster) -> Outcome {
+    let began = clock::now();
+    let mut outcome = Outcome::default();
+    let prepared = cluster.settle().and_then(|()| cluster.change(Settings::default()));
+    let before = cluster.shares();
+    let result = prepared.and_then(|()| (drill.run)(cluster, &mut outcome));
+    outcome.waited_percent = cluster.shares().waited_since(&before);
+    if let Err(error) = result {
+        outcome.error = Some(format!("{error:#}"));
+        // What is wrong now must not be the next one's trouble.
+        for index in 0..cluster.candidates.len() {
+            let _ = cluster.power_off(index);
+        }
+        let _ = cluster.server.power_off();
+        if let Err(error) = cluster.zookeeper.kill().and_then(|()| cluster.zookeeper.start()) {
+            eprintln!("vm-drill: {error:#}");
+        }
+    }
+    outcome.seconds = since(began);
+    outcome
+}
+
+fn tell(drill: &Drill, round: usize, outcome: &Outcome) {
+    let show = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.0} ms"));
+    println!(
+        "{} {:20} #{round} gap {:>9}  overlap {:>7}  {:5.1} s",
+        match outcome.verdict() {
+            Verdict::Passed => "PASS",
+            Verdict::Failed => "FAIL",
+            Verdict::Starved => "STARVED",
+        },
+        drill.name,
+        show(outcome.gap_ms),
+        show(outcome.overlap_ms),
+        outcome.seconds
+    );
+    for one in &outcome.expectations {
+        println!("     {} {}: {}", if one.met { "ok  " } else { "FAIL" }, one.text, one.found);
+    }
+    for (name, value) in &outcome.figures {
+        println!("          {name}: {value:.0}");
+    }
+    println!("          the machines waited for a processor {:.0} % of the time", outcome.waited_percent);
+    for note in &outcome.notes {
+        println!("          {note}");
+    }
+    if let Some(error) = &outcome.error {
+        println!("     could not be carried out: {error}");
+    }
+}
+
+fn memory(cluster: &mut Cluster) -> u64 {
+    let machines: u64 = cluster.candidates.iter_mut().map(|one| one.machine.peak_memory()).sum();
+    machines + cluster.server.peak_memory() + cluster.zookeeper.peak_memory()
+}
+
+fn since(at: At) -> f64 {
+    clock::now().saturating_sub(at).as_secs_f64()
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| path.display().to_string())
+}

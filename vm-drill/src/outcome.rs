@@ -1,0 +1,119 @@
+//! What one run of a drill found: gap, overlap, expectations met or not, figures.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// One expectation, as a sentence, and what was found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Expectation {
+    pub text: String,
+    pub met: bool,
+    pub found: String,
+    /// It is about how long something takes, so a host that starves its machines may be why it was not met.
+    pub of_time: bool,
+}
+
+/// What an outcome says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Passed,
+    Failed,
+    /// Only limits of time were not met, and the host had not let the machines run for long enough: nothing is proven.
+    Starved,
+}
+
+/// Machines that wait for so much of their time are slowed down by half, and in fits of seconds.
+const STARVED_PERCENT: f64 = 33.0;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Milliseconds in which no coordinator ran; none where the drill is not about that.
+    pub gap_ms: Option<f64>,
+    /// Milliseconds in which two ran.
+    pub overlap_ms: Option<f64>,
+    pub expectations: Vec<Expectation>,
+    /// Measured beside, by name, in the name's unit.
+    pub figures: BTreeMap<String, f64>,
+    pub notes: Vec<String>,
+    /// The drill itself could not be carried out.
+    pub error: Option<String>,
+    pub seconds: f64,
+    /// Percent of the time in which the machines wanted a processor that they waited for one.
+    pub waited_percent: f64,
+}
+
+impl Outcome {
+    pub fn verdict(&self) -> Verdict {
+        let unmet = |of_time: bool| self.expectations.iter().any(|one| !one.met && one.of_time == of_time);
+        let late = self.error.is_some() || unmet(true);
+        match (unmet(false) || self.expectations.is_empty() && self.error.is_none(), late) {
+            (true, _) => Verdict::Failed,
+            (false, true) if self.waited_percent >= STARVED_PERCENT => Verdict::Starved,
+            (false, true) => Verdict::Failed,
+            (false, false) => Verdict::Passed,
+        }
+    }
+
+    /// Expects something that no lack of processor time excuses.
+    pub fn expect(&mut self, text: impl Into<String>, met: bool, found: impl Into<String>) {
+        self.push(text.into(), met, found.into(), false);
+    }
+
+    /// Expects something that a starved machine may miss.
+    pub fn expect_timely(&mut self, text: impl Into<String>, met: bool, found: impl Into<String>) {
+        self.push(text.into(), met, found.into(), true);
+    }
+
+    fn push(&mut self, text: String, met: bool, found: String, of_time: bool) {
+        self.expectations.push(Expectation { text, met, found, of_time });
+    }
+
+    /// Expects a duration of at most `limit`, and keeps it as a figure.
+    pub fn expect_within(&mut self, what: &str, found: Duration, limit: Duration) {
+        self.figure(&format!("{what}, ms"), milliseconds(found));
+        self.expect_timely(
+            format!("{what}: at most {} ms", limit.as_millis()),
+            found <= limit,
+            format!("{:.0} ms", milliseconds(found)),
+        );
+    }
+
+    pub fn figure(&mut self, name: &str, value: f64) {
+        self.figures.insert(name.to_owned(), value);
+    }
+
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+}
+
+pub fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_expected_is_nothing_passed() {
+        assert_eq!(Outcome::default().verdict(), Verdict::Failed);
+    }
+
+    #[test]
+    fn a_starved_host_excuses_lateness_and_nothing_else() {
+        let mut outcome = Outcome { waited_percent: 60.0, ..Outcome::default() };
+        outcome.expect_within("x", Duration::from_secs(2), Duration::from_secs(1));
+        assert_eq!(outcome.verdict(), Verdict::Starved);
+        outcome.expect("two never run at the same time", false, "5 ms");
+        assert_eq!(outcome.verdict(), Verdict::Failed);
+        let mut calm = Outcome::default();
+        calm.expect_within("x", Duration::from_secs(2), Duration::from_secs(1));
+        assert_eq!(calm.verdict(), Verdict::Failed);
+        let lost = Outcome { waited_percent: 60.0, error: Some("not at rest".to_owned()), ..Outcome::default() };
+        assert_eq!(lost.verdict(), Verdict::Starved);
+    }
+}
