@@ -78,7 +78,12 @@ impl Steps {
         lab.history.note(Entry::Healed)?;
         whole?;
         let words: Vec<&str> = underway.iter().map(|fault| fault.line.as_str()).collect();
-        let recovered = lab.until(RECOVERY, "a node is active", |lab| lab.observer.active_since(healed));
+        // An API may flatter for a moment after its coordinator was killed: there must be one.
+        let recovered = lab.until(RECOVERY, "a node is active", |lab| {
+            let (node, epoch) = lab.observer.active_since(healed)?;
+            let coordinators = lab.candidates[lab.index(&node)?].coordinators();
+            (!coordinators.is_empty()).then_some((node, epoch))
+        });
         let (node, epoch) = match recovered {
             Ok(recovered) => recovered,
             Err(error) => {
