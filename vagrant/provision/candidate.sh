@@ -40,8 +40,6 @@ node = "$NODE"
 
 [zookeeper]
 servers = "$(sed 's/,/:2181,/g; s/$/:2181/' <<<"$ZOOKEEPERS")"
-session_timeout = "6s"
-tick_time = "2s"
 
 [lock]
 directory = "/mnt/metadata/.primacy"

@@ -20,7 +20,7 @@ grace-time=10
 END
 # A file system of its own, small, so that it can be filled up without harming the machine.
 if ! [ -e /srv/volume.img ]; then
-    truncate -s 128M /srv/volume.img
+    truncate -s 192M /srv/volume.img
     /sbin/mke2fs -q -F -t ext4 -m 0 /srv/volume.img
 fi
 mkdir -p /srv/export
