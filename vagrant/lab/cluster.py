@@ -1,4 +1,5 @@
 """The cluster, and what drills do to it and ask of it."""
+import concurrent.futures
 import time
 
 from . import hosts, ticks
@@ -12,7 +13,7 @@ RECORD = 64  # bytes of one record of the coordinator's
 
 REST = 240.0  # to boot, mount, wait out an NFS lease and elect, where everything is emulated
 CALM = 1.0  # one active and the rest standby for so long is rest
-LIVE = 0.5  # a coordinator that has not ticked for so long does not run
+LIVE = 1.0  # a coordinator that has not ticked for so long does not run
 
 
 class Cluster:
@@ -32,6 +33,8 @@ class Cluster:
         return 2.0 if self.emulated else 0.0
 
     def close(self):
+        for host in [self.server, *self.zookeepers, *self.candidates]:
+            host.forget()
         self.ssh.close()
 
     def settle(self):
@@ -39,13 +42,12 @@ class Cluster:
         everybody = [self.server, *self.zookeepers, *self.candidates]
         for host in everybody:
             host.restore()
-        for host in everybody:
-            host.wait()
-        self.wait_for_nfs()
-        for zookeeper in self.zookeepers:
-            self.wait_for_zookeeper(zookeeper)
-        for candidate in self.candidates:
-            candidate.must(f"mountpoint -q {MOUNT_POINT} || systemctl start mnt-metadata.mount; systemctl start primacy", 180)
+        with concurrent.futures.ThreadPoolExecutor(len(everybody)) as pool:
+            list(pool.map(hosts.Host.wait, everybody))
+            for future in [pool.submit(self.wait_for_nfs), *(pool.submit(self.wait_for_zookeeper, one) for one in self.zookeepers)]:
+                future.result()
+            start = f"mountpoint -q {MOUNT_POINT} || systemctl start mnt-metadata.mount; systemctl is-active -q primacy || systemctl start primacy"
+            list(pool.map(lambda candidate: candidate.must(start, 180), self.candidates))
         self.rest()
 
     def wait_for_nfs(self):

@@ -82,8 +82,8 @@ def coordinator_crash(cluster, outcome):
 def graceful_halt(cluster, outcome):
     active, epoch = cluster.active()
     fault = time.monotonic()
-    active.run("systemctl poweroff", 20)
-    active.ssh.forget(active.name)
+    active.run("systemctl poweroff --no-block")
+    active.off = True
     successor(cluster, outcome, fault, epoch, HANDOVER + ORDERED)
     if not cluster.until(90, lambda: not active.is_on()):
         raise lab.hosts.Failed(f"{active.name} does not switch itself off")

@@ -1,6 +1,8 @@
 """Vagrant's machines: commands by ssh, power and cables by `vagrant/machine`."""
 import json
+import os
 import pathlib
+import select
 import shutil
 import subprocess
 import tempfile
@@ -17,7 +19,7 @@ class Failed(Exception):
 
 
 class Ssh:
-    """One shared connection per machine: setting one up takes half a second where machines are emulated."""
+    """How to reach the machines."""
 
     def __init__(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="drill-"))
@@ -34,42 +36,71 @@ class Ssh:
                 self.addresses[host] = value
         self.config.write_text(done.stdout)
 
-    def argv(self, name, *more):
-        options = {"ControlMaster": "auto", "ControlPath": self.directory / "%n", "ControlPersist": "300", "ConnectTimeout": "5"}
-        options |= {"ServerAliveInterval": "3", "ServerAliveCountMax": "3", "LogLevel": "ERROR"}
-        return ["ssh", "-F", str(self.config), *(f"-o{key}={value}" for key, value in options.items()), *more, name]
-
-    def forget(self, name):
-        """Ends the shared connection: its other end is about to vanish."""
-        subprocess.run(self.argv(name, "-O", "exit"), stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+    def shell(self, name):
+        options = {"ConnectTimeout": 10, "LogLevel": "ERROR", "BatchMode": "yes"}
+        argv = ["ssh", "-T", "-F", str(self.config), *(f"-o{key}={value}" for key, value in options.items()), name]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        # A session of its own: an interrupt at the terminal is the drill's to handle.
+        return subprocess.Popen([*argv, "sudo bash"], bufsize=0, **pipes, start_new_session=True)
 
     def close(self):
-        for name in self.addresses:
-            self.forget(name)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class Host:
     def __init__(self, ssh, name):
         self.ssh, self.name = ssh, name
+        # One shell that stays: to log in costs seconds where machines are emulated and starved.
+        self.shell, self.count, self.lock = None, 0, threading.Lock()
+        self.off = False
         self.stopped = None  # (moment, how) while it is frozen or paused
         self.freezes = []  # (stop, go)
         self.cuts = []
 
     def run(self, command, limit=60):
         """A shell command as root: exit code and output."""
-        argv = [*self.ssh.argv(self.name), "--", "sudo", "bash"]
-        try:
-            done = subprocess.run(argv, input=command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=limit)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"{self.name}: `{command}` has not ended after {limit} s") from None
-        return done.returncode, done.stdout.strip()
+        with self.lock:
+            try:
+                return self.exchange(command, time.monotonic() + limit)
+            except (OSError, EOFError) as error:
+                self.forget()
+                raise Failed(f"{self.name}: `{command}`: {error}") from None
+
+    def exchange(self, command, until):
+        if self.shell is None:
+            self.shell = self.ssh.shell(self.name)
+        self.count += 1
+        mark = f"#end-{self.count} ".encode()
+        text = f"bash 2>&1 <<'END-{self.count}'\n{command}\nEND-{self.count}\ncode=$?; echo; echo \"{mark.decode()}$code\"\n"
+        self.shell.stdin.write(text.encode())
+        self.shell.stdin.flush()
+        answer, pipe = b"", self.shell.stdout.fileno()
+        while True:
+            left = until - time.monotonic()
+            if left <= 0 or not select.select([pipe], [], [], left)[0]:
+                raise OSError("has not ended in time")
+            part = os.read(pipe, 65536)
+            if not part:
+                raise EOFError(answer.decode(errors="replace").strip() or "the connection ended")
+            answer += part
+            output, found, code = answer.rpartition(b"\n" + mark)
+            if found and code.endswith(b"\n"):
+                return int(code), output.decode(errors="replace").strip()
 
     def must(self, command, limit=60):
         code, text = self.run(command, limit)
         if code != 0:
             raise Failed(f"{self.name}: `{command}` ended with {code}: {text}")
         return text
+
+    def forget(self):
+        """Ends the shell here; its other end may have vanished."""
+        if self.shell:
+            self.shell.kill()
+            self.shell.wait()
+            self.shell.stdin.close()
+            self.shell.stdout.close()
+            self.shell = None
 
     def outside(self, action, *more):
         done = subprocess.run([HERE / "machine", action, self.name, *more], stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -81,17 +112,19 @@ class Host:
         return self.outside("state") != "shut off"
 
     def power_off(self):
-        self.ssh.forget(self.name)
+        self.forget()
+        self.off = True
         moment = time.monotonic()
         self.outside("power-off")
         return moment
 
     def power_on(self):
+        self.forget()
         self.outside("power-on")
+        self.off = False
 
     def stop(self, how):
         """`freeze` or `pause`. The moment is that of the order's end: nothing runs after it."""
-        self.ssh.forget(self.name)
         self.outside(how)
         self.stopped = (time.monotonic(), how)
         return self.stopped[0]
@@ -119,7 +152,7 @@ class Host:
         until = time.monotonic() + limit
         while True:
             try:
-                if self.run("true", 15)[0] == 0:
+                if self.run("true", 30)[0] == 0:
                     return
             except Failed:
                 pass
@@ -132,8 +165,7 @@ class Host:
         self.heal()
         if self.stopped:
             self.go()
-        if not self.is_on():
-            self.ssh.forget(self.name)
+        if self.off:
             self.power_on()
 
 
@@ -165,7 +197,7 @@ class Candidate(Host):
             said = said and {key: said.get(key) for key in ("role", "status", "epoch", "reason")}
             if not self.sayings or self.sayings[-1][1] != said:
                 self.sayings.append((time.monotonic(), said))
-            time.sleep(0.15)
+            time.sleep(0.3)
 
     def says(self):
         return (self.sayings and self.sayings[-1][1]) or {}

@@ -33,6 +33,9 @@ END
 gateway=$(ip -4 route show default | awk '{ print $3; exit }')
 own=$(hostname -I | tr ' ' '\n' | grep '^10\.98\.' | head -n 1 || true)
 [ -n "$own" ] || own=$(ip -4 -o addr show | awk '$4 ~ /^10\.98\./ { sub("/.*", "", $4); print $4; exit }')
+# An emulated processor has less time for signs of life and for writing: milliseconds.
+tick=5 write=50
+[ "$(systemd-detect-virt || true)" != qemu ] || tick=10 write=200
 mkdir -p /etc/primacy
 cat >/etc/primacy/primacy.toml <<END
 cluster = "drill"
@@ -45,7 +48,7 @@ servers = "$(sed 's/,/:2181,/g; s/$/:2181/' <<<"$ZOOKEEPERS")"
 directory = "/mnt/metadata/.primacy"
 
 [coordinator]
-command = ["/usr/bin/telling-coordinator", "--to", "$gateway:7000", "--journal", "/mnt/metadata/journal"]
+command = ["/usr/bin/telling-coordinator", "--to", "$gateway:7000", "--journal", "/mnt/metadata/journal", "--tick", "$tick", "--write", "$write"]
 stop_timeout = "10s"
 
 [api]
