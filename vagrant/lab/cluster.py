@@ -27,6 +27,19 @@ class Cluster:
         # Without KVM QEMU calls itself "qemu".
         self.emulated = self.server.run("systemd-detect-virt")[1] == "qemu"
 
+        self.probe_timeout = PROBE_TIMEOUT
+
+    def change(self, probe_timeout):
+        """On one candidate after the other, the active one last."""
+        if probe_timeout == self.probe_timeout:
+            return
+        self.probe_timeout = probe_timeout
+        edit = f"/^probe_timeout/d; s/^.lock.$/&\\nprobe_timeout = \"{probe_timeout:.0f}s\"/"
+        active = self.active()[0]
+        for candidate in [*(one for one in self.candidates if one is not active), active]:
+            candidate.must(f"sed -i '{edit}' {CONFIG} && systemctl restart primacy", 180)
+            self.settle()
+
     @property
     def allowance(self):
         """What an emulated processor may take on top of limits, but for those of the hosts' own failure detectors."""

@@ -169,6 +169,7 @@ def cut_both(cluster, outcome):
 
 
 def cut_off(cluster, outcome, networks, limit, hangs=False):
+    cluster.change(lab.PROBE_TIMEOUT)
     active, epoch = cluster.active()
     fault = time.monotonic()
     for network in networks:
@@ -181,6 +182,9 @@ def cut_off(cluster, outcome, networks, limit, hangs=False):
     if hangs:
         said = active.said(fault, "not dead")
         found = f"after {said[0] - fault:.1f} s: {said[1]}" if said else active.says().get("reason")
+        # Not only its leader: a process whose first thread has ended looks dead to whoever looks no further.
+        threads = f"for t in /proc/{life.pid}/task/*; do echo $(cut -d' ' -f1-3 $t/stat) in $(cat $t/wchan); done 2>/dev/null"
+        outcome.note("threads of the old coordinator: " + "; ".join(active.run(threads)[1].splitlines()))
         outcome.timely("its status says which process hangs, and where in the kernel", said is not None, found)
     time.sleep(ALONE)
     before = cluster.written(epoch)
@@ -216,44 +220,32 @@ def undisturbed(cluster, outcome, restart):
     nothing_lost(cluster, outcome, epoch)
 
 
-@drill("the NFS service is restarted", "nobody fails over, the coordinator runs on, nothing acknowledged is lost")
+# An outage that primacy is asked to sit out. As operators should who restart their NFS server.
+PATIENT = 60.0
+
+
+@drill("the NFS service is restarted (probe_timeout 60 s)", "nobody fails over, the coordinator runs on, nothing acknowledged is lost")
 def nfs_restart(cluster, outcome):
     def restart():
         cluster.server.must("systemctl stop nfs-server; sleep 1; systemctl start nfs-server")
         cluster.wait_for_nfs()
 
+    cluster.change(PATIENT)
     undisturbed(cluster, outcome, restart)
 
 
 @drill(
-    "the NFS server loses power and boots again, with a probe_timeout that outlasts that",
+    "the NFS server loses power and boots again (probe_timeout 60 s)",
     "nobody fails over, the coordinator runs on, nothing acknowledged is lost",
 )
 def nfs_power_loss(cluster, outcome):
-    patient = r"sed -i 's/^\[lock\]$/&\nprobe_timeout = \"90s\"/' " + lab.CONFIG
-    change(cluster, patient)
-    try:
-        boot_nfs(cluster, outcome)
-    finally:
-        change(cluster, f"sed -i /^probe_timeout/d {lab.CONFIG}")
-
-
-def change(cluster, command):
-    """Of the configuration, on one candidate after the other, the active one last."""
-    cluster.settle()
-    active = cluster.active()[0]
-    for candidate in [*(one for one in cluster.candidates if one is not active), active]:
-        candidate.must(f"{command} && systemctl restart primacy", 180)
-        cluster.settle()
-
-
-def boot_nfs(cluster, outcome):
     def restart():
         cluster.server.power_off()
         cluster.server.power_on()
         cluster.server.wait()
         cluster.wait_for_nfs()
 
+    cluster.change(PATIENT)
     undisturbed(cluster, outcome, restart)
 
 
