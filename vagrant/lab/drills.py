@@ -52,7 +52,8 @@ def judge(cluster, outcome, since, overlap=0.0):
     with cluster.ticks as book:
         outcome.gap, outcome.overlap = book.gap(since, now, freezes), book.overlap(since, freezes)
     text = f"two run for at most {overlap * 1e3:.0f} ms" if overlap else "two never run at the same time"
-    outcome.expect(text, outcome.overlap <= overlap, f"{outcome.overlap * 1e3:.1f} ms")
+    # An overlap that is tolerated at all is a matter of how fast the old one dies.
+    outcome.expect(text, outcome.overlap <= overlap, f"{outcome.overlap * 1e3:.1f} ms", of_time=overlap > 0)
 
 
 def nothing_lost(cluster, outcome, epoch):
@@ -128,6 +129,7 @@ def stop_and_go(cluster, outcome, how, dead_within):
     before = cluster.written(epoch)
     thaw = active.go()
     time.sleep(ALONE)
+    cluster.until(60, lambda: epoch not in cluster.running())
     life = coordinator(cluster, epoch)
     lived = max(0.0, life.last - thaw)
     outcome.within("thaw to the old coordinator's last tick", lived, dead_within)
