@@ -1,0 +1,1 @@
+"""Drills on a cluster of Vagrant's machines: see ../drill."""
