@@ -153,7 +153,7 @@ impl Cluster {
     pub fn mount(&self, index: usize, options: &str) -> Result<()> {
         let server = Network::Nfs.address(self.server.number);
         let command = format!("mkdir -p {MOUNT_POINT} && /sbin/mount.nfs {server}:/ {MOUNT_POINT} -o {options}");
-        let until = clock::now() + Duration::from_secs(30);
+        let until = clock::now() + REST;
         loop {
             // Just after its start the server refuses what it serves a moment later.
             let answer = self.candidates[index].machine.run(&command)?;

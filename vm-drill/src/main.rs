@@ -177,8 +177,8 @@ fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -
 fn once(drill: &Drill, cluster: &mut Cluster) -> Outcome {
     let began = clock::now();
     let mut outcome = Outcome::default();
-    let prepared = cluster.settle().and_then(|()| cluster.change(Settings::default()));
     let before = cluster.shares();
+    let prepared = cluster.settle().and_then(|()| cluster.change(Settings::default()));
     let result = prepared.and_then(|()| (drill.run)(cluster, &mut outcome));
     outcome.waited_percent = cluster.shares().waited_since(&before);
     if let Err(error) = result {
