@@ -24,23 +24,22 @@ if ! [ -e /srv/volume.img ]; then
     /sbin/mke2fs -q -F -t ext4 -m 0 /srv/volume.img
 fi
 mkdir -p /srv/export
-cat >/etc/systemd/system/srv-export.mount <<'END'
+# Not a mount unit: where nothing else loads modules, the loop device must be asked for.
+cat >/etc/systemd/system/drill-volume.service <<'END'
 [Unit]
+Description=the drills' volume
 Before=nfs-server.service
-[Mount]
-What=/srv/volume.img
-Where=/srv/export
-Type=ext4
-Options=loop
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'modprobe loop; mountpoint -q /srv/export || mount -o loop /srv/volume.img /srv/export'
 [Install]
 WantedBy=multi-user.target
 RequiredBy=nfs-server.service
 END
 echo '/srv/export 10.98.0.0/24(rw,sync,no_root_squash,no_subtree_check,fsid=0)' >/etc/exports
 systemctl daemon-reload
-modprobe loop 2>/dev/null || true
-echo loop >/etc/modules-load.d/drill.conf
-systemctl enable --quiet srv-export.mount nfs-server.service
-systemctl start srv-export.mount
+systemctl enable --quiet drill-volume.service nfs-server.service
+systemctl restart drill-volume.service
 systemctl restart nfs-server.service
 grep -q '+4.2' /proc/fs/nfsd/versions
