@@ -41,6 +41,10 @@ model:
 demo *ARGS:
     ./scripts/demo {{ARGS}}
 
+# Vagrant's machines from nothing to nothing: box, `vagrant up`, drills (vagrant/README.md).
+vagrant-drill *ARGS:
+    ./vagrant/box/try {{ARGS}}
+
 # Gap and overlap under faults, next to other supervisors (about 35 minutes); see bench/run --help.
 bench *ARGS:
     ./bench/run {{ARGS}}
@@ -48,6 +52,10 @@ bench *ARGS:
 # A cluster in a box, faults from a seed, a verdict (root): `just drill --seed 7 --minutes 30`; see `drill run --help`.
 drill *ARGS:
     ./scripts/drill {{ARGS}}
+
+# The drill against a build that is wrong on purpose: the judge must convict it of two coordinators at once.
+drill-convicts:
+    ./scripts/drill-convicts
 
 # Drills on virtual machines: `just vm-drill --list`, `just vm-drill power-loss freeze -n 3`. KVM, or slowly without.
 vm-drill *ARGS:
