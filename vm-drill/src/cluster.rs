@@ -152,7 +152,9 @@ impl Cluster {
 
     pub fn mount(&self, index: usize, options: &str) -> Result<()> {
         let server = Network::Nfs.address(self.server.number);
-        let command = format!("mkdir -p {MOUNT_POINT} && /sbin/mount.nfs {server}:/ {MOUNT_POINT} -o {options}");
+        // NFSv3 knows the server's own paths, later versions the export's root.
+        let path = if options.contains("vers=3") { "/srv/export" } else { "/" };
+        let command = format!("mkdir -p {MOUNT_POINT} && /sbin/mount.nfs {server}:{path} {MOUNT_POINT} -o {options}");
         let until = clock::now() + REST;
         loop {
             // Just after its start the server refuses what it serves a moment later.
