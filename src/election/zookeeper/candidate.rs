@@ -215,13 +215,9 @@ impl<'a> Candidate<'a> {
             match order {
                 Order::Yield => return Ok(true),
                 Order::Claim { breadcrumb, volume, entry, former_ended } => {
-                    let wanted = lead::Wanted { breadcrumb, volume, entry };
+                    let wanted = lead::Wanted { breadcrumb, volume, entry, former_ended };
                     match self.claim(node, &mut found, wanted).await? {
-                        Claim::Taken(tenure) => {
-                            // The former active has completed its own history entry if it said goodbye meanwhile.
-                            let gone = found.vacancy.former.as_ref().is_some_and(|it| it.clean && it.to.is_some());
-                            return Err(self.lead(own, *tenure, former_ended.filter(|_| !gone)).await);
-                        }
+                        Claim::Taken(tenure) => return Err(self.lead(own, *tenure).await),
                         Claim::Refused(reason) => self.backend.refuse(&reason),
                         Claim::Gone => return Err(self.fall(Loss::NodeDeleted, None).await),
                         Claim::Unknown(reason) => return Err(self.abandon(reason)),
@@ -244,6 +240,10 @@ impl<'a> Candidate<'a> {
         match self.step(look(client, &paths, node)).await? {
             Ok(Look::First(again)) if found.differs_only_by_the_goodbye(&again) => {
                 *found = *again;
+                // Who says goodbye by itself completes its own history entry; its guardian cannot.
+                let gone = found.vacancy.former.as_ref().is_some_and(|former| former.to.is_some());
+                let former_ended = wanted.former_ended.filter(|_| !gone);
+                let wanted = lead::Wanted { former_ended, ..wanted };
                 Ok(lead::claim(client, &settings, &paths, node, found, wanted).await)
             }
             _ => Ok(claim),

@@ -42,6 +42,8 @@ pub struct Wanted {
     pub breadcrumb: Breadcrumb,
     pub volume: String,
     pub entry: HistoryEntry,
+    /// How the former leadership ended, if nobody has noted it.
+    pub former_ended: Option<HistoryEntry>,
 }
 
 /// How a claim went.
@@ -62,14 +64,15 @@ pub struct Tenure {
     breadcrumb_version: i32,
 }
 
-/// Takes the epoch, leaves the breadcrumb, begins the history entry and notes the volume: all or nothing.
+/// Takes the epoch, leaves the breadcrumb, begins the history entry, completes the former one and notes the volume: all or
+/// nothing. (Completed later, the former entry would last for ever if this leadership ended before that.)
 pub async fn claim(
     client: &Client,
     settings: &Settings,
     paths: &Paths,
     node: &str,
     found: &Found,
-    wanted: Wanted,
+    mut wanted: Wanted,
 ) -> Claim {
     let epoch = wanted.breadcrumb.epoch;
     if epoch <= found.vacancy.epoch {
@@ -106,6 +109,7 @@ pub async fn claim(
                 ensured = true;
                 let _ = directories::ensure(client, paths, settings.access.digest.is_some()).await;
             }
+            (4, Error::NoNode) if wanted.former_ended.take().is_some() => {}
             (_, Error::NodeExists) => return Claim::Refused("the cluster has got a volume meanwhile".to_owned()),
             (_, error) => return Claim::Refused(error.to_string()),
         }
@@ -140,6 +144,9 @@ async fn write_claim(
         writer.add_set_data(&history, &json(&wanted.entry), None)?;
     } else {
         writer.add_create(&history, &json(&wanted.entry), &options)?;
+    }
+    if let Some(former) = &wanted.former_ended {
+        writer.add_set_data(&paths.history_of(former.epoch), &json(former), None)?;
     }
     if found.vacancy.volume.is_none() {
         writer.add_create(&paths.volume, wanted.volume.as_bytes(), &options)?;
@@ -191,12 +198,7 @@ async fn heartbeat(
 
 impl Candidate<'_> {
     /// Leads until the end, which it answers.
-    pub async fn lead(
-        &mut self,
-        mut own: Pin<&mut impl Future<Output = ()>>,
-        tenure: Tenure,
-        former_ended: Option<HistoryEntry>,
-    ) -> End {
+    pub async fn lead(&mut self, mut own: Pin<&mut impl Future<Output = ()>>, tenure: Tenure) -> End {
         let (client, settings, paths) =
             (self.client, Arc::clone(&self.backend.settings), Arc::clone(&self.backend.paths));
         info!(epoch = tenure.breadcrumb.epoch, node = tenure.node, "epoch taken");
@@ -212,9 +214,6 @@ impl Candidate<'_> {
         let mut chores: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
         chores.push(Box::pin(async {
             tokio::time::sleep(AFTER_THE_START).await;
-            if let Some(entry) = former_ended {
-                amend(client, &paths, entry).await;
-            }
             forget_old_history(client, &paths).await;
         }));
 

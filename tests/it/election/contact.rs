@@ -22,6 +22,9 @@ async fn a_node_that_is_cut_off_is_succeeded_and_told_that_its_session_expired()
         former_ended: Some(ended("a", 1, "host_lost")),
     });
     b.claimed(2).await;
+    // With the claim, not after it: this leadership may be over in a moment, and nobody would ever complete that entry.
+    let former: HistoryEntry = read(&client(server).await, &paths(&cluster).history_of(1)).await;
+    assert_eq!(former.cause.as_deref(), Some("host_lost"));
     b.history("the former's end", |history| history.len() == 2 && history[1].cause.as_deref() == Some("host_lost"))
         .await;
     a.disconnected().await;
