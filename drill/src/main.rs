@@ -61,11 +61,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match act(Arguments::parse().command) {
+    let command = Arguments::parse().command;
+    // A coordinator that fails is no drill that cannot be run.
+    let failed = if matches!(command, Command::Workload(_)) { 1 } else { 3 };
+    match act(command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("drill: {error:#}");
-            ExitCode::from(3)
+            ExitCode::from(failed)
         }
     }
 }
