@@ -1,37 +1,33 @@
-//! The cluster in machines: an NFS server, candidates, ZooKeeper; and what drills do to it and ask of it.
+//! The cluster on a lab's hosts: an NFS server, candidates, ZooKeeper; and what drills do to it and ask of it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::clock::{self, At};
-use crate::machine::{Acceleration, Machine, Rack};
+use crate::host::{Host, Order, Service};
+use crate::lab::{Lab, Need, Timing, ZOOKEEPER_PORT, ZooKeeper};
 use crate::network::Network;
 use crate::observer::Observer;
-use crate::starvation::Shares;
-use crate::ticks::{self, Life, Ticks};
-use crate::zookeeper::{self, ZooKeeper};
+use crate::starvation::{Shares, peak_memory};
+use crate::ticks::{Life, Ticks};
 
-/// Asked of ZooKeeper: shorter than the NFS server's lease, so that the two disagree on who is gone.
-pub const SESSION: Duration = Duration::from_secs(4);
-/// What primacy makes of it: less half a tick, a heartbeat (a tenth of the session) and its default margin.
-pub const LEASE: Duration = Duration::from_millis(4000 - 250 - 400 - 500);
-/// The NFS server's, and its grace period.
-pub const NFS_LEASE: Duration = Duration::from_secs(10);
 /// primacy's default.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// primacy's default.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
+/// The NFS server's number.
+pub const SERVER: u8 = 10;
+/// Of every candidate's HTTP interface.
+pub const API_PORT: u16 = 9090;
+
 pub const MOUNT_OPTIONS: &str = "vers=4.2,proto=tcp,hard";
 pub const MOUNT_POINT: &str = "/mnt/metadata";
 pub const LOCK_FILE: &str = "/mnt/metadata/.primacy/coordinator.lock";
-pub const CONFIG: &str = "/etc/primacy.toml";
+pub const CONFIG: &str = "/etc/primacy/primacy.toml";
 
-/// To come to rest: boot, mount, an NFS lease, an election.
-const REST: Duration = Duration::from_secs(90);
 /// One active and the rest standby for so long is rest.
 const CALM: Duration = Duration::from_millis(500);
 
@@ -43,81 +39,100 @@ pub struct Settings {
     pub probe_timeout: Duration,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self { session: SESSION, probe_timeout: PROBE_TIMEOUT }
-    }
-}
-
 pub struct Candidate {
-    pub machine: Machine,
+    pub machine: Host,
     pub observer: Observer,
     /// Its supervisor was started since its last boot.
     serving: bool,
 }
 
 pub struct Cluster {
-    pub rack: Arc<Rack>,
-    pub server: Machine,
-    pub zookeeper: ZooKeeper,
+    pub server: Host,
+    pub zookeepers: Vec<Box<dyn ZooKeeper>>,
     pub candidates: Vec<Candidate>,
     pub ticks: Ticks,
+    pub timing: Timing,
+    /// What runs the hosts.
+    pub about: String,
+    lacks: Vec<(Need, String)>,
     settings: Settings,
     /// How long it took until the first coordinator ran, and until everything was at rest.
     pub up: (Duration, Duration),
 }
 
 impl Cluster {
-    /// Makes it and brings it up.
-    pub fn create(rack: Arc<Rack>, size: u8) -> Result<Self> {
-        let names = ["node-a", "node-b", "node-c"];
+    /// Brings it up on these hosts.
+    pub fn create(lab: Lab) -> Result<Self> {
         let began = clock::now();
-        let candidates = names.into_iter().zip(11..).take(usize::from(size)).map(|(name, number)| {
-            let machine = Machine::candidate(&rack, name, number)?;
-            let observer = Observer::watch(machine.address());
-            Ok(Candidate { machine, observer, serving: false })
+        let candidates = lab.candidates.into_iter().map(|machine| {
+            let observer = Observer::watch(machine.api());
+            Candidate { machine, observer, serving: false }
         });
         let mut cluster = Self {
-            candidates: candidates.collect::<Result<_>>()?,
-            server: Machine::server(&rack, &format!("vm.lease={}", NFS_LEASE.as_secs()))?,
-            zookeeper: ZooKeeper::prepare(rack.directory.join("zookeeper"))?,
-            ticks: Ticks::receive()?,
-            settings: Settings::default(),
-            rack,
+            candidates: candidates.collect(),
+            server: lab.server,
+            zookeepers: lab.zookeepers,
+            ticks: Ticks::receive(lab.listen)?,
+            settings: Settings { session: lab.timing.session, probe_timeout: PROBE_TIMEOUT },
+            timing: lab.timing,
+            about: lab.about,
+            lacks: lab.lacks,
             up: Default::default(),
         };
-        cluster.zookeeper.start()?;
-        cluster.server.boot()?;
-        for candidate in &mut cluster.candidates {
-            candidate.machine.boot()?;
+        for server in &mut cluster.zookeepers {
+            if server.mode().is_none() {
+                server.start()?;
+            }
         }
-        cluster.zookeeper.wait()?;
         cluster.settle()?;
         let first = cluster.ticks.with(|book| book.lives.first().map(Life::first)).unwrap_or_default();
         cluster.up = (first.saturating_sub(began), clock::now().saturating_sub(began));
         Ok(cluster)
     }
 
+    /// Why these hosts cannot do what a drill needs.
+    pub fn lacks(&self, needs: &[Need]) -> Option<&str> {
+        self.lacks.iter().find(|(need, _)| needs.contains(need)).map(|(_, reason)| reason.as_str())
+    }
+
+    /// What primacy is told unless a drill wants it different.
+    pub fn usual(&self) -> Settings {
+        Settings { session: self.timing.session, probe_timeout: PROBE_TIMEOUT }
+    }
+
     /// Whatever was done to it: heals, boots, mounts and starts what is missing, then waits until one is active and the
     /// others stand by.
     pub fn settle(&mut self) -> Result<()> {
-        self.server.restore()?;
-        if !self.server.is_on() {
-            self.server.boot()?;
+        for host in self.candidates.iter_mut().map(|one| &mut one.machine).chain([&mut self.server]) {
+            host.restore()?;
+            if !host.is_on() {
+                host.boot()?;
+            }
+        }
+        for server in &mut self.zookeepers {
+            server.wait()?;
         }
         self.server.wait()?;
         self.wait_for_nfs()?;
         for index in 0..self.candidates.len() {
-            let machine = &mut self.candidates[index].machine;
-            machine.restore()?;
-            if !machine.is_on() {
-                machine.boot()?;
-            }
-        }
-        for index in 0..self.candidates.len() {
             self.prepare(index)?;
         }
         self.rest()
+    }
+
+    /// After a drill that could not be carried out: what is wrong must not be the next one's trouble.
+    pub fn reset(&mut self) -> Result<()> {
+        for index in 0..self.candidates.len() {
+            self.power_off(index)?;
+        }
+        self.server.power_off()?;
+        for server in &mut self.zookeepers {
+            if server.mode().is_none() {
+                server.kill()?;
+                server.start()?;
+            }
+        }
+        Ok(())
     }
 
     /// Mounted, configured, and the supervisor running.
@@ -128,10 +143,7 @@ impl Cluster {
             self.candidates[index].serving = false;
         }
         let machine = &self.candidates[index].machine;
-        if !machine.run(&format!("grep -q ' {MOUNT_POINT} nfs4 ' /proc/mounts"))?.succeeded() {
-            self.mount(index, MOUNT_OPTIONS)?;
-        }
-        let machine = &self.candidates[index].machine;
+        self.insist(|| machine.service(Service::Volume, Order::Start))?;
         machine.must("touch /run/prepared")?;
         if !self.candidates[index].serving {
             self.configure(index)?;
@@ -141,7 +153,7 @@ impl Cluster {
     }
 
     pub fn wait_for_nfs(&self) -> Result<()> {
-        let until = clock::now() + REST;
+        let until = clock::now() + self.timing.rest;
         let ready = "read threads </proc/fs/nfsd/threads && [ $threads -gt 0 ] && pidof rpc.mountd >/dev/null";
         while !self.server.run(ready).is_ok_and(|answer| answer.succeeded()) {
             ensure!(clock::now() < until, "the NFS server does not serve");
@@ -150,20 +162,23 @@ impl Cluster {
         Ok(())
     }
 
+    /// Mounts it with other options than it ought to have.
     pub fn mount(&self, index: usize, options: &str) -> Result<()> {
         let server = Network::Nfs.address(self.server.number);
         // NFSv3 knows the server's own paths, later versions the export's root.
         let path = if options.contains("vers=3") { "/srv/export" } else { "/" };
         let command = format!("mkdir -p {MOUNT_POINT} && /sbin/mount.nfs {server}:{path} {MOUNT_POINT} -o {options}");
-        let until = clock::now() + REST;
+        self.insist(|| self.candidates[index].machine.must(&command).map(drop))
+    }
+
+    /// Tries for a while: just after its start the server refuses what it serves a moment later.
+    fn insist(&self, mount: impl Fn() -> Result<()>) -> Result<()> {
+        let until = clock::now() + self.timing.rest;
         loop {
-            // Just after its start the server refuses what it serves a moment later.
-            let answer = self.candidates[index].machine.run(&command)?;
-            if answer.succeeded() {
-                return Ok(());
+            match mount() {
+                Err(_) if clock::now() < until => std::thread::sleep(Duration::from_millis(200)),
+                outcome => return outcome,
             }
-            ensure!(clock::now() < until, "mount: {}", answer.text);
-            std::thread::sleep(Duration::from_millis(200));
         }
     }
 
@@ -184,54 +199,53 @@ impl Cluster {
         Ok(())
     }
 
-    /// Writes its configuration.
+    /// Writes its configuration. A supervisor that runs with another one is stopped.
     fn configure(&self, index: usize) -> Result<()> {
         let machine = &self.candidates[index].machine;
-        let (name, address) = (&machine.name, machine.address());
-        let to = format!("{}:{}", Network::Management.address(1), ticks::PORT);
-        let (tick, write) = self.rack.acceleration.periods();
-        let (tick, write) = (tick.as_millis(), write.as_millis());
+        let (name, address, to) = (&machine.name, machine.address(), machine.drill()?);
+        let servers = self.zookeepers.iter().map(|server| format!("{}:{ZOOKEEPER_PORT}", server.address()));
+        let (tick, write) = (self.timing.beat.as_millis(), self.timing.write.as_millis());
         let text = format!(
             r#"cluster = "drill"
 node = "{name}"
 [zookeeper]
-servers = "{zookeeper}:{port}"
+servers = "{servers}"
 session_timeout = "{session}ms"
 tick_time = "{tick_time}ms"
 [coordinator]
 command = ["/bin/vm-guest", "coordinator", "--to", "{to}", "--journal", "{MOUNT_POINT}/journal", "--tick", "{tick}", "--write", "{write}"]
 stop_timeout = "10s"
 [api]
-listen = "0.0.0.0:9090"
-advertise = "http://{address}:9090"
+listen = "0.0.0.0:{API_PORT}"
+advertise = "http://{address}:{API_PORT}"
 [lock]
 directory = "{MOUNT_POINT}/.primacy"
 probe_timeout = "{probe_timeout}ms"
 "#,
-            zookeeper = ZooKeeper::address(),
-            port = zookeeper::PORT,
+            servers = servers.collect::<Vec<_>>().join(","),
             session = self.settings.session.as_millis(),
             probe_timeout = self.settings.probe_timeout.as_millis(),
-            tick_time = zookeeper::TICK.as_millis(),
+            tick_time = self.timing.tick.as_millis(),
         );
-        machine.must(&format!("cat >{CONFIG} <<'END'\n{text}END")).map(drop)
+        let write =
+            format!("mkdir -p /etc/primacy && cat >{CONFIG}.drill <<'END'\n{text}END\ncmp -s {CONFIG}.drill {CONFIG}");
+        if !machine.run(&write)?.succeeded() {
+            machine.service(Service::Primacy, Order::Stop)?;
+            machine.must(&format!("mv {CONFIG}.drill {CONFIG}"))?;
+        }
+        Ok(())
     }
 
-    /// Starts its supervisor as a service manager would: again after every end but a clean one.
+    /// Starts its supervisor, as a service.
     pub fn serve(&mut self, index: usize) -> Result<()> {
-        let service = format!(
-            "cd /; while :; do primacy run -c {CONFIG} & echo $! >/run/supervisor; wait $!; code=$?; \
-             echo \"primacy ended with $code\"; [ $code = 0 ] && break; sleep 0.5; done"
-        );
-        self.candidates[index].machine.start(&service, "primacy")?;
+        self.candidates[index].machine.service(Service::Primacy, Order::Start)?;
         self.candidates[index].serving = true;
         Ok(())
     }
 
     /// SIGTERM to its supervisor; until it has ended.
     pub fn stop_service(&mut self, index: usize) -> Result<()> {
-        let command = "pid=$(cat /run/supervisor); kill $pid; while [ -e /proc/$pid ]; do sleep 0.05; done";
-        self.candidates[index].machine.must(command)?;
+        self.candidates[index].machine.service(Service::Primacy, Order::Stop)?;
         self.candidates[index].serving = false;
         Ok(())
     }
@@ -242,8 +256,13 @@ probe_timeout = "{probe_timeout}ms"
         self.candidates[index].machine.power_off()
     }
 
+    pub fn shut_down(&mut self, index: usize) -> Result<At> {
+        self.candidates[index].serving = false;
+        self.candidates[index].machine.shut_down()
+    }
+
     fn rest(&mut self) -> Result<()> {
-        let until = clock::now() + REST;
+        let until = clock::now() + self.timing.rest;
         let mut since = clock::now();
         loop {
             if !self.is_at_rest() {
@@ -296,16 +315,25 @@ probe_timeout = "{probe_timeout}ms"
 
     /// What an emulated processor may take on top of every limit on what others than the hosts' failure detectors do.
     pub fn allowance(&self) -> Duration {
-        match self.rack.acceleration {
-            Acceleration::Kvm => Duration::ZERO,
-            Acceleration::Emulation => Duration::from_secs(2),
-        }
+        self.timing.emulation
     }
 
-    /// What the machines' threads got of the host's processors up to now.
+    /// The same for what begins with an order to a host.
+    pub fn ordered(&self) -> Duration {
+        self.timing.emulation + self.timing.order
+    }
+
+    /// What the hosts' threads got of this machine's processors up to now.
     pub fn shares(&self) -> Shares {
         let candidates = self.candidates.iter().map(|one| &one.machine);
-        Shares::of(candidates.chain([&self.server]).filter_map(Machine::pid))
+        Shares::of(candidates.chain([&self.server]).filter_map(Host::pid))
+    }
+
+    /// The most memory that hosts and ZooKeeper servers have had, in bytes.
+    pub fn peak_memory(&mut self) -> u64 {
+        let hosts: u64 = self.candidates.iter_mut().map(|one| one.machine.peak_memory()).sum();
+        let zookeepers: u64 = self.zookeepers.iter().filter_map(|server| server.pid()).map(peak_memory).sum();
+        hosts + self.server.peak_memory() + zookeepers
     }
 
     /// Any candidate but this one.

@@ -3,21 +3,29 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
 use primacy_vm_drill::clock::{self, At};
-use primacy_vm_drill::cluster::{Cluster, NFS_LEASE, SESSION, Settings};
+use primacy_vm_drill::cluster::Cluster;
 use primacy_vm_drill::drills::{ALL, Drill};
-use primacy_vm_drill::machine::{Acceleration, Rack};
-use primacy_vm_drill::network;
+use primacy_vm_drill::lab::Need;
 use primacy_vm_drill::outcome::{Outcome, Verdict};
 use primacy_vm_drill::report::{Report, Row, in_milliseconds};
+use primacy_vm_drill::{qemu, vagrant};
 
-/// Drills of primacy on virtual machines. Exit codes: 0 all passed, 1 not all, 2 usage, 3 cannot be run
+/// Where the hosts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Hosts {
+    /// QEMU machines, made for this run.
+    Qemu,
+    /// The machines of a `vagrant up`.
+    Vagrant,
+}
+
+/// Drills of primacy on real hosts. Exit codes: 0 all passed, 1 not all, 2 usage, 3 cannot be run
 /// here, 4 all but what the host had no time for.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -29,8 +37,14 @@ struct Arguments {
     /// How often each.
     #[arg(short, default_value_t = 1)]
     n: usize,
+    #[arg(long, value_enum, default_value = "qemu")]
+    hosts: Hosts,
+    /// How many, of QEMU's.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=3))]
     candidates: u8,
+    /// ZooKeeper servers beside QEMU's machines; default: 3 if a drill needs an ensemble, 1 otherwise.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
+    zookeepers: Option<u8>,
     /// Do not begin another drill after so many seconds.
     #[arg(long, value_name = "SECONDS")]
     limit: Option<u64>,
@@ -55,6 +69,9 @@ struct Arguments {
     /// Where build-image is.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/build-image"), hide = true)]
     build_image: PathBuf,
+    /// Where the Vagrantfile is.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../vagrant"), hide = true)]
+    vagrant: PathBuf,
     /// Prints the drills.
     #[arg(long)]
     list: bool,
@@ -64,7 +81,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.list {
         for drill in ALL {
-            println!("{:20}{}{}", drill.name, if drill.short { "(short set) " } else { "" }, drill.what);
+            println!("{:27}{}{}", drill.name, if drill.short { "(short set) " } else { "" }, drill.what);
         }
         return ExitCode::SUCCESS;
     }
@@ -75,8 +92,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match prepare(&arguments).and_then(|cluster| run(&arguments, &drills, cluster)) {
-        Ok(Verdict::Passed) => ExitCode::SUCCESS,
+    match prepare(&arguments, &drills).and_then(|cluster| run(&arguments, &drills, cluster)) {
+        Ok(Verdict::Passed | Verdict::NotHere) => ExitCode::SUCCESS,
         Ok(Verdict::Failed) => ExitCode::from(1),
         Ok(Verdict::Starved) => ExitCode::from(4),
         Err(error) => {
@@ -94,31 +111,26 @@ fn choose(arguments: &Arguments) -> Result<Vec<&'static Drill>> {
     Ok(ALL.iter().filter(|drill| named(drill) && (!arguments.short || drill.short)).collect())
 }
 
-/// The image and the cluster.
-fn prepare(arguments: &Arguments) -> Result<Cluster> {
-    let programs = std::env::current_exe()?.parent().context("this program has no directory")?.to_owned();
-    let primacy = arguments.primacy.clone().unwrap_or_else(|| programs.join("primacy"));
-    ensure!(primacy.is_file(), "{} does not exist: cargo build", primacy.display());
+/// The hosts, and the cluster on them.
+fn prepare(arguments: &Arguments, drills: &[&'static Drill]) -> Result<Cluster> {
     fs::create_dir_all(&arguments.out)?;
     let directory = arguments.out.canonicalize()?;
-    let began = clock::now();
-    let built = Command::new(&arguments.build_image)
-        .args([&directory, &primacy, &programs.join("vm-guest")])
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| arguments.build_image.display().to_string())?;
-    ensure!(built.success(), "the image could not be built");
-    let acceleration = if arguments.emulate { Acceleration::Emulation } else { Acceleration::find(&directory)? };
-    if arguments.require_kvm && acceleration != Acceleration::Kvm {
-        bail!("KVM does not work here, and --require-kvm was given");
-    }
-    eprintln!("image built in {:.1} s; {}", since(began), acceleration.word());
-    network::enter()?;
-    let rack = Rack { acceleration, image: directory.clone(), directory: directory.join("run") };
-    // Of an earlier run.
-    let _ = fs::remove_dir_all(&rack.directory);
-    fs::create_dir_all(&rack.directory)?;
-    Cluster::create(Arc::new(rack), arguments.candidates)
+    let programs = std::env::current_exe()?.parent().context("this program has no directory")?.to_owned();
+    let ensemble = drills.iter().any(|drill| drill.needs.contains(&Need::Ensemble));
+    let lab = match arguments.hosts {
+        Hosts::Qemu => qemu::lab(&qemu::Options {
+            directory,
+            primacy: arguments.primacy.clone().unwrap_or_else(|| programs.join("primacy")),
+            guest: programs.join("vm-guest"),
+            build_image: arguments.build_image.clone(),
+            candidates: arguments.candidates,
+            zookeepers: arguments.zookeepers.unwrap_or(if ensemble { 3 } else { 1 }),
+            emulate: arguments.emulate,
+            require_kvm: arguments.require_kvm,
+        }),
+        Hosts::Vagrant => vagrant::lab(&vagrant::Options { vagrant: arguments.vagrant.canonicalize()?, directory }),
+    };
+    Cluster::create(lab?)
 }
 
 fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -> Result<Verdict> {
@@ -148,17 +160,18 @@ fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -
     });
     let mut report = Report {
         rows: rows.collect(),
-        acceleration: cluster.rack.acceleration.word().to_owned(),
+        hosts: cluster.about.clone(),
         guest_kernel,
         host_kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         processors: std::thread::available_parallelism()?.get(),
         primacy,
         candidates: cluster.candidates.len(),
-        session_ms: SESSION.as_millis(),
-        nfs_lease_ms: NFS_LEASE.as_millis(),
+        zookeepers: cluster.zookeepers.len(),
+        session_ms: cluster.timing.session.as_millis(),
+        nfs_lease_ms: cluster.timing.nfs_lease.as_millis(),
         up_seconds: (cluster.up.0.as_secs_f64(), cluster.up.1.as_secs_f64()),
         precision_ms: precision,
-        memory_mib: memory(&mut cluster) >> 20,
+        memory_mib: cluster.peak_memory() >> 20,
         seconds: since(began),
     };
     for file in &arguments.merge {
@@ -177,18 +190,17 @@ fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -
 fn once(drill: &Drill, cluster: &mut Cluster) -> Outcome {
     let began = clock::now();
     let mut outcome = Outcome::default();
+    if let Some(reason) = cluster.lacks(drill.needs) {
+        outcome.not_here = Some(reason.to_owned());
+        return outcome;
+    }
     let before = cluster.shares();
-    let prepared = cluster.settle().and_then(|()| cluster.change(Settings::default()));
+    let prepared = cluster.settle().and_then(|()| cluster.change(cluster.usual()));
     let result = prepared.and_then(|()| (drill.run)(cluster, &mut outcome));
     outcome.waited_percent = cluster.shares().waited_since(&before);
     if let Err(error) = result {
         outcome.error = Some(format!("{error:#}"));
-        // What is wrong now must not be the next one's trouble.
-        for index in 0..cluster.candidates.len() {
-            let _ = cluster.power_off(index);
-        }
-        let _ = cluster.server.power_off();
-        if let Err(error) = cluster.zookeeper.kill().and_then(|()| cluster.zookeeper.start()) {
+        if let Err(error) = cluster.reset() {
             eprintln!("vm-drill: {error:#}");
         }
     }
@@ -197,6 +209,9 @@ fn once(drill: &Drill, cluster: &mut Cluster) -> Outcome {
 }
 
 fn tell(drill: &Drill, round: usize, outcome: &Outcome) {
+    if let Some(reason) = &outcome.not_here {
+        return println!("SKIP {:20} not on these hosts: {reason}", drill.name);
+    }
     let show = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.0} ms"));
     println!(
         "{} {:20} #{round} gap {:>9}  overlap {:>7}  {:5.1} s",
@@ -204,6 +219,7 @@ fn tell(drill: &Drill, round: usize, outcome: &Outcome) {
             Verdict::Passed => "PASS",
             Verdict::Failed => "FAIL",
             Verdict::Starved => "STARVED",
+            Verdict::NotHere => "SKIP",
         },
         drill.name,
         show(outcome.gap_ms),
@@ -223,11 +239,6 @@ fn tell(drill: &Drill, round: usize, outcome: &Outcome) {
     if let Some(error) = &outcome.error {
         println!("     could not be carried out: {error}");
     }
-}
-
-fn memory(cluster: &mut Cluster) -> u64 {
-    let machines: u64 = cluster.candidates.iter_mut().map(|one| one.machine.peak_memory()).sum();
-    machines + cluster.server.peak_memory() + cluster.zookeeper.peak_memory()
 }
 
 fn since(at: At) -> f64 {

@@ -1,6 +1,6 @@
 //! What candidates say of themselves, asked four times a second over the management network.
 
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use crate::clock::{self, At};
 
-const PORT: u16 = 9090;
 const PAUSE: Duration = Duration::from_millis(250);
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -31,10 +30,10 @@ type Saying = (At, Option<Said>);
 pub struct Observer(Arc<Mutex<Vec<Saying>>>);
 
 impl Observer {
-    pub fn watch(address: Ipv4Addr) -> Self {
+    pub fn watch(api: SocketAddr) -> Self {
         let observer = Self(Arc::default());
         let sayings = observer.clone();
-        let url = format!("http://{address}:{PORT}");
+        let url = format!("http://{api}");
         std::thread::spawn(move || {
             let asker: ureq::Agent =
                 ureq::Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build().into();

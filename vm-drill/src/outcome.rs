@@ -23,6 +23,8 @@ pub enum Verdict {
     Failed,
     /// Only limits of time were not met, and the host had not let the machines run for long enough: nothing is proven.
     Starved,
+    /// These hosts lack what the drill needs.
+    NotHere,
 }
 
 /// Machines that wait for so much of their time are slowed down by half, and in fits of seconds.
@@ -38,6 +40,9 @@ pub struct Outcome {
     /// Measured beside, by name, in the name's unit.
     pub figures: BTreeMap<String, f64>,
     pub notes: Vec<String>,
+    /// Why it cannot be done on these hosts.
+    #[serde(default)]
+    pub not_here: Option<String>,
     /// The drill itself could not be carried out.
     pub error: Option<String>,
     pub seconds: f64,
@@ -47,6 +52,9 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn verdict(&self) -> Verdict {
+        if self.not_here.is_some() {
+            return Verdict::NotHere;
+        }
         let unmet = |of_time: bool| self.expectations.iter().any(|one| !one.met && one.of_time == of_time);
         let late = self.error.is_some() || unmet(true);
         match (unmet(false) || self.expectations.is_empty() && self.error.is_none(), late) {
@@ -101,6 +109,8 @@ mod tests {
     #[test]
     fn nothing_expected_is_nothing_passed() {
         assert_eq!(Outcome::default().verdict(), Verdict::Failed);
+        let not_here = Outcome { not_here: Some("no clock".to_owned()), ..Outcome::default() };
+        assert_eq!(not_here.verdict(), Verdict::NotHere);
     }
 
     #[test]

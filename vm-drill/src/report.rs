@@ -18,12 +18,14 @@ pub struct Row {
 
 #[derive(Debug, Serialize)]
 pub struct Report {
-    pub acceleration: String,
+    /// What runs the hosts.
+    pub hosts: String,
     pub guest_kernel: String,
     pub host_kernel: String,
     pub processors: usize,
     pub primacy: String,
     pub candidates: usize,
+    pub zookeepers: usize,
     pub session_ms: u128,
     pub nfs_lease_ms: u128,
     /// Until the first coordinator ran, and until everything was at rest.
@@ -64,15 +66,10 @@ impl Report {
 
     /// The worst of all.
     pub fn verdict(&self) -> Verdict {
-        let all = || self.rows.iter().flat_map(|row| &row.outcomes).map(Outcome::verdict);
-        let none = all().next().is_none();
-        if none || all().any(|verdict| verdict == Verdict::Failed) {
-            Verdict::Failed
-        } else if all().any(|verdict| verdict == Verdict::Starved) {
-            Verdict::Starved
-        } else {
-            Verdict::Passed
-        }
+        let found: Vec<Verdict> = self.rows.iter().flat_map(|row| &row.outcomes).map(Outcome::verdict).collect();
+        let order = [Verdict::Failed, Verdict::Starved, Verdict::Passed, Verdict::NotHere];
+        // Nothing run is nothing passed.
+        order.into_iter().find(|verdict| found.contains(verdict)).unwrap_or(Verdict::Failed)
     }
 
     pub fn json(&self) -> Result<String> {
@@ -85,10 +82,10 @@ impl Report {
             text.push_str(&words);
             text.push('\n');
         };
-        line("# Drills on virtual machines".to_owned());
+        line("# Drills on real hosts".to_owned());
         line(String::new());
         line(
-            "Written by `just vm-drill --markdown FILE`. Every drill begins with a cluster at rest, breaks one thing, and judges \
+            "Written by the drill itself (`--markdown FILE`). Every drill begins with a cluster at rest, breaks one thing, and judges \
              by one clock: coordinators send a datagram every few milliseconds over a network that is never cut, and the \
              host's kernel stamps its arrival. A *gap* is the longest time in which none ran, an *overlap* the time in which \
              two ran; a frozen machine runs nothing, what runs on it after the thaw counts. *Late records* are 64-byte \
@@ -97,10 +94,15 @@ impl Report {
         );
         line(String::new());
         line(format!(
-            "{} candidates, an NFS server and ZooKeeper; {} on {} processors, host kernel {}, guest kernel {}, {}. \
+            "{} candidates, an NFS server and {}; {} on {} processors, host kernel {}, guest kernel {}, {}. \
              Session {} ms, NFS lease {} ms.",
             self.candidates,
-            self.acceleration,
+            if self.zookeepers == 1 {
+                "ZooKeeper".to_owned()
+            } else {
+                format!("{} ZooKeeper servers", self.zookeepers)
+            },
+            self.hosts,
             self.processors,
             self.host_kernel,
             self.guest_kernel,
@@ -123,6 +125,10 @@ impl Report {
         line("| drill | n | passed | gap, ms | overlap, ms | waited, % | measured beside |".to_owned());
         line("|---|---|---|---|---|---|---|".to_owned());
         for row in &self.rows {
+            if let Some(reason) = row.outcomes.last().and_then(|outcome| outcome.not_here.as_ref()) {
+                line(format!("| {} | 0 | not on these hosts: {reason} | – | – | – | |", row.name));
+                continue;
+            }
             let count = |wanted| row.outcomes.iter().filter(|outcome| outcome.verdict() == wanted).count();
             let (passed, starved) = (count(Verdict::Passed), count(Verdict::Starved));
             line(format!(
@@ -147,7 +153,7 @@ impl Report {
              that waited for a third of their time or more, counts as *starved*: it shows nothing."
                 .to_owned(),
         );
-        for row in &self.rows {
+        for row in self.rows.iter().filter(|row| row.outcomes.iter().any(|outcome| outcome.not_here.is_none())) {
             line(String::new());
             line(format!("**{}**: {}. Expected, and found the last time:", row.name, row.what));
             line(String::new());

@@ -15,7 +15,6 @@ use anyhow::{Context, Result};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns};
 
 use crate::clock::{self, At};
-use crate::network::Network;
 use crate::wire::{Datagram, Kind};
 
 pub const PORT: u16 = 7000;
@@ -160,8 +159,7 @@ impl Book {
 pub struct Ticks(Arc<Mutex<Book>>);
 
 impl Ticks {
-    pub fn receive() -> Result<Self> {
-        let address = SocketAddr::from((Network::Management.address(1), PORT));
+    pub fn receive(address: SocketAddr) -> Result<Self> {
         Self::receive_at(UdpSocket::bind(address).with_context(|| format!("udp {address}"))?)
     }
 

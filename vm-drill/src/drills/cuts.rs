@@ -6,10 +6,9 @@ use anyhow::Result;
 
 use super::{expect_successor, judge, late_records, takeover_limit};
 use crate::clock::{self, At};
-use crate::cluster::{Cluster, PROBE_INTERVAL, PROBE_TIMEOUT, SESSION};
+use crate::cluster::{Cluster, PROBE_INTERVAL, PROBE_TIMEOUT};
 use crate::network::Network;
 use crate::outcome::{Outcome, milliseconds};
-use crate::zookeeper::TICK;
 
 /// How long the supervisor waits for a killed tree that does not die before it gives the role away.
 const STUCK: Duration = Duration::from_secs(10);
@@ -19,7 +18,7 @@ const ALONE: Duration = Duration::from_secs(2);
 const AFTER: Duration = Duration::from_secs(8);
 
 pub fn zookeeper(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
-    let limit = SESSION + TICK + Duration::from_secs(3) + cluster.allowance();
+    let limit = cluster.timing.session + cluster.timing.tick + Duration::from_secs(3) + cluster.allowance();
     let (active, epoch) = cluster.active()?;
     let fault = cluster.candidates[active].machine.cut(Network::ZooKeeper)?;
     let (next, _) = expect_successor(cluster, outcome, fault, epoch, limit)?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::{expect_successor, judge};
 use crate::clock;
 use crate::cluster::{Cluster, LOCK_FILE, MOUNT_POINT};
-use crate::machine::Machine;
+use crate::host::Host;
 use crate::outcome::Outcome;
 
 /// To be free after the last holder's death: CB_NOTIFY_LOCK or a poll every few ms, no lease.
@@ -27,7 +27,7 @@ pub fn lock(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     holder.must(&format!("rm -f {file} /run/pids; vm-guest hold-lock {file} >/run/pids 2>&1 &"))?;
     let pids = holder.must("until grep ' ' /run/pids; do sleep 0.1; done")?;
     let (parent, child) = pids.split_once(' ').context(pids.clone())?;
-    let try_it = |machine: &Machine| machine.run(&format!("vm-guest try-lock {file}"));
+    let try_it = |machine: &Host| machine.run(&format!("vm-guest try-lock {file}"));
     let refused = try_it(other)?;
     outcome.expect("a bare lock is refused to another host", refused.code == 1, format!("exit {}", refused.code));
     holder.must(&format!("kill -9 {parent}"))?;
@@ -38,12 +38,11 @@ pub fn lock(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
         refused.code.to_string(),
     );
     cluster.ticks.with(|book| book.locked = None);
-    let to = format!("{}:{}", crate::network::Network::Management.address(1), crate::ticks::PORT);
-    other.start(&format!("vm-guest poll-lock {file} --to {to}"), "poll-lock")?;
+    other.must(&format!("vm-guest poll-lock {file} --to {} >/run/poll-lock 2>&1 &", other.drill()?))?;
     std::thread::sleep(Duration::from_millis(300));
     let early = cluster.ticks.with(|book| book.locked);
     outcome.expect("nobody gets it before the child's death", early.is_none(), format!("{early:?}"));
-    holder.must(&format!("vm-guest kill-holder {child} --to {to}"))?;
+    holder.must(&format!("vm-guest kill-holder {child} --to {}", holder.drill()?))?;
     let locked = cluster.until(Duration::from_secs(30), || cluster.ticks.with(|book| book.locked))?;
     let locked = locked.context("the lock was never free")?;
     let killed = cluster.ticks.with(|book| book.killed).context("the killer was never heard of")?;
@@ -56,7 +55,7 @@ pub fn crash(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     let pid = coordinator(cluster, epoch)?;
     let fault = clock::now();
     cluster.candidates[active].machine.must(&format!("kill -9 {pid}"))?;
-    expect_successor(cluster, outcome, fault, epoch, Duration::from_secs(1) + cluster.allowance())?;
+    expect_successor(cluster, outcome, fault, epoch, Duration::from_secs(1) + cluster.ordered())?;
     cluster.settle()?;
     judge(cluster, outcome, fault, Duration::ZERO);
     Ok(())

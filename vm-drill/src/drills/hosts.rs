@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 
 use super::{expect_successor, judge, late_records, takeover_limit};
 use crate::clock::{self, At};
-use crate::cluster::{Cluster, LEASE, MOUNT_POINT};
-use crate::machine::Machine;
+use crate::cluster::Cluster;
+use crate::host::Host;
 use crate::outcome::{Outcome, milliseconds};
 use crate::ticks::Life;
 
@@ -20,11 +20,8 @@ const DEAD_AFTER_THAW: Duration = Duration::from_millis(100);
 
 pub fn graceful_halt(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     let (active, epoch) = cluster.active()?;
-    let fault = clock::now();
-    cluster.stop_service(active)?;
-    cluster.candidates[active].machine.must(&format!("umount {MOUNT_POINT} && sync"))?;
-    cluster.power_off(active)?;
-    expect_successor(cluster, outcome, fault, epoch, HANDOVER + cluster.allowance())?;
+    let fault = cluster.shut_down(active)?;
+    expect_successor(cluster, outcome, fault, epoch, HANDOVER + cluster.ordered())?;
     cluster.settle()?;
     judge(cluster, outcome, fault, Duration::ZERO);
     Ok(())
@@ -45,15 +42,16 @@ pub fn power_loss(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
 }
 
 pub fn freeze(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
-    stop_and_go(cluster, outcome, Machine::freeze, Machine::thaw, DEAD_AFTER_THAW)
+    stop_and_go(cluster, outcome, Host::freeze, Host::thaw, DEAD_AFTER_THAW)
 }
 
 pub fn clock_stop(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     // Its lease has not run out by its own clock; it ends when ZooKeeper answers, and with the lease at the latest.
-    stop_and_go(cluster, outcome, Machine::pause, Machine::resume, LEASE)
+    let lease = cluster.timing.lease();
+    stop_and_go(cluster, outcome, Host::pause, Host::resume, lease)
 }
 
-type Order = fn(&mut Machine) -> Result<At>;
+type Order = fn(&mut Host) -> Result<At>;
 
 fn stop_and_go(
     cluster: &mut Cluster,

@@ -11,10 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::clock::{self, At};
-use crate::cluster::{Cluster, NFS_LEASE, SESSION};
+use crate::cluster::Cluster;
+use crate::lab::Need;
 use crate::outcome::{Outcome, milliseconds};
-
-use crate::zookeeper;
 
 /// Bytes of a record.
 const RECORD: u64 = crate::wire::RECORD as u64;
@@ -28,6 +27,8 @@ pub struct Drill {
     pub what: &'static str,
     /// Part of the short set.
     pub short: bool,
+    /// What the hosts must have for it.
+    pub needs: &'static [Need],
     pub run: Run,
 }
 
@@ -37,97 +38,137 @@ pub const ALL: &[Drill] = &[
         name: "exclusion",
         what: "the lock: inherited by the coordinator, refused to another host, free after the last holder's death",
         short: true,
+        needs: &[],
         run: exclusion::lock,
     },
-    Drill { name: "coordinator-crash", what: "the coordinator is killed", short: false, run: exclusion::crash },
+    Drill {
+        name: "coordinator-crash",
+        what: "the coordinator is killed",
+        short: false,
+        needs: &[],
+        run: exclusion::crash,
+    },
     Drill {
         name: "graceful-halt",
         what: "the active host is shut down in order: service stopped, volume unmounted, power off",
         short: false,
+        needs: &[],
         run: hosts::graceful_halt,
     },
-    Drill { name: "power-loss", what: "the active host loses power", short: true, run: hosts::power_loss },
+    Drill { name: "power-loss", what: "the active host loses power", short: true, needs: &[], run: hosts::power_loss },
     Drill {
         name: "freeze",
         what: "the active host is frozen until its lock is taken, and thaws; its clock has gone on",
         short: true,
+        needs: &[Need::Freeze],
         run: hosts::freeze,
     },
     Drill {
         name: "clock-stop",
         what: "the same, stopped by the hypervisor together with its clock",
         short: false,
+        needs: &[],
         run: hosts::clock_stop,
     },
     Drill {
         name: "cut-zookeeper",
         what: "the active host loses ZooKeeper, and nothing else",
         short: false,
+        needs: &[],
         run: cuts::zookeeper,
     },
     Drill {
         name: "cut-nfs",
         what: "the active host loses the NFS server, and nothing else",
         short: true,
+        needs: &[],
         run: cuts::nfs,
     },
     Drill {
         name: "cut-both",
         what: "the active host loses ZooKeeper and the NFS server",
         short: false,
+        needs: &[],
         run: cuts::both,
     },
-    Drill { name: "nfs-restart", what: "the NFS service is restarted", short: false, run: services::nfs_restart },
+    Drill {
+        name: "nfs-restart",
+        what: "the NFS service is restarted",
+        short: false,
+        needs: &[],
+        run: services::nfs_restart,
+    },
     Drill {
         name: "nfs-power-loss",
         what: "the NFS server loses power and boots again",
         short: false,
+        needs: &[],
         run: services::nfs_power_loss,
     },
     Drill {
         name: "zookeeper-restart",
         what: "ZooKeeper is killed and started again",
         short: false,
+        needs: &[],
         run: services::zookeeper_restart,
     },
-    Drill { name: "disk-full", what: "the volume is filled up", short: false, run: services::disk_full },
+    Drill {
+        name: "zookeeper-rolling-restart",
+        what: "one ZooKeeper server of an ensemble after the other is killed and started again, the leader last",
+        short: false,
+        needs: &[Need::Ensemble],
+        run: services::zookeeper_rolling_restart,
+    },
+    Drill { name: "disk-full", what: "the volume is filled up", short: false, needs: &[], run: services::disk_full },
     Drill {
         name: "lock-deleted",
         what: "the lock file is deleted on the NFS server",
         short: false,
+        needs: &[],
         run: services::lock_deleted,
     },
     Drill {
         name: "rolling-restart",
         what: "the service is restarted on one candidate after the other, the active one last",
         short: false,
+        needs: &[],
         run: services::rolling_restart,
     },
     Drill {
         name: "unmounted",
         what: "the standby's volume is not mounted and the active one stops",
         short: false,
+        needs: &[Need::ServiceWithoutVolume],
         run: refusals::unmounted,
     },
     Drill {
         name: "foreign",
         what: "the standby has another volume mounted there and the active one stops",
         short: false,
+        needs: &[],
         run: refusals::foreign,
     },
     Drill {
         name: "duplicate-identity",
         what: "two hosts have one NFS client identity: the same host name at mount time",
         short: false,
+        needs: &[],
         run: refusals::duplicate_identity,
     },
-    Drill { name: "soft-mount", what: "the standby's mount is soft", short: false, run: refusals::soft },
-    Drill { name: "nfs3", what: "the standby's mount is NFSv3", short: false, run: refusals::version_3 },
+    Drill { name: "soft-mount", what: "the standby's mount is soft", short: false, needs: &[], run: refusals::soft },
+    Drill {
+        name: "nfs3",
+        what: "the standby's mount is NFSv3",
+        short: false,
+        needs: &[Need::Nfs3],
+        run: refusals::version_3,
+    },
 ];
 
 /// After host death and cuts: whoever is later of session and NFS lease, and 3 s to notice and start.
 fn takeover_limit(cluster: &Cluster) -> Duration {
-    NFS_LEASE.max(SESSION + zookeeper::TICK) + Duration::from_secs(3) + cluster.allowance()
+    let timing = &cluster.timing;
+    timing.nfs_lease.max(timing.session + timing.tick) + Duration::from_secs(3) + cluster.allowance()
 }
 
 /// Waits for the successor, expects it within `limit` after the fault, and answers its first tick and epoch.

@@ -94,13 +94,12 @@ fn said_by_both(cluster: &mut Cluster, outcome: &mut Outcome, index: usize, word
     let answer = machine.run(&format!("primacy check -c {CONFIG} 2>&1"))?;
     let line = answer.text.lines().find(|line| line.contains(check) && line.contains(word) && !line.starts_with("ok"));
     outcome.expect("primacy check says so", line.is_some(), line.unwrap_or(&answer.text).to_owned());
-    let log = machine.log("primacy");
-    let length = std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
+    let length = machine.supervisor_log()?.len();
     cluster.serve(index)?;
+    let machine = &cluster.candidates[index].machine;
     let found = cluster.until(PATIENCE, || {
-        let text = std::fs::read_to_string(&log).unwrap_or_default();
-        let fresh = text.get(usize::try_from(length).ok()?..)?;
-        fresh.lines().find(|line| line.contains(word)).map(str::to_owned)
+        let text = machine.supervisor_log().ok()?;
+        text.get(length..)?.lines().find(|line| line.contains(word)).map(str::to_owned)
     })?;
     outcome.expect_timely("primacy run says so in its log", found.is_some(), found.unwrap_or_default());
     Ok(())

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use super::hosts::acknowledged;
 use super::{expect_successor, judge};
 use crate::clock::{self, At};
-use crate::cluster::{Cluster, PROBE_INTERVAL, Settings};
+use crate::cluster::{CONFIG, Cluster, PROBE_INTERVAL, PROBE_TIMEOUT, Settings};
+use crate::host::{Order, Service};
 use crate::outcome::{Outcome, milliseconds};
 use crate::ticks::Life;
 
@@ -17,15 +18,20 @@ const AFTERMATH: Duration = Duration::from_secs(12);
 const UNDISTURBED: Duration = Duration::from_millis(500);
 
 pub fn nfs_restart(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
+    // As operators should: the restart fits in.
+    let probe_timeout = PROBE_TIMEOUT.max(cluster.timing.nfs_restart);
+    cluster.change(Settings { probe_timeout, ..cluster.usual() })?;
     undisturbed(cluster, outcome, |cluster| {
-        cluster.server.must("nfs-server stop; sleep 1; nfs-server start")?;
+        cluster.server.service(Service::Nfs, Order::Stop)?;
+        std::thread::sleep(Duration::from_secs(1));
+        cluster.server.service(Service::Nfs, Order::Start)?;
         cluster.wait_for_nfs()
     })
 }
 
 pub fn nfs_power_loss(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
-    // As operators should: the boot of the server fits in, for nobody can do better than wait for it.
-    cluster.change(Settings { probe_timeout: Duration::from_secs(60), ..Settings::default() })?;
+    // The boot of the server fits in, for nobody can do better than wait for it.
+    cluster.change(Settings { probe_timeout: cluster.timing.nfs_boot, ..cluster.usual() })?;
     undisturbed(cluster, outcome, |cluster| {
         cluster.server.power_off()?;
         cluster.server.boot()?;
@@ -36,11 +42,31 @@ pub fn nfs_power_loss(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()
 
 pub fn zookeeper_restart(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     // The lease must outlast the start of a Java machine, which a busy host may draw out.
-    cluster.change(Settings { session: Duration::from_secs(10), ..Settings::default() })?;
+    cluster.change(Settings { session: cluster.timing.longest_session(), ..cluster.usual() })?;
     undisturbed(cluster, outcome, |cluster| {
-        cluster.zookeeper.kill()?;
-        cluster.zookeeper.start()?;
-        cluster.zookeeper.wait()
+        cluster.zookeepers.iter_mut().try_for_each(|server| server.kill())?;
+        cluster.zookeepers.iter_mut().try_for_each(|server| server.start())?;
+        cluster.zookeepers.iter_mut().try_for_each(|server| server.wait())
+    })
+}
+
+pub fn zookeeper_rolling_restart(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
+    // The lease must outlast the election of a leader.
+    cluster.change(Settings { session: cluster.timing.longest_session(), ..cluster.usual() })?;
+    let leads = |cluster: &Cluster, index: usize| cluster.zookeepers[index].mode().is_some_and(|mode| mode == "leader");
+    let mut order: Vec<usize> = (0..cluster.zookeepers.len()).collect();
+    order.sort_by_key(|index| leads(cluster, *index));
+    outcome.expect("there is a leader to be restarted", leads(cluster, order[order.len() - 1]), {
+        let modes = cluster.zookeepers.iter().map(|server| format!("{} {:?}", server.name(), server.mode()));
+        modes.collect::<Vec<_>>().join(", ")
+    });
+    undisturbed(cluster, outcome, |cluster| {
+        order.iter().try_for_each(|index| {
+            let server = &mut cluster.zookeepers[*index];
+            server.kill()?;
+            server.start()?;
+            server.wait()
+        })
     })
 }
 
@@ -100,14 +126,14 @@ pub fn disk_full(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     let said = cluster.candidates[active].observer.latest();
     let role = said.as_ref().map_or("none", |said| said.role.as_str()).to_owned();
     outcome.expect_timely("the role stays: the others have the same volume", role == "active", format!("{said:?}"));
-    let check = cluster.candidates[active].machine.run("primacy check -c /etc/primacy.toml 2>&1")?;
+    let check = cluster.candidates[active].machine.run(&format!("primacy check -c {CONFIG} 2>&1"))?;
     let line = check.text.lines().find(|line| line.contains("volume.free_space")).unwrap_or_default();
     outcome.expect("primacy check warns", line.starts_with("warn") || line.starts_with("FAIL"), line);
     // And the next one can start on it.
     let pid = cluster.ticks.with(|book| book.lives.iter().find(|life| life.epoch == epoch).map(|life| life.pid));
     let crash = clock::now();
     cluster.candidates[active].machine.must(&format!("kill -9 {}", pid.context("no coordinator")?))?;
-    expect_successor(cluster, outcome, crash, epoch, Duration::from_secs(3) + cluster.allowance())?;
+    expect_successor(cluster, outcome, crash, epoch, Duration::from_secs(3) + cluster.ordered())?;
     cluster.server.must("rm -f /srv/export/fill; sync")?;
     cluster.settle()?;
     judge(cluster, outcome, fault, Duration::ZERO);

@@ -9,22 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::clock;
+use crate::host::Answer;
 
 const PORT: u16 = 99;
 const CONNECT: Duration = Duration::from_secs(2);
-
-/// What a command came to.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub code: i32,
-    pub text: String,
-}
-
-impl Answer {
-    pub fn succeeded(&self) -> bool {
-        self.code == 0
-    }
-}
 
 /// Runs a shell command and waits for its end.
 pub fn run(address: Ipv4Addr, command: &str, limit: Duration) -> Result<Answer> {
