@@ -41,7 +41,7 @@ model:
 demo *ARGS:
     ./scripts/demo {{ARGS}}
 
-# Vagrant's machines from nothing to nothing: box, `vagrant up`, drills (vagrant/README.md).
+# The same drills on Vagrant's machines, from nothing to nothing: box, `vagrant up`, drills (vagrant/README.md).
 vagrant-drill *ARGS:
     ./vagrant/box/try {{ARGS}}
 
@@ -57,7 +57,7 @@ drill *ARGS:
 drill-convicts:
     ./scripts/drill-convicts
 
-# Drills on virtual machines: `just vm-drill --list`, `just vm-drill power-loss freeze -n 3`. KVM, or slowly without.
+# Drills on machines that QEMU runs: `just vm-drill --list`, `just vm-drill power-loss freeze -n 3`. KVM, or slowly without.
 vm-drill *ARGS:
     ./vm-drill/run {{ARGS}}
 

@@ -10,5 +10,5 @@ tar -C /run/stage -xf /tmp/primacy-stage.tar
 tar -C /var/cache/primacy/source -xzf /run/stage/source.tar.gz
 cd /var/cache/primacy/source
 # rust-toolchain.toml names the toolchain; rustup fetches it.
-/root/.cargo/bin/cargo build --release --locked --bin primacy --example telling-coordinator
-install -m 755 target/release/primacy target/release/examples/telling-coordinator /usr/bin/
+/root/.cargo/bin/cargo build --release --locked -p primacy -p primacy-vm-drill --bin primacy --bin vm-guest
+install -m 755 target/release/primacy target/release/vm-guest /usr/bin/

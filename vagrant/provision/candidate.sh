@@ -10,7 +10,7 @@ fi
 mkdir -p /run/stage
 tar -C /run/stage -xf /tmp/primacy-stage.tar
 if [ -e /run/stage/primacy ]; then
-    install -m 755 /run/stage/primacy /run/stage/telling-coordinator /usr/bin/
+    install -m 755 /run/stage/primacy /run/stage/vm-guest /usr/bin/
 fi
 
 # Hard: an error instead of a wait would lose locks. And what must hold its lock over a server's restart needs NFSv4.
@@ -48,7 +48,7 @@ servers = "$(sed 's/,/:2181,/g; s/$/:2181/' <<<"$ZOOKEEPERS")"
 directory = "/mnt/metadata/.primacy"
 
 [coordinator]
-command = ["/usr/bin/telling-coordinator", "--to", "$gateway:7000", "--journal", "/mnt/metadata/journal", "--tick", "$tick", "--write", "$write"]
+command = ["/usr/bin/vm-guest", "coordinator", "--to", "$gateway:7000", "--journal", "/mnt/metadata/journal", "--tick", "$tick", "--write", "$write"]
 stop_timeout = "10s"
 
 [api]

@@ -1,1 +1,0 @@
-"""Drills on a cluster of Vagrant's machines: see ../drill."""
