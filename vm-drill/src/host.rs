@@ -57,7 +57,7 @@ pub enum Order {
 }
 
 /// One host, by its provider.
-pub trait Machine {
+pub trait Machine: Send + Sync {
     /// Runs a shell command as root, whatever it comes to.
     fn run(&self, command: &str, limit: Duration) -> Result<Answer>;
     fn service(&self, service: Service, order: Order) -> Result<()>;

@@ -82,7 +82,7 @@ impl Report {
             text.push_str(&words);
             text.push('\n');
         };
-        line("# Drills on real hosts".to_owned());
+        line("# Drills on virtual machines".to_owned());
         line(String::new());
         line(
             "Written by the drill itself (`--markdown FILE`). Every drill begins with a cluster at rest, breaks one thing, and judges \

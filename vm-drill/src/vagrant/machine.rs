@@ -1,10 +1,10 @@
 //! One of Vagrant's machines: services by systemd, power and cables by `vagrant/machine`.
 
-use std::cell::OnceCell;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -30,12 +30,12 @@ pub struct Machine {
     shell: Shell,
     /// What Vagrant reaches it by: its own, or this host's where VirtualBox forwards ports.
     reach: Ipv4Addr,
-    gateway: OnceCell<Ipv4Addr>,
+    gateway: OnceLock<Ipv4Addr>,
 }
 
 impl Machine {
     pub fn new(name: &str, number: u8, reach: Ipv4Addr, script: &Path, shell: Shell) -> Self {
-        let gateway = OnceCell::new();
+        let gateway = OnceLock::new();
         Self { name: name.to_owned(), number, script: script.to_owned(), shell, reach, gateway }
     }
 
