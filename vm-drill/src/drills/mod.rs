@@ -169,6 +169,12 @@ pub const ALL: &[Drill] = &[
         run: watchdog::guardian_killed,
     },
     Drill {
+        name: "watchdog-guardian-killed-i6300esb",
+        what: "the same with QEMU's i6300esb",
+        short: false,
+        run: watchdog::guardian_killed_i6300esb,
+    },
+    Drill {
         name: "watchdog-both-killed",
         what: "supervisor and guardian of the active host are killed together; softdog is armed",
         short: false,

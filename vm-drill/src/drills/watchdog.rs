@@ -280,9 +280,18 @@ pub fn clean_stop(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-/// The price: nobody is left who could prove that the tree is dead, and disarm.
 pub fn guardian_killed(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
-    let scene = Scene::with(cluster, outcome, Some(SOFTDOG))?;
+    guardian_killed_with(cluster, outcome, SOFTDOG)
+}
+
+pub fn guardian_killed_i6300esb(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
+    guardian_killed_with(cluster, outcome, I6300ESB)
+}
+
+/// The price: nobody is left who could prove that the tree is dead, and disarm. The kernel feeds the device once more when
+/// it is closed, so this also shows how late it is.
+fn guardian_killed_with(cluster: &mut Cluster, outcome: &mut Outcome, driver: &'static str) -> Result<()> {
+    let scene = Scene::with(cluster, outcome, Some(driver))?;
     let fault = clock::now();
     cluster.candidates[scene.active].machine.must(&format!("kill -9 {}", scene.guardian))?;
     let (next, _) = expect_successor(cluster, outcome, fault, scene.epoch, NOTICE + cluster.allowance())?;
