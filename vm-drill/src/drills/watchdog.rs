@@ -36,6 +36,8 @@ const QUIET: Duration = Duration::from_secs(15);
 const NOBODY: Duration = Duration::from_secs(20);
 /// A last tick that is no older than this at a reset came from a coordinator that ran until then.
 const UNTIL_THEN: Duration = Duration::from_millis(300);
+/// How often a guardian looks for a device.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// For a machine to boot.
 const BOOT: Duration = Duration::from_secs(90);
 
@@ -296,6 +298,7 @@ fn guardian_killed_with(cluster: &mut Cluster, outcome: &mut Outcome, driver: &'
     cluster.candidates[scene.active].machine.must(&format!("kill -9 {}", scene.guardian))?;
     let (next, _) = expect_successor(cluster, outcome, fault, scene.epoch, NOTICE + cluster.allowance())?;
     let last = scene.last_tick(cluster);
+    outcome.figure("fault to the old coordinator's last tick, ms", milliseconds(last.saturating_sub(fault)));
     outcome.expect(
         "the coordinator dies with its guardian, before the next one starts",
         last < next,
@@ -390,7 +393,10 @@ pub fn missing(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     outcome.expect("it never becomes active", next.is_none(), format!("{next:?}"));
     configure(&cluster.candidates[other].machine, Some(SOFTDOG))?;
     let repaired = clock::now();
-    let (_, epoch) = expect_successor(cluster, outcome, repaired, epoch, Duration::from_secs(6) + cluster.allowance())?;
+    let limit = LOOK_AGAIN + HANDOVER + cluster.allowance();
+    let next = cluster.successor(epoch, limit + NOBODY)?;
+    let (first, epoch) = next.context("it does not become active although the driver is loaded")?;
+    outcome.expect_within("driver loaded to its coordinator", first.saturating_sub(repaired), limit);
     let found = state(&cluster.candidates[other].machine)?;
     outcome.expect("once the driver is loaded it does, and arms", found.contains(" active 5"), found);
     // The same host with "automatic".
@@ -402,14 +408,14 @@ pub fn missing(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     outcome.expect("automatic: primacy check warns", line.starts_with("warn") && line.contains("modprobe"), line);
     let log = cluster.candidates[other].machine.log("primacy");
     let length = usize::try_from(fs::metadata(&log)?.len())?;
-    let stopped = clock::now();
     cluster.serve(other)?;
-    expect_successor(cluster, outcome, stopped, epoch, Duration::from_secs(6) + cluster.allowance())?;
+    let next = cluster.successor(epoch, limit + NOBODY)?;
+    outcome.expect("it becomes active all the same", next.is_some(), format!("{next:?}"));
     let warned = cluster.until(NOBODY, || {
         let text = fs::read_to_string(&log).unwrap_or_default();
         text.get(length..)?.lines().find(|line| line.contains("going on without a watchdog")).map(str::to_owned)
     })?;
-    outcome.expect("it becomes active all the same, and its log warns", warned.is_some(), warned.unwrap_or_default());
+    outcome.expect("and its log warns", warned.is_some(), warned.unwrap_or_default());
     cluster.stop_service(other)?;
     cluster.settle()?;
     judge(cluster, outcome, since, Duration::ZERO);
