@@ -140,7 +140,8 @@ pub const ALL: &[Drill] = &[
     },
     Drill {
         name: "watchdog-frozen-i6300esb",
-        what: "the same with QEMU's i6300esb",
+        what: "supervisor and guardian of the active host are stopped; QEMU's i6300esb is armed \
+               (VM_DRILL_KERNEL=linux-image-amd64)",
         short: false,
         run: watchdog::frozen_i6300esb,
     },
@@ -170,7 +171,7 @@ pub const ALL: &[Drill] = &[
     },
     Drill {
         name: "watchdog-guardian-killed-i6300esb",
-        what: "the same with QEMU's i6300esb",
+        what: "the active host's guardian is killed; QEMU's i6300esb is armed (VM_DRILL_KERNEL=linux-image-amd64)",
         short: false,
         run: watchdog::guardian_killed_i6300esb,
     },
