@@ -12,6 +12,7 @@ use crate::network::Network;
 use crate::observer::Observer;
 use crate::starvation::{Shares, peak_memory};
 use crate::ticks::{Life, Ticks};
+use crate::watchdog;
 
 /// primacy's default.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +38,14 @@ pub struct Settings {
     /// Asked of ZooKeeper.
     pub session: Duration,
     pub probe_timeout: Duration,
+    /// The driver of the watchdog that is required.
+    pub watchdog: Option<&'static str>,
+}
+
+impl Settings {
+    fn usual(timing: &Timing) -> Self {
+        Self { session: timing.session, probe_timeout: PROBE_TIMEOUT, watchdog: None }
+    }
 }
 
 pub struct Candidate {
@@ -73,7 +82,7 @@ impl Cluster {
             server: lab.server,
             zookeepers: lab.zookeepers,
             ticks: Ticks::receive(lab.listen)?,
-            settings: Settings { session: lab.timing.session, probe_timeout: PROBE_TIMEOUT },
+            settings: Settings::usual(&lab.timing),
             timing: lab.timing,
             about: lab.about,
             lacks: lab.lacks,
@@ -97,7 +106,7 @@ impl Cluster {
 
     /// What primacy is told unless a drill wants it different.
     pub fn usual(&self) -> Settings {
-        Settings { session: self.timing.session, probe_timeout: PROBE_TIMEOUT }
+        Settings::usual(&self.timing)
     }
 
     /// Whatever was done to it: heals, boots, mounts and starts what is missing, then waits until one is active and the
@@ -205,9 +214,11 @@ impl Cluster {
         let (name, address, to) = (&machine.name, machine.address(), machine.drill()?);
         let servers = self.zookeepers.iter().map(|server| format!("{}:{ZOOKEEPER_PORT}", server.address()));
         let (tick, write) = (self.timing.beat.as_millis(), self.timing.write.as_millis());
+        let watchdog = watchdog::configure(machine, self.settings.watchdog)?;
         let text = format!(
             r#"cluster = "drill"
 node = "{name}"
+{watchdog}
 [zookeeper]
 servers = "{servers}"
 session_timeout = "{session}ms"

@@ -8,10 +8,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::clock::{self, At};
 use crate::network::Network;
+use crate::resets::Resets;
 use crate::starvation::peak_memory;
 
 /// What a command came to.
@@ -85,6 +86,15 @@ pub trait Machine: Send + Sync {
     /// Pulls the cable of its card on this network, or puts it back.
     fn connect(&mut self, network: Network, connected: bool) -> Result<()>;
 
+    /// Everything that it has printed to its console.
+    fn console(&self) -> Result<Vec<u8>> {
+        bail!("no console is recorded")
+    }
+    /// Its resets from here on. None are known of by default.
+    fn resets(&self) -> Resets {
+        Resets::default()
+    }
+
     /// Of the process that the hypervisor runs it in, where it is one of this host's.
     fn pid(&self) -> Option<u32>;
 }
@@ -100,13 +110,23 @@ pub struct Host {
     stopped: Option<(At, Stop)>,
     /// From when to when nothing ran on it.
     pub freezes: Vec<(At, At)>,
+    pub resets: Resets,
     cut: Vec<Network>,
     peak: u64,
 }
 
 impl Host {
     pub fn of(name: &str, number: u8, machine: Box<dyn Machine>) -> Self {
-        Self { name: name.to_owned(), number, machine, stopped: None, freezes: Vec::new(), cut: Vec::new(), peak: 0 }
+        Self {
+            name: name.to_owned(),
+            number,
+            resets: machine.resets(),
+            machine,
+            stopped: None,
+            freezes: Vec::new(),
+            cut: Vec::new(),
+            peak: 0,
+        }
     }
 
     /// Runs a shell command on it, whatever it comes to.
@@ -131,6 +151,10 @@ impl Host {
 
     pub fn supervisor_log(&self) -> Result<String> {
         self.machine.supervisor_log().with_context(|| self.name.clone())
+    }
+
+    pub fn console(&self) -> Result<Vec<u8>> {
+        self.machine.console().with_context(|| self.name.clone())
     }
 
     pub fn address(&self) -> Ipv4Addr {

@@ -23,6 +23,8 @@ pub enum Need {
     ServiceWithoutVolume,
     /// The server can be made to speak NFSv3.
     Nfs3,
+    /// The hypervisor tells when a host is reset and by what, and records its console.
+    Resets,
 }
 
 /// How long things take where nothing is wrong, and what others than primacy were told.

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::cluster::{API_PORT, CONFIG, MOUNT_OPTIONS, MOUNT_POINT, SERVER};
 use crate::host::{self, Answer, Order, Service, Stop};
 use crate::network::Network;
+use crate::resets::Resets;
 
 pub const QEMU: &str = "qemu-system-x86_64";
 /// Until the agent answers. Emulated, on two busy cores, three machines took up to 16 s.
@@ -47,6 +48,7 @@ pub struct Machine {
     disk: Option<PathBuf>,
     rack: Arc<Rack>,
     process: Option<Child>,
+    resets: Resets,
 }
 
 impl Machine {
@@ -77,6 +79,7 @@ impl Machine {
             disk: None,
             rack: rack.clone(),
             process: None,
+            resets: Resets::default(),
         })
     }
 
@@ -94,7 +97,6 @@ impl Machine {
             "-display",
             "none",
             "-nodefaults",
-            "-no-reboot",
             "-device",
             "virtio-rng-pci",
         ]);
@@ -108,7 +110,11 @@ impl Machine {
         let path = |suffix: &str| self.path(suffix);
         command.arg("-chardev").arg(format!("file,id=console,append=on,path={}", path("console").display()));
         command.args(["-serial", "chardev:console"]);
-        command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", path("qmp").display()));
+        for monitor in ["qmp", "events"] {
+            command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", path(monitor).display()));
+        }
+        // Does nothing until a driver opens it.
+        command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
         for network in &self.networks {
             let (word, tap) = (network.word(), bridges::tap(*network, *number));
             command.arg("-netdev").arg(format!("tap,id={word},ifname={tap},script=no,downscript=no"));
@@ -121,6 +127,7 @@ impl Machine {
         let log = File::create(path("qemu"))?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().context("setpriv")?;
         self.process = Some(child);
+        self.resets.follow(self.path("events"));
         Ok(())
     }
 
@@ -264,6 +271,14 @@ impl host::Machine for Machine {
 
     fn connect(&mut self, network: Network, connected: bool) -> Result<()> {
         bridges::connect(network, self.number, connected)
+    }
+
+    fn console(&self) -> Result<Vec<u8>> {
+        Ok(fs::read(self.path("console"))?)
+    }
+
+    fn resets(&self) -> Resets {
+        self.resets.clone()
     }
 
     fn pid(&self) -> Option<u32> {
