@@ -41,11 +41,13 @@ pub struct Settings {
     /// Asked of ZooKeeper.
     pub session: Duration,
     pub probe_timeout: Duration,
+    /// More sections of its configuration.
+    pub more: &'static str,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { session: SESSION, probe_timeout: PROBE_TIMEOUT }
+        Self { session: SESSION, probe_timeout: PROBE_TIMEOUT, more: "" }
     }
 }
 
@@ -184,6 +186,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whoever is started from here on has the usual settings.
+    pub fn forget_settings(&mut self) {
+        self.settings = Settings::default();
+    }
+
     /// Writes its configuration.
     fn configure(&self, index: usize) -> Result<()> {
         let machine = &self.candidates[index].machine;
@@ -207,7 +214,8 @@ advertise = "http://{address}:9090"
 [lock]
 directory = "{MOUNT_POINT}/.primacy"
 probe_timeout = "{probe_timeout}ms"
-"#,
+{more}"#,
+            more = self.settings.more,
             zookeeper = ZooKeeper::address(),
             port = zookeeper::PORT,
             session = self.settings.session.as_millis(),

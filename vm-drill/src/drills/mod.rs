@@ -2,9 +2,11 @@
 
 mod cuts;
 mod exclusion;
+mod fencing;
 mod hosts;
 mod refusals;
 mod services;
+mod with_peer;
 
 use std::time::Duration;
 
@@ -123,6 +125,48 @@ pub const ALL: &[Drill] = &[
     },
     Drill { name: "soft-mount", what: "the standby's mount is soft", short: false, run: refusals::soft },
     Drill { name: "nfs3", what: "the standby's mount is NFSv3", short: false, run: refusals::version_3 },
+    Drill {
+        name: "fencing-open",
+        what: "without fencing: the active host is stopped together with its clock, and comes back beside its successor",
+        short: false,
+        run: fencing::open,
+    },
+    Drill {
+        name: "fencing-closed",
+        what: "the same with the fencing command of packaging/fencing/nfs-server",
+        short: false,
+        run: fencing::closed,
+    },
+    Drill {
+        name: "fencing-closed-cut",
+        what: "with it, the active host loses the NFS server, and gets it back",
+        short: false,
+        run: fencing::closed_after_cut,
+    },
+    Drill {
+        name: "fencing-fails",
+        what: "the active host loses power, and the NFS server cannot fence it: the volume is exported to everybody",
+        short: false,
+        run: fencing::fails,
+    },
+    Drill {
+        name: "fencing-frees-lock",
+        what: "power loss with an NFS lease of 30 s, without fencing.frees_lock and with it",
+        short: false,
+        run: fencing::frees_lock,
+    },
+    Drill {
+        name: "with-peer",
+        what: "primacy check --with-peer on two hosts at the same time",
+        short: false,
+        run: with_peer::sound,
+    },
+    Drill {
+        name: "with-peer-nolock",
+        what: "the same with the standby's locks kept from the server (NFSv3, nolock), and a new cluster's first start",
+        short: false,
+        run: with_peer::local_locks,
+    },
 ];
 
 /// After host death and cuts: whoever is later of session and NFS lease, and 3 s to notice and start.
