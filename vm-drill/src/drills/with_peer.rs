@@ -24,15 +24,15 @@ const LOCAL: &str = "vers=3,proto=tcp,nolock";
 pub fn sound(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     let (_, epoch) = cluster.active()?;
     let since = clock::now();
-    for (name, answer) in check_all(cluster)? {
-        let line = line(&answer);
-        outcome.expect(format!("primacy check --with-peer on {name} is ok"), line.starts_with("ok"), line);
-    }
     for index in 0..cluster.candidates.len() {
         let name = cluster.candidates[index].machine.name.clone();
         let lock = lock_when(cluster, index, |lock| lock["verified"] == "verified")?;
         let met = lock["verified"] == "verified";
         outcome.expect(format!("{name} says lock.verified by itself"), met, words(&lock));
+    }
+    for (name, answer) in check_all(cluster)? {
+        let line = line(&answer);
+        outcome.expect(format!("primacy check --with-peer on {name} is ok"), line.starts_with("ok"), line);
     }
     let (_, after) = cluster.active()?;
     outcome.expect("the active coordinator is not disturbed", after == epoch, format!("epoch {epoch} -> {after}"));
