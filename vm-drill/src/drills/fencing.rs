@@ -116,6 +116,7 @@ fn nothing_late(
             format!("{refused}; its coordinator's writes failed with (errno: how often) {:?}", old.failed),
         );
         outcome.note(server(cluster, "status")?);
+        note_command(cluster, outcome, cluster.other(old.host))?;
         let stays = register(cluster, old.host)?;
         outcome.expect("without a reboot it stays fenced, exit 3", stays.code == 3, said(&stays));
         reboot(cluster, outcome, old.host)?;
@@ -157,6 +158,21 @@ fn come_back(cluster: &mut Cluster, outcome: &mut Outcome, how: Fault, limit: Du
     });
     outcome.note(format!("away for {:.1} s", milliseconds(back.saturating_sub(fault)) / 1e3));
     Ok(Returned { host, epoch, fault, before, failed })
+}
+
+/// What the last fencing command of this node's said, and how long it took.
+fn note_command(cluster: &Cluster, outcome: &mut Outcome, index: usize) -> Result<()> {
+    let text = std::fs::read(cluster.candidates[index].machine.log("primacy"))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let last = |words: &str| -> Result<(f64, String)> {
+        let line = text.lines().rev().find(|line| line.contains(words)).with_context(|| format!("no {words}"))?;
+        let (at, line) = line.trim_start().split_once(' ').with_context(|| line.to_owned())?;
+        Ok((at.parse()?, line.to_owned()))
+    };
+    let (began, (ended, said)) = (last("fencing the former active")?.0, last("of its clients expired")?);
+    outcome.figure("fencing command, ms", (ended - began) * 1e3);
+    outcome.note(said.split_once("INFO ").map_or(said.clone(), |(_, words)| words.to_owned()));
+    Ok(())
 }
 
 fn note_late(outcome: &mut Outcome, late: (u64, u64)) -> Result<()> {
@@ -237,6 +253,7 @@ fn lose_power(cluster: &mut Cluster, outcome: &mut Outcome, limit: Duration) -> 
     let (active, epoch) = cluster.active()?;
     let fault = cluster.power_off(active)?;
     let (first, _) = expect_successor(cluster, outcome, fault, epoch, limit)?;
+    note_command(cluster, outcome, cluster.other(active))?;
     reboot(cluster, outcome, active)?;
     Ok(first.saturating_sub(fault))
 }

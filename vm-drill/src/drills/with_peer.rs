@@ -88,6 +88,7 @@ fn with_local_locks(cluster: &mut Cluster, outcome: &mut Outcome, active: usize,
         cluster.candidates[index].machine.must(&format!("sed -i 's/^cluster = .*/cluster = \"fresh\"/' {CONFIG}"))?;
     }
     cluster.serve(active)?;
+    let sound = cluster.successor(epoch, BY_THEMSELVES)?.context("nobody becomes active in the new cluster")?;
     cluster.serve(other)?;
     for index in [active, other] {
         let name = cluster.candidates[index].machine.name.clone();
@@ -100,21 +101,18 @@ fn with_local_locks(cluster: &mut Cluster, outcome: &mut Outcome, active: usize,
     outcome.expect("its status says that it never stands for election", said.is_some(), {
         said.map(|said| said.reason).unwrap_or_default()
     });
-    let first = started(cluster, epoch, None);
-    outcome.note(format!("{first} coordinators were started before that, on the host whose mount is sound"));
+    let role = cluster.candidates[active].observer.latest().map(|said| said.role).unwrap_or_default();
+    outcome.expect("what is active goes on", role == "active", format!("{role}, epoch {}", sound.1));
     cluster.stop_service(active)?;
     thread::sleep(NOBODY);
-    let count = started(cluster, epoch, Some(&own));
+    let count = started(cluster, epoch, &own);
     outcome.expect("nothing is ever started on the host whose lock excludes nobody", count == 0, format!("{count}"));
     Ok(())
 }
 
-/// Coordinators since that epoch, of one node or of all.
-fn started(cluster: &Cluster, epoch: u64, node: Option<&str>) -> usize {
-    cluster.ticks.with(|book| {
-        let lives = book.lives.iter().filter(|life| life.epoch > epoch);
-        lives.filter(|life| node.is_none_or(|node| life.node == node)).count()
-    })
+/// A node's coordinators since that epoch.
+fn started(cluster: &Cluster, epoch: u64, node: &str) -> usize {
+    cluster.ticks.with(|book| book.lives.iter().filter(|life| life.epoch > epoch && life.node == node).count())
 }
 
 /// `primacy check --with-peer` on the first two at the same time.
