@@ -116,7 +116,7 @@ fn nothing_late(
             format!("{refused}; its coordinator's writes failed with (errno: how often) {:?}", old.failed),
         );
         outcome.note(server(cluster, "status")?);
-        note_command(cluster, outcome, cluster.other(old.host))?;
+        note_command(cluster, outcome)?;
         let stays = register(cluster, old.host)?;
         outcome.expect("without a reboot it stays fenced, exit 3", stays.code == 3, said(&stays));
         reboot(cluster, outcome, old.host)?;
@@ -160,18 +160,28 @@ fn come_back(cluster: &mut Cluster, outcome: &mut Outcome, how: Fault, limit: Du
     Ok(Returned { host, epoch, fault, before, failed })
 }
 
-/// What the last fencing command of this node's said, and how long it took.
-fn note_command(cluster: &Cluster, outcome: &mut Outcome, index: usize) -> Result<()> {
-    let text = std::fs::read(cluster.candidates[index].machine.log("primacy"))?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let last = |words: &str| -> Result<(f64, String)> {
-        let line = text.lines().rev().find(|line| line.contains(words)).with_context(|| format!("no {words}"))?;
-        let (at, line) = line.trim_start().split_once(' ').with_context(|| line.to_owned())?;
-        Ok((at.parse()?, line.to_owned()))
-    };
-    let (began, (ended, said)) = (last("fencing the former active")?.0, last("of its clients expired")?);
+/// What the last fencing command said, and how long it took.
+fn note_command(cluster: &Cluster, outcome: &mut Outcome) -> Result<()> {
+    let mut found: Option<(f64, f64, String)> = None;
+    for candidate in &cluster.candidates {
+        let log = std::fs::read(candidate.machine.log("primacy"))?;
+        let mut began = None;
+        for line in String::from_utf8_lossy(&log).lines() {
+            let Some((at, words)) = line.trim_start().split_once(' ') else { continue };
+            let Ok(at) = at.parse::<f64>() else { continue };
+            if words.contains("fencing the former active") {
+                began = Some(at);
+            } else if let Some(began) = began.filter(|_| words.contains("of its clients expired"))
+                && found.as_ref().is_none_or(|(_, last, _)| *last < at)
+            {
+                let words = words.split_once("INFO ").map_or(words, |(_, words)| words);
+                found = Some((began, at, words.to_owned()));
+            }
+        }
+    }
+    let (began, ended, said) = found.context("no fencing command has succeeded")?;
     outcome.figure("fencing command, ms", (ended - began) * 1e3);
-    outcome.note(said.split_once("INFO ").map_or(said.clone(), |(_, words)| words.to_owned()));
+    outcome.note(said);
     Ok(())
 }
 
@@ -253,7 +263,7 @@ fn lose_power(cluster: &mut Cluster, outcome: &mut Outcome, limit: Duration) -> 
     let (active, epoch) = cluster.active()?;
     let fault = cluster.power_off(active)?;
     let (first, _) = expect_successor(cluster, outcome, fault, epoch, limit)?;
-    note_command(cluster, outcome, cluster.other(active))?;
+    note_command(cluster, outcome)?;
     reboot(cluster, outcome, active)?;
     Ok(first.saturating_sub(fault))
 }
