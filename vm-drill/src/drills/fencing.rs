@@ -89,24 +89,31 @@ pub fn open(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
 pub fn closed(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     let limit = takeover_limit(cluster) + COMMAND;
     // Its coordinator runs on until it finds out, without its volume.
-    nothing_late(cluster, outcome, Fault::Stop, limit, LEASE)
+    nothing_late(cluster, outcome, AFTER_THE_LOCK, Fault::Stop, limit, LEASE)
+}
+
+pub fn closed_early(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
+    // The NFS server's lease is no part of it, but the election, a lease in which the lock is waited for, and a start.
+    let limit = SESSION + TICK + LEASE + COMMAND + Duration::from_secs(3) + cluster.allowance();
+    nothing_late(cluster, outcome, FREES_LOCK, Fault::Stop, limit, LEASE)
 }
 
 pub fn closed_after_cut(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     // As `cut-nfs`: a probe, and a tree that cannot be killed.
     let stuck = Duration::from_secs(10);
     let limit = PROBE_INTERVAL + PROBE_TIMEOUT + stuck + Duration::from_secs(3) + cluster.allowance() + COMMAND;
-    nothing_late(cluster, outcome, Fault::Cut, limit, Duration::ZERO)
+    nothing_late(cluster, outcome, AFTER_THE_LOCK, Fault::Cut, limit, Duration::ZERO)
 }
 
 fn nothing_late(
     cluster: &mut Cluster,
     outcome: &mut Outcome,
+    fencing: &'static str,
     fault: Fault,
     limit: Duration,
     overlap: Duration,
 ) -> Result<()> {
-    fenced(cluster, AFTER_THE_LOCK, |cluster| {
+    fenced(cluster, fencing, |cluster| {
         let old = come_back(cluster, outcome, fault, limit)?;
         let refused = touch(cluster, old.host)?;
         let words = ["Stale file handle", "Permission denied", "Input/output error"];

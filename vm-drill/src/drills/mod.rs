@@ -138,6 +138,12 @@ pub const ALL: &[Drill] = &[
         run: fencing::closed,
     },
     Drill {
+        name: "fencing-closed-early",
+        what: "the same with fencing.frees_lock: its client is expired while the NFS server still grants it its lease",
+        short: false,
+        run: fencing::closed_early,
+    },
+    Drill {
         name: "fencing-closed-cut",
         what: "with it, the active host loses the NFS server, and gets it back",
         short: false,
