@@ -93,9 +93,11 @@ pub fn closed(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
 }
 
 pub fn closed_early(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
+    lease(cluster, LONG_LEASE)?;
     // The NFS server's lease is no part of it, but the election, a lease in which the lock is waited for, and a start.
     let limit = SESSION + TICK + LEASE + COMMAND + Duration::from_secs(3) + cluster.allowance();
-    nothing_late(cluster, outcome, FREES_LOCK, Fault::Stop, limit, LEASE)
+    nothing_late(cluster, outcome, FREES_LOCK, Fault::Stop, limit, LEASE)?;
+    lease(cluster, NFS_LEASE)
 }
 
 pub fn closed_after_cut(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {

@@ -139,7 +139,7 @@ pub const ALL: &[Drill] = &[
     },
     Drill {
         name: "fencing-closed-early",
-        what: "the same with fencing.frees_lock: its client is expired while the NFS server still grants it its lease",
+        what: "the same with fencing.frees_lock and an NFS lease of 30 s: its client is expired while that lasts",
         short: false,
         run: fencing::closed_early,
     },
