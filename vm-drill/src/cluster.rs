@@ -40,11 +40,13 @@ pub struct Settings {
     pub probe_timeout: Duration,
     /// The driver of the watchdog that is required.
     pub watchdog: Option<&'static str>,
+    /// More sections of its configuration.
+    pub more: &'static str,
 }
 
 impl Settings {
     fn usual(timing: &Timing) -> Self {
-        Self { session: timing.session, probe_timeout: PROBE_TIMEOUT, watchdog: None }
+        Self { session: timing.session, probe_timeout: PROBE_TIMEOUT, watchdog: None, more: "" }
     }
 }
 
@@ -134,6 +136,7 @@ impl Cluster {
         for index in 0..self.candidates.len() {
             self.power_off(index)?;
         }
+        self.settings = self.usual();
         self.server.power_off()?;
         for server in &mut self.zookeepers {
             if server.mode().is_none() {
@@ -232,7 +235,8 @@ advertise = "http://{address}:{API_PORT}"
 [lock]
 directory = "{MOUNT_POINT}/.primacy"
 probe_timeout = "{probe_timeout}ms"
-"#,
+{more}"#,
+            more = self.settings.more,
             servers = servers.collect::<Vec<_>>().join(","),
             session = self.settings.session.as_millis(),
             probe_timeout = self.settings.probe_timeout.as_millis(),

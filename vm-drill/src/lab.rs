@@ -23,6 +23,8 @@ pub enum Need {
     ServiceWithoutVolume,
     /// The server can be made to speak NFSv3.
     Nfs3,
+    /// The server exports the volume to each host by itself, and has the scripts that fence one.
+    ExportsToHosts,
     /// The hypervisor tells when a host is reset and by what, and records its console.
     Resets,
 }

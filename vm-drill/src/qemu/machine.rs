@@ -203,7 +203,8 @@ impl host::Machine for Machine {
     }
 
     fn supervisor_log(&self) -> Result<String> {
-        Ok(fs::read_to_string(self.path("primacy"))?)
+        // Not there before its first start.
+        Ok(String::from_utf8_lossy(&fs::read(self.path("primacy")).unwrap_or_default()).into_owned())
     }
 
     fn address(&self) -> Ipv4Addr {

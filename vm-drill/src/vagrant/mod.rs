@@ -88,6 +88,7 @@ fn lacks(provider: &str, zookeepers: usize) -> Vec<(Need, String)> {
     let mut lacks = vec![
         (Need::ServiceWithoutVolume, "the service's unit mounts its volume itself".to_owned()),
         (Need::Nfs3, "the NFS server is set up for NFSv4 only".to_owned()),
+        (Need::ExportsToHosts, "the NFS server is set up without storage fencing".to_owned()),
         (Need::Resets, "the drill is not told of resets by Vagrant's hypervisors".to_owned()),
     ];
     if provider == "virtualbox" {
