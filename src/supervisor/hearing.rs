@@ -296,7 +296,12 @@ impl Shell {
                 Some(Event::DuplicateName)
             }
             Fact::Cluster(view) => {
+                let overtaken = knowledge.cluster.epoch != view.epoch;
                 knowledge.cluster = *view;
+                if overtaken && knowledge.volume.problem.is_some() {
+                    // A directory that was missing has been made by who leads first, say.
+                    self.order(Order::Look);
+                }
                 self.tend_peers(clock::now());
                 Some(Event::VolumeSeen { usable: self.knowledge.volume_usable() })
             }
