@@ -53,7 +53,7 @@ pub enum Order {
         /// How this epoch ended, noted in the lock file before it is closed.
         cause: String,
     },
-    /// What the guardian must undo when it ends the leadership by itself.
+    /// What the guardian must undo when it ends without its supervisor: the place in the queue, or the leadership.
     Testament(Option<Testament>),
     /// Answered at once by `Pong` with the same number.
     Ping { number: u64 },

@@ -247,6 +247,11 @@ impl Shell {
                 knowledge.contact = Contact::Disconnected(reason);
                 None
             }
+            Fact::Queued(testament) => {
+                self.place = Some(*testament);
+                self.bequeath_place();
+                None
+            }
             Fact::Standing => {
                 tracing::info!("standing for election");
                 None
@@ -261,6 +266,7 @@ impl Shell {
             }
             Fact::Claimed { epoch, sent, testament } => {
                 knowledge.last_contact = Some(sent);
+                self.place = None;
                 // Before the start can be ordered: what a guardian must undo is known to it when there is something to undo.
                 self.order(Order::Testament(testament.map(|testament| *testament)));
                 Some(Event::Claimed { epoch, sent })
@@ -290,7 +296,11 @@ impl Shell {
                 knowledge.detail = Some(text);
                 Some(Event::Lost(loss))
             }
-            Fact::Resigned => Some(Event::Resigned),
+            Fact::Resigned => {
+                self.place = None;
+                self.order(Order::Testament(None));
+                Some(Event::Resigned)
+            }
             Fact::DuplicateName { holder } => {
                 tracing::error!(holder, node = knowledge.config.node, "another live member has this node's name");
                 Some(Event::DuplicateName)

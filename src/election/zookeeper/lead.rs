@@ -298,6 +298,16 @@ async fn in_flight<T>(beat: &mut Option<(Moment, BoxFuture<'_, T>)>) -> T {
     }
 }
 
+/// What the guardian undoes when its supervisor dies in the queue: whoever stands behind need not wait for the session's end.
+pub fn testament_of_a_standby(settings: &Settings, paths: &Paths, node: &str) -> Testament {
+    Testament {
+        zookeeper: settings.access.clone(),
+        election_node: node.to_owned(),
+        breadcrumb: None,
+        also_delete: vec![paths.member(&settings.node)],
+    }
+}
+
 /// What the guardian undoes when it ends this leadership without its supervisor.
 fn testament(settings: &Settings, paths: &Paths, tenure: &Tenure) -> Testament {
     let clean = Breadcrumb { clean: true, cause: Some("supervisor_lost".to_owned()), ..tenure.breadcrumb.clone() };
