@@ -77,8 +77,10 @@ pub struct Launch {
     pub environment: Vec<CString>,
     pub working_directory: Option<CString>,
     pub identity: Option<Identity>,
-    /// Stays open at its number over the exec.
+    /// The lock's. Stays open at its number over the exec.
     pub inherit: Option<RawFd>,
+    /// The armed watchdog's. Stays open, too.
+    pub watchdog: Option<RawFd>,
     /// Closed at once, so that this child cannot keep the supervisor from seeing that the guardian is gone.
     pub close: RawFd,
     /// Written to `/proc/self/oom_score_adj`.
@@ -227,10 +229,10 @@ unsafe fn become_child(
         if libc::getppid() != parent {
             return failed(Step::ParentGone);
         }
-        if let Some(fd) = launch.inherit
-            && libc::fcntl(fd, libc::F_SETFD, 0) < 0
-        {
-            return failed(Step::Prepare);
+        for fd in [launch.inherit, launch.watchdog].into_iter().flatten() {
+            if libc::fcntl(fd, libc::F_SETFD, 0) < 0 {
+                return failed(Step::Prepare);
+            }
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);

@@ -324,7 +324,7 @@ impl Keeper {
         let settings = &configured.settings;
         let told = seeded_bug::told(epoch);
         let purpose = Purpose { command: &settings.command, epoch: told, lock: Some(fd), main: None };
-        let launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
+        let mut launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
         let forking = settings.forking;
         // Before the fork: from then on a process may exist that cannot be killed.
         let armed = self.watchdog.arm(deadline, now);
@@ -332,6 +332,7 @@ impl Keeper {
             self.tell_watchdog(None);
         }
         armed?;
+        launch.watchdog = self.watchdog.descriptor();
         self.epoch = epoch;
         self.tree.start(&launch, forking).map_err(|error| format!("cannot fork: {}", error.desc()))
     }

@@ -112,6 +112,7 @@ pub fn prepare(
             .transpose()?,
         identity: account.identity.clone(),
         inherit: purpose.lock,
+        watchdog: None,
         close: GUARDIAN_FD,
         oom_score_adj: oom_score_adj.and_then(|score| CString::new(score).ok()),
     })

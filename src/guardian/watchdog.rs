@@ -9,6 +9,10 @@
 //! `deadline + grace − timeout`, and at the deadline at the latest. Every other end of this process closes the device
 //! without the `V`, which leaves it armed: the kernel calls that an unexpected close, and the host is reset.
 //!
+//! The kernel feeds a device once more at such a close, and that may be long after the last feeding that was permitted.
+//! So the tree inherits the descriptor: a device is closed when the last process that has it open is gone, which is when
+//! the guardian *and* what it should have killed are gone, and nothing is left that the reset has to end.
+//!
 //! A standby never opens the device, for that arms it, and some cannot be disarmed. It looks at the device's node and at
 //! what sysfs says of it.
 //!
@@ -17,7 +21,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -91,6 +95,11 @@ impl Watchdog {
 
     pub const fn is_armed(&self) -> bool {
         self.armed.is_some()
+    }
+
+    /// For the tree to inherit, so that the device stays open as long as any process of it lives.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.armed.as_ref().map(|armed| armed.device.as_raw_fd())
     }
 
     /// What there is to be told.
@@ -275,8 +284,8 @@ pub fn seen(path: &Path) -> WatchdogView {
     let attribute = |name: &str| std::fs::read_to_string(sysfs.join(name)).ok().map(|text| text.trim().to_owned());
     if attribute("state").as_deref() == Some("active") {
         return problem(format!(
-            "the watchdog {at} is in use; stop what feeds it (systemd's RuntimeWatchdogSec? watchdogd?), or name another \
-             device"
+            "the watchdog {at} is in use, or was left armed by a killed guardian and is about to reset this host; stop what \
+             feeds it (systemd's RuntimeWatchdogSec? watchdogd?), or name another device"
         ));
     }
     let warning = (attribute("nowayout").as_deref() == Some("1")).then(|| {

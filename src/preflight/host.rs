@@ -82,7 +82,8 @@ fn watchdog(config: &Config) -> Option<CheckResult> {
         return None;
     }
     let device = config.fencing.watchdog_device.display();
-    let timing = timing(config).watchdog();
+    let lease = timing(config);
+    let timing = lease.watchdog();
     let seen = guardian::watchdog::seen(&config.fencing.watchdog_device);
     let too_short = (!timing.fits()).then(|| {
         format!(
@@ -101,7 +102,8 @@ fn watchdog(config: &Config) -> Option<CheckResult> {
             format!(
                 "{device} is there; to be set to {} s: it fires at the latest {:?} after the lease's end, when another node \
                  may be elected",
-                timing.seconds, timing.grace
+                timing.seconds,
+                lease.grace()
             ),
         ),
     })

@@ -23,6 +23,10 @@ pub struct LeaseTiming {
     pub margin: Duration,
 }
 
+/// A device may fire late by so great a part of its time-out, which is no longer than the lease: a second of an i6300esb has
+/// 1,024 ms.
+const LATE: u32 = 32;
+
 /// A watchdog's timing. Devices count in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WatchdogTiming {
@@ -30,7 +34,7 @@ pub struct WatchdogTiming {
     pub seconds: u64,
     /// A device whose time-out is longer is useless: its feeding would have to stop within a grace of every heartbeat.
     pub longest: Duration,
-    /// See [`LeaseTiming::grace`].
+    /// Until when after the lease's end it may fire, as it counts: [`LeaseTiming::grace`], less what a device may be late.
     pub grace: Duration,
 }
 
@@ -93,8 +97,9 @@ impl LeaseTiming {
     /// acknowledgements also feeds. Longer would mean resets while the lease still holds, shorter ones would make the
     /// host depend on every delay of the guardian.
     pub fn watchdog(&self) -> WatchdogTiming {
-        let wanted = self.length() / 2 + self.grace();
-        WatchdogTiming { seconds: wanted.as_secs().max(1), longest: self.length(), grace: self.grace() }
+        let grace = self.grace().saturating_sub(self.length() / LATE);
+        let wanted = self.length() / 2 + grace;
+        WatchdogTiming { seconds: wanted.as_secs().max(1), longest: self.length(), grace }
     }
 
     /// What a lease must have left for a coordinator to be started under it.
@@ -147,7 +152,8 @@ mod tests {
             let (sent, timeout) = (Moment::from_millis(1_000_000), Duration::from_secs(watchdog.seconds));
             assert!(timeout <= watchdog.longest, "{session}: {watchdog:?}");
             let last_fed = watchdog.feed_until(timeout, sent + timing.length());
-            assert!(last_fed + timeout <= sent + timing.session_timeout - timing.tick_time / 2);
+            let fires = last_fed + timeout * 1024 / 1000;
+            assert!(fires <= sent + timing.session_timeout - timing.tick_time / 2, "{session}: a slow device");
             assert!(last_fed <= sent + timing.length(), "never past the deadline");
             // Every heartbeat takes half a lease: the lease just lives on, and every acknowledgement still feeds.
             assert!(last_fed >= sent + timing.length() / 2, "{session}: {watchdog:?}");

@@ -115,6 +115,17 @@ fn every_test_that_the_guarantees_name_exists() {
 }
 
 #[test]
+fn every_drill_that_the_guarantees_show_something_by_exists() {
+    let drills = read("vm-drill/src/drills/mod.rs");
+    let text = read("docs/guarantees.md");
+    let shown: Vec<_> = text.split("\n\n").filter(|part| part.starts_with("Shown by (virtual machines")).collect();
+    assert!(!shown.is_empty());
+    let named: Vec<_> = shown.into_iter().flat_map(quoted).filter(|quoted| quoted.contains('-')).collect();
+    let missing: Vec<_> = named.iter().filter(|name| !drills.contains(&format!("name: \"{name}\""))).collect();
+    assert!(missing.is_empty() && !named.is_empty(), "there are no such drills: {missing:?}");
+}
+
+#[test]
 fn every_promise_says_what_shows_it() {
     let text = read("docs/guarantees.md");
     let promises: Vec<_> = text.split("\n## ").filter(|part| part.starts_with(|c: char| c.is_ascii_digit())).collect();

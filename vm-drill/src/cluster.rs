@@ -12,6 +12,7 @@ use crate::network::Network;
 use crate::observer::Observer;
 use crate::starvation::Shares;
 use crate::ticks::{self, Life, Ticks};
+use crate::watchdog;
 use crate::zookeeper::{self, ZooKeeper};
 
 /// Asked of ZooKeeper: shorter than the NFS server's lease, so that the two disagree on who is gone.
@@ -41,11 +42,13 @@ pub struct Settings {
     /// Asked of ZooKeeper.
     pub session: Duration,
     pub probe_timeout: Duration,
+    /// The driver of the watchdog that is required.
+    pub watchdog: Option<&'static str>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { session: SESSION, probe_timeout: PROBE_TIMEOUT }
+        Self { session: SESSION, probe_timeout: PROBE_TIMEOUT, watchdog: None }
     }
 }
 
@@ -191,9 +194,11 @@ impl Cluster {
         let to = format!("{}:{}", Network::Management.address(1), ticks::PORT);
         let (tick, write) = self.rack.acceleration.periods();
         let (tick, write) = (tick.as_millis(), write.as_millis());
+        let watchdog = watchdog::configure(machine, self.settings.watchdog)?;
         let text = format!(
             r#"cluster = "drill"
 node = "{name}"
+{watchdog}
 [zookeeper]
 servers = "{zookeeper}:{port}"
 session_timeout = "{session}ms"

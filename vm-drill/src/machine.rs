@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use crate::agent::{self, Answer};
 use crate::clock::{self, At};
 use crate::network::{self, Network};
+use crate::resets::Resets;
 
 const QEMU: &str = "qemu-system-x86_64";
 /// Until the agent answers. Emulated, on two busy cores, three machines took up to 16 s.
@@ -124,6 +125,7 @@ pub struct Machine {
     /// From when to when nothing ran on it.
     pub freezes: Vec<(At, At)>,
     cut: Vec<Network>,
+    pub resets: Resets,
     peak: u64,
 }
 
@@ -158,6 +160,7 @@ impl Machine {
             frozen: None,
             freezes: Vec::new(),
             cut: Vec::new(),
+            resets: Resets::default(),
             peak: 0,
         })
     }
@@ -190,7 +193,6 @@ impl Machine {
             "-display",
             "none",
             "-nodefaults",
-            "-no-reboot",
             "-device",
             "virtio-rng-pci",
         ]);
@@ -204,7 +206,11 @@ impl Machine {
         let path = |suffix: &str| rack.directory.join(format!("{name}.{suffix}"));
         command.arg("-chardev").arg(format!("file,id=console,append=on,path={}", path("console").display()));
         command.args(["-serial", "chardev:console"]);
-        command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", path("qmp").display()));
+        for monitor in ["qmp", "events"] {
+            command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", path(monitor).display()));
+        }
+        // Does nothing until a driver opens it.
+        command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
         for network in &self.networks {
             let (word, tap) = (network.word(), network.tap(*number));
             command.arg("-netdev").arg(format!("tap,id={word},ifname={tap},script=no,downscript=no"));
@@ -217,6 +223,7 @@ impl Machine {
         let log = File::create(path("qemu"))?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().context("setpriv")?;
         self.process = Some(child);
+        self.resets.follow(path("events"));
         Ok(())
     }
 

@@ -90,7 +90,10 @@ fn choose(arguments: &Arguments) -> Result<Vec<&'static Drill>> {
     for name in &arguments.drills {
         ensure!(ALL.iter().any(|drill| drill.name == *name), "there is no drill {name}, see --list");
     }
-    let named = |drill: &Drill| arguments.drills.is_empty() || arguments.drills.iter().any(|name| name == drill.name);
+    let all = arguments.drills.is_empty();
+    let named = |drill: &Drill| {
+        if all { !drill.only_if_named() } else { arguments.drills.iter().any(|name| name == drill.name) }
+    };
     Ok(ALL.iter().filter(|drill| named(drill) && (!arguments.short || drill.short)).collect())
 }
 

@@ -62,9 +62,13 @@ const TERMS: WatchdogTerms =
     WatchdogTerms { seconds: 1, longest: Duration::from_secs(30), grace: Duration::from_millis(500) };
 
 fn with_device(directory: &Path, required: bool) -> Settings {
+    running(directory, required, "exec sleep 1000")
+}
+
+fn running(directory: &Path, required: bool, script: &str) -> Settings {
     let device = directory.join("watchdog");
     let watchdog = Some(WatchdogSettings { device, required });
-    Settings { watchdog, ..settings(directory, "exec sleep 1000") }
+    Settings { watchdog, ..settings(directory, script) }
 }
 
 fn leading(settings: &Settings) -> Guardian {
@@ -120,6 +124,26 @@ fn a_killed_guardian_leaves_it_armed() {
     kill(Pid::from_raw(guardian.pid()), Signal::SIGKILL).unwrap();
     assert_eq!(device.until_closed().trim_start_matches('.'), "", "no V");
     wait_for_death(coordinator);
+}
+
+#[test]
+fn as_long_as_a_process_of_the_tree_outlives_a_killed_guardian_the_device_stays_open() {
+    let directory = TempDir::new().unwrap();
+    let daemon = "(setsid sh -c 'echo $$ > $DIR/daemon; exec sleep 1000' &)";
+    let settings = running(directory.path(), true, &format!("{daemon}; exec sleep 1000"));
+    let device = settings.watchdog.as_ref().unwrap().device.clone();
+    let mut fed = Device::at(&device);
+    let mut guardian = leading(&settings);
+    let coordinator = guardian.start(1);
+    let daemon = pid_in(&directory.path().join("daemon"));
+    fed.expect_feeding(1);
+    kill(Pid::from_raw(guardian.pid()), Signal::SIGKILL).unwrap();
+    wait_for_death(coordinator);
+    // A close is what the kernel takes for one more feeding.
+    let open = fs::read_dir(format!("/proc/{daemon}/fd")).unwrap();
+    assert!(open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).any(|target| target == device));
+    kill(Pid::from_raw(daemon), Signal::SIGKILL).unwrap();
+    assert_eq!(fed.until_closed().trim_start_matches('.'), "", "no V");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod exclusion;
 mod hosts;
 mod refusals;
 mod services;
+mod watchdog;
 
 use std::time::Duration;
 
@@ -29,6 +30,14 @@ pub struct Drill {
     /// Part of the short set.
     pub short: bool,
     pub run: Run,
+}
+
+impl Drill {
+    /// Needs hardware for which the image has no driver unless it was built for that (`VM_DRILL_KERNEL`): run only if it is
+    /// named.
+    pub fn only_if_named(&self) -> bool {
+        self.name.ends_with(crate::watchdog::I6300ESB)
+    }
 }
 
 /// All drills, in the order in which they are run.
@@ -123,6 +132,68 @@ pub const ALL: &[Drill] = &[
     },
     Drill { name: "soft-mount", what: "the standby's mount is soft", short: false, run: refusals::soft },
     Drill { name: "nfs3", what: "the standby's mount is NFSv3", short: false, run: refusals::version_3 },
+    Drill {
+        name: "watchdog-frozen",
+        what: "supervisor and guardian of the active host are stopped (SIGSTOP); softdog is armed",
+        short: false,
+        run: watchdog::frozen,
+    },
+    Drill {
+        name: "watchdog-frozen-i6300esb",
+        what: "supervisor and guardian of the active host are stopped; QEMU's i6300esb is armed \
+               (VM_DRILL_KERNEL=linux-image-amd64)",
+        short: false,
+        run: watchdog::frozen_i6300esb,
+    },
+    Drill {
+        name: "watchdog-off",
+        what: "the same without a watchdog, until the thaw",
+        short: false,
+        run: watchdog::off,
+    },
+    Drill {
+        name: "watchdog-stuck",
+        what: "the active host loses the NFS server, so that its coordinator hangs in the kernel; softdog is armed",
+        short: false,
+        run: watchdog::stuck,
+    },
+    Drill {
+        name: "watchdog-clean-stop",
+        what: "the active supervisor is stopped in order; softdog is armed",
+        short: false,
+        run: watchdog::clean_stop,
+    },
+    Drill {
+        name: "watchdog-guardian-killed",
+        what: "the active host's guardian is killed; softdog is armed",
+        short: false,
+        run: watchdog::guardian_killed,
+    },
+    Drill {
+        name: "watchdog-guardian-killed-i6300esb",
+        what: "the active host's guardian is killed; QEMU's i6300esb is armed (VM_DRILL_KERNEL=linux-image-amd64)",
+        short: false,
+        run: watchdog::guardian_killed_i6300esb,
+    },
+    Drill {
+        name: "watchdog-both-killed",
+        what: "supervisor and guardian of the active host are killed together; softdog is armed",
+        short: false,
+        run: watchdog::both_killed,
+    },
+    Drill {
+        name: "watchdog-orphan",
+        what: "they are stopped, and killed 2.5 s later, and a grandchild of theirs is the coordinator, which lives on; \
+               softdog is armed",
+        short: false,
+        run: watchdog::orphan,
+    },
+    Drill {
+        name: "watchdog-missing",
+        what: "the standby has no watchdog although it is required, and then although it is wished for",
+        short: false,
+        run: watchdog::missing,
+    },
 ];
 
 /// After host death and cuts: whoever is later of session and NFS lease, and 3 s to notice and start.
