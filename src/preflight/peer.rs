@@ -29,7 +29,7 @@ use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
 
 use crate::config::{Config, ElectionKind};
 use crate::election::zookeeper::{Paths, Settings, open};
-use crate::guardian::volume;
+use crate::guardian::volume::{self, problems};
 use crate::status::{CheckResult, PeerResult, PeerTest, ProcessIdentity};
 use crate::{clock, processes};
 
@@ -479,13 +479,17 @@ async fn earlier(
 
 /// `lock.directory`, or what it is going to be created in.
 fn place(directory: &Path) -> Result<PathBuf, String> {
-    let candidates = [Some(directory), directory.parent()];
-    candidates
-        .into_iter()
-        .flatten()
-        .find(|path| path.is_dir())
-        .map(Path::to_owned)
-        .ok_or_else(|| format!("{} does not exist; mount the volume", directory.display()))
+    for path in [Some(directory), directory.parent()].into_iter().flatten() {
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return Ok(path.to_owned()),
+            // One that may not be looked into is there: the other node may well write in it.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(problems::of("use", path, &error));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Err(format!("{} does not exist; mount the volume", directory.display()))
 }
 
 fn write(path: &Path, content: &str) -> std::io::Result<()> {
@@ -578,6 +582,17 @@ mod tests {
             with: None,
             step: Step::Here,
         }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_looked_into_is_not_taken_for_a_missing_one() {
+        let top = tempfile::tempdir().unwrap();
+        let directory = top.path().join(".primacy");
+        assert_eq!(place(&directory).unwrap(), top.path(), "it is created in the volume's root");
+        // Errors that root gets, too: a path that goes round in circles.
+        std::os::unix::fs::symlink(&directory, &directory).unwrap();
+        let problem = place(&directory).unwrap_err();
+        assert!(problem.contains("ELOOP") && !problem.contains("does not exist"), "{problem}");
     }
 
     #[test]

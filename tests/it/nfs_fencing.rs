@@ -41,7 +41,7 @@ impl Server {
         fs::create_dir_all(at("proc/fs/nfsd/clients")).unwrap();
         fs::write(at("etc/primacy/nfs-fence.conf"), CONFIG).unwrap();
         let exportfs = format!(
-            "#!/bin/sh\ncd {}\ncase $1 in\n-r) cat etc/exports etc/exports.d/*.exports > etab 2>/dev/null;;\n-s) cat etab;;\nesac\ntrue\n",
+            "#!/bin/sh\ncd {}\ncase $1 in\n-r) cat etc/exports etc/exports.d/*.exports > etab 2>/dev/null; [ ! -e full ] || : > etab;;\n-s) cat etab;;\nesac\ntrue\n",
             root.path().display()
         );
         executable(&at("bin/exportfs"), &exportfs);
@@ -170,6 +170,18 @@ fn an_export_that_would_let_the_host_in_all_the_same_fails_the_fencing() {
     fs::write(server.at("etc/exports"), "/srv/metadata 10.0.0.0/24(rw)\n").unwrap();
     let problem = failed(&server.asked("fence", "fence node-a 7"), 1);
     assert!(problem.contains("/srv/metadata is also exported to 10.0.0.0/24"), "{problem}");
+}
+
+/// exportfs cannot write its table, does not notice, and nobody is let in: neither the fenced host nor its successor.
+#[test]
+fn exports_that_are_lost_on_a_full_disk_fail_the_fencing() {
+    let server = Server::new();
+    fs::write(server.at("full"), "").unwrap();
+    let problem = failed(&server.asked("fence", "fence node-a 7"), 1);
+    assert!(problem.contains("/srv/metadata is not exported to node-b (10.0.0.12)"), "{problem}");
+    fs::remove_file(server.at("full")).unwrap();
+    succeeded(&server.asked("fence", "fence node-a 7"));
+    assert_eq!(server.exported(), [B]);
 }
 
 #[test]

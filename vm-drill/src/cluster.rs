@@ -44,11 +44,13 @@ pub struct Settings {
     pub probe_timeout: Duration,
     /// The driver of the watchdog that is required.
     pub watchdog: Option<&'static str>,
+    /// More sections of its configuration.
+    pub more: &'static str,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { session: SESSION, probe_timeout: PROBE_TIMEOUT, watchdog: None }
+        Self { session: SESSION, probe_timeout: PROBE_TIMEOUT, watchdog: None, more: "" }
     }
 }
 
@@ -187,6 +189,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whoever is started from here on has the usual settings.
+    pub fn forget_settings(&mut self) {
+        self.settings = Settings::default();
+    }
+
     /// Writes its configuration.
     fn configure(&self, index: usize) -> Result<()> {
         let machine = &self.candidates[index].machine;
@@ -212,7 +219,8 @@ advertise = "http://{address}:9090"
 [lock]
 directory = "{MOUNT_POINT}/.primacy"
 probe_timeout = "{probe_timeout}ms"
-"#,
+{more}"#,
+            more = self.settings.more,
             zookeeper = ZooKeeper::address(),
             port = zookeeper::PORT,
             session = self.settings.session.as_millis(),

@@ -15,7 +15,7 @@ mod leftovers;
 mod lock_file;
 mod mounts;
 mod probing;
-mod problems;
+pub(crate) mod problems;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod view;

@@ -12,11 +12,15 @@ pub fn of(verb: &str, path: &Path, error: &io::Error) -> String {
         Some(Errno::ENOENT | Errno::ENOTDIR) => "is the volume mounted?",
         Some(Errno::ENOSPC | Errno::EDQUOT) => "the volume is full: free space on it",
         Some(Errno::EROFS) => "the volume is read-only: remount it for writing",
-        Some(Errno::EACCES | Errno::EPERM) => "let the user that primacy runs as write there",
+        Some(Errno::EACCES | Errno::EPERM) => {
+            "let the user that primacy runs as write there; if the file server has fenced this host, reboot it"
+        }
         Some(Errno::EIO) => {
             "the server has given up this client's lock or state, or the device is broken; see the kernel's log"
         }
-        Some(Errno::ESTALE) => "the server no longer knows this file: remount the volume",
+        Some(Errno::ESTALE) => {
+            "the server no longer knows this file: remount the volume; if the file server has fenced this host, reboot it"
+        }
         Some(Errno::ENOLCK) => "the volume has no lock service: mount NFS with version 4.2",
         _ => "see the kernel's log",
     };
@@ -30,5 +34,19 @@ pub fn directory(directory: &Path, error: &io::Error) -> String {
         format!("lock.directory {} does not exist; mount the volume", directory.display())
     } else {
         of("use lock.directory", directory, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_a_file_server_has_fenced_is_told_to_reboot() {
+        // A Linux NFS server refuses by EACCES who is not exported to; others by ESTALE.
+        for errno in [Errno::EACCES, Errno::ESTALE] {
+            let problem = directory(Path::new("/volume/.primacy"), &errno.into());
+            assert!(problem.ends_with("if the file server has fenced this host, reboot it"), "{problem}");
+        }
     }
 }

@@ -2,10 +2,12 @@
 
 mod cuts;
 mod exclusion;
+mod fencing;
 mod hosts;
 mod refusals;
 mod services;
 mod watchdog;
+mod with_peer;
 
 use std::time::Duration;
 
@@ -193,6 +195,54 @@ pub const ALL: &[Drill] = &[
         what: "the standby has no watchdog although it is required, and then although it is wished for",
         short: false,
         run: watchdog::missing,
+    },
+    Drill {
+        name: "fencing-open",
+        what: "without fencing: the active host is stopped together with its clock, and comes back beside its successor",
+        short: false,
+        run: fencing::open,
+    },
+    Drill {
+        name: "fencing-closed",
+        what: "the same with the fencing command of packaging/fencing/nfs-server",
+        short: false,
+        run: fencing::closed,
+    },
+    Drill {
+        name: "fencing-closed-early",
+        what: "the same with fencing.frees_lock and an NFS lease of 30 s: its client is expired while that lasts",
+        short: false,
+        run: fencing::closed_early,
+    },
+    Drill {
+        name: "fencing-closed-cut",
+        what: "with it, the active host loses the NFS server, and gets it back",
+        short: false,
+        run: fencing::closed_after_cut,
+    },
+    Drill {
+        name: "fencing-fails",
+        what: "the active host loses power, and the NFS server cannot fence it: the volume is exported to everybody",
+        short: false,
+        run: fencing::fails,
+    },
+    Drill {
+        name: "fencing-frees-lock",
+        what: "power loss with an NFS lease of 30 s, without fencing.frees_lock and with it",
+        short: false,
+        run: fencing::frees_lock,
+    },
+    Drill {
+        name: "with-peer",
+        what: "primacy check --with-peer on two hosts at the same time",
+        short: false,
+        run: with_peer::sound,
+    },
+    Drill {
+        name: "with-peer-nolock",
+        what: "the same with the standby's locks kept from the server (NFSv3, nolock), and a new cluster's first start",
+        short: false,
+        run: with_peer::local_locks,
     },
 ];
 

@@ -66,12 +66,18 @@ pub fn soft(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
 }
 
 pub fn version_3(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
-    // Only for this drill: with NFSv3, lockd's grace period holds up NFSv4, too.
-    cluster.server.must("rpc.nfsd 0; rpcbind -w; rpc.statd; killall rpc.mountd; rpc.mountd; echo +3 >/proc/fs/nfsd/versions; rpc.nfsd 4")?;
+    serve_version_3(cluster)?;
     let outcome_of_it = mounted_badly(cluster, outcome, "vers=3,proto=tcp,nolock", "NFSv3", "volume.mount");
     cluster.server.power_off()?;
     cluster.settle()?;
     outcome_of_it
+}
+
+/// Until the server is booted again. Not always: with NFSv3, lockd's grace period holds up NFSv4, too.
+pub fn serve_version_3(cluster: &Cluster) -> Result<()> {
+    let command = "rpc.nfsd 0; echo 10 >/proc/sys/fs/nfs/nlm_grace_period; rpcbind -w; rpc.statd; \
+                   killall rpc.mountd; rpc.mountd; echo +3 >/proc/fs/nfsd/versions; rpc.nfsd 4";
+    cluster.server.must(command).map(drop)
 }
 
 /// The standby mounts with options that are known to be bad; it must be said by both.

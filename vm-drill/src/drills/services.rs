@@ -87,7 +87,8 @@ pub fn disk_full(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     let (active, epoch) = cluster.active()?;
     let fault = clock::now();
     cluster.server.run("dd if=/dev/zero of=/srv/export/fill bs=1M 2>/dev/null; sync")?;
-    let refused = cluster.until(Duration::from_secs(10), || {
+    // Its files' last blocks have room for some more records, and a starved machine takes a second for each.
+    let refused = cluster.until(Duration::from_secs(60), || {
         cluster.ticks.with(|book| {
             let life = book.lives.iter().find(|life| life.epoch == epoch)?;
             life.failed.iter().find(|(at, _)| *at > fault).copied()
