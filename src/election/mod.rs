@@ -54,6 +54,8 @@ pub enum Fact {
     Disconnected { reason: String },
     /// In the queue.
     Standing,
+    /// A place in the queue has been taken; what gives it up should this process die.
+    Queued(Box<Testament>),
     /// First in the queue, proven after a sync.
     Elected(Box<Vacancy>),
     /// The leadership's epoch is taken. `sent`: clock before the request; the lease counts from it.

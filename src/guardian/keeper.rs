@@ -243,6 +243,11 @@ impl Keeper {
                 (None, _) => self.unusable("the guardian has no settings yet"),
                 (_, true) => self.unusable("the lock was lost; this guardian must be replaced"),
             },
+            Order::Look => {
+                if let Some(configured) = &self.configured {
+                    configured.volume.ask(Task::Look);
+                }
+            }
             Order::WriteRecord(record) => match &self.configured {
                 Some(configured) => configured.volume.ask(Task::Write(record)),
                 None => self.unusable("the guardian has no settings yet"),

@@ -32,6 +32,9 @@ pub enum Order {
         /// Nothing but the lock decides here, so wait for it indefinitely, quietly and without polling it often.
         patient: bool,
     },
+    /// Look at the volume now rather than at the next probe; answered by `Volume` if that differs. Ignored while the lock is
+    /// held or wanted.
+    Look,
     /// Write `record` into the lock file and fsync; answered by `RecordWritten` or `VolumeUnusable`.
     WriteRecord(Record),
     /// The coordinator must be dead at `deadline` unless this is said again with a later one.
@@ -50,7 +53,7 @@ pub enum Order {
         /// How this epoch ended, noted in the lock file before it is closed.
         cause: String,
     },
-    /// What the guardian must undo when it ends the leadership by itself.
+    /// What the guardian must undo when it ends without its supervisor: the place in the queue, or the leadership.
     Testament(Option<Testament>),
     /// Answered at once by `Pong` with the same number.
     Ping { number: u64 },

@@ -247,6 +247,11 @@ impl Shell {
                 knowledge.contact = Contact::Disconnected(reason);
                 None
             }
+            Fact::Queued(testament) => {
+                self.place = Some(*testament);
+                self.bequeath_place();
+                None
+            }
             Fact::Standing => {
                 tracing::info!("standing for election");
                 None
@@ -261,6 +266,7 @@ impl Shell {
             }
             Fact::Claimed { epoch, sent, testament } => {
                 knowledge.last_contact = Some(sent);
+                self.place = None;
                 // Before the start can be ordered: what a guardian must undo is known to it when there is something to undo.
                 self.order(Order::Testament(testament.map(|testament| *testament)));
                 Some(Event::Claimed { epoch, sent })
@@ -290,13 +296,22 @@ impl Shell {
                 knowledge.detail = Some(text);
                 Some(Event::Lost(loss))
             }
-            Fact::Resigned => Some(Event::Resigned),
+            Fact::Resigned => {
+                self.place = None;
+                self.order(Order::Testament(None));
+                Some(Event::Resigned)
+            }
             Fact::DuplicateName { holder } => {
                 tracing::error!(holder, node = knowledge.config.node, "another live member has this node's name");
                 Some(Event::DuplicateName)
             }
             Fact::Cluster(view) => {
+                let overtaken = knowledge.cluster.epoch != view.epoch;
                 knowledge.cluster = *view;
+                if overtaken && knowledge.volume.problem.is_some() {
+                    // A directory that was missing has been made by who leads first, say.
+                    self.order(Order::Look);
+                }
                 self.tend_peers(clock::now());
                 Some(Event::VolumeSeen { usable: self.knowledge.volume_usable() })
             }

@@ -14,7 +14,7 @@ use crate::api::ApiThread;
 use crate::clock;
 use crate::config::{self, WatchdogUse};
 use crate::election::{self, Handle};
-use crate::guardian::protocol::{Order, Settings, WatchdogSettings};
+use crate::guardian::protocol::{Order, Settings, Testament, WatchdogSettings};
 use crate::moment::Moment;
 use crate::role::{Event, Exit, Machine};
 use crate::status::Snapshot;
@@ -80,6 +80,8 @@ pub struct Shell {
     watchdog: Option<(Duration, Moment)>,
     turned: Arc<AtomicU64>,
     pub(super) stops: u32,
+    /// What gives up this node's place in the queue, as long as it has no more than that.
+    pub(super) place: Option<Testament>,
     timer: Timer,
 }
 
@@ -132,6 +134,7 @@ impl Shell {
             watchdog: notify::watchdog_interval().map(|interval| (interval, now)),
             turned,
             stops: 0,
+            place: None,
             timer: Timer::new()?,
         })
     }
@@ -245,6 +248,14 @@ impl Shell {
         self.guardian.order(order);
     }
 
+    /// Tells the guardian what gives up the place in the queue. (Never of a leadership: a second guardian knows nothing of
+    /// the first one's tree, and that leadership's place is given up only when its tree is dead.)
+    pub(super) fn bequeath_place(&mut self) {
+        if let Some(testament) = self.place.clone() {
+            self.order(Order::Testament(Some(testament)));
+        }
+    }
+
     pub(super) fn elect(&self, order: election::Order) {
         if self.election.orders.send(order).is_err() {
             tracing::error!("the election backend has ended");
@@ -266,7 +277,10 @@ impl Shell {
         self.knowledge.volume = crate::guardian::protocol::VolumeView::default();
         self.knowledge.watchdog = None;
         match GuardianLink::start(guardian_settings(&self.knowledge.config), &self.children) {
-            Ok(guardian) => self.guardian = guardian,
+            Ok(guardian) => {
+                self.guardian = guardian;
+                self.bequeath_place();
+            }
             Err(error) => {
                 tracing::error!(%error, "no guardian can be started");
                 self.respawn_at = Some(clock::now() + GUARDIAN_RESPAWN);
@@ -293,7 +307,10 @@ impl Shell {
     pub async fn take_down(mut self) {
         self.elect(election::Order::Close);
         let closed = async { while self.election.facts.recv().await.is_some() {} };
-        if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_ok() {
+            self.order(Order::Testament(None));
+            self.guardian.flush();
+        } else {
             tracing::warn!("the election backend did not close in time; its session ends by itself");
         }
         let pid = self.guardian.pid();

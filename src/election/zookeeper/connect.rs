@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use zookeeper_client::{Client, Connector, Error, StateWatcher, TlsOptions};
 
+use super::executor;
 use crate::guardian::protocol::{TlsMaterial, ZooKeeperAccess};
 
 /// How long a server may take when it is asked what is wrong with it.
@@ -24,7 +25,7 @@ pub async fn open(access: &ZooKeeperAccess) -> Result<Client, String> {
     let servers = repeated(&access.servers, access.session_timeout);
     let attempt =
         async { if secure { connector.secure_connect(&servers).await } else { connector.connect(&servers).await } };
-    match timeout(access.session_timeout, attempt).await {
+    match timeout(access.session_timeout, executor::scope(attempt)).await {
         Ok(Ok(client)) => Ok(client),
         Ok(Err(Error::BadArguments(what))) => Err(format!("zookeeper.servers is not usable: {what}")),
         Ok(Err(Error::AuthFailed)) => Err("ZooKeeper refused the authentication".to_owned()),

@@ -234,16 +234,25 @@ impl Candidate<'_> {
                 () = own.as_mut() => return self.fall(Loss::NodeDeleted, Some(&tenure)).await,
                 outcome = in_flight(&mut beat) => {
                     let sent = beat.take().map_or(tenure.sent, |(sent, _)| sent);
+                    tick.set(sent + settings.heartbeat_interval);
                     match self.take_heartbeat(sent, outcome) {
                         Ok(()) => {}
                         Err(loss) => return self.fall(loss, Some(&tenure)).await,
                     }
                 }
-                () = tick.rings(), if connected && beat.is_none() => {
-                    let sent = clock::now();
-                    tick.set(sent + settings.heartbeat_interval);
-                    let request = heartbeat(client, &settings, &paths, &tenure);
-                    beat = Some((sent, Box::pin(timeout(client.session_timeout(), request))));
+                () = tick.rings() => {
+                    let now = clock::now();
+                    tick.set(now + settings.heartbeat_interval);
+                    match &beat {
+                        Some((sent, _)) if now.since(*sent) >= client.session_timeout() => {
+                            let loss = "a heartbeat was not answered for a whole session timeout".to_owned();
+                            return self.fall(Loss::Backend(loss), Some(&tenure)).await;
+                        }
+                        None if connected => {
+                            beat = Some((now, Box::pin(heartbeat(client, &settings, &paths, &tenure))));
+                        }
+                        _ => {}
+                    }
                 }
                 order = self.backend.orders.recv() => match order {
                     Some(Order::Resign { clean, ended }) => {
@@ -266,22 +275,17 @@ impl Candidate<'_> {
         }
     }
 
-    fn take_heartbeat(
-        &self,
-        sent: Moment,
-        outcome: Result<Result<(), MultiWriteError>, tokio::time::error::Elapsed>,
-    ) -> Result<(), Loss> {
+    fn take_heartbeat(&self, sent: Moment, outcome: Result<(), MultiWriteError>) -> Result<(), Loss> {
         match outcome {
-            Ok(Ok(())) => self.backend.tell(Fact::Renewed { sent, acknowledged: clock::now() }),
-            Ok(Err(MultiWriteError::OperationFailed { index: 0, source: Error::NoNode | Error::BadVersion })) => {
+            Ok(()) => self.backend.tell(Fact::Renewed { sent, acknowledged: clock::now() }),
+            Err(MultiWriteError::OperationFailed { index: 0, source: Error::NoNode | Error::BadVersion }) => {
                 return Err(Loss::NodeDeleted);
             }
-            Ok(Err(MultiWriteError::OperationFailed { index: 1, source: Error::NoNode | Error::BadVersion })) => {
+            Err(MultiWriteError::OperationFailed { index: 1, source: Error::NoNode | Error::BadVersion }) => {
                 return Err(Loss::Overtaken);
             }
             // Neither renewed nor lost: a lost connection tells so itself, and the lease runs out by itself.
-            Ok(Err(error)) => warn!(%error, "a heartbeat was not acknowledged"),
-            Err(_) => return Err(Loss::Backend("a heartbeat was not answered for a whole session timeout".to_owned())),
+            Err(error) => warn!(%error, "a heartbeat was not acknowledged"),
         }
         Ok(())
     }
@@ -291,6 +295,16 @@ async fn in_flight<T>(beat: &mut Option<(Moment, BoxFuture<'_, T>)>) -> T {
     match beat {
         Some((_, request)) => request.await,
         None => std::future::pending().await,
+    }
+}
+
+/// What the guardian undoes when its supervisor dies in the queue: whoever stands behind need not wait for the session's end.
+pub fn testament_of_a_standby(settings: &Settings, paths: &Paths, node: &str) -> Testament {
+    Testament {
+        zookeeper: settings.access.clone(),
+        election_node: node.to_owned(),
+        breadcrumb: None,
+        also_delete: vec![paths.member(&settings.node)],
     }
 }
 

@@ -29,6 +29,7 @@ mod backend;
 mod candidate;
 mod connect;
 mod directories;
+mod executor;
 mod lead;
 mod member;
 mod paths;

@@ -56,6 +56,8 @@ pub enum Task {
         expected_volume: Option<String>,
         patient: bool,
     },
+    /// Look at once, where nothing is held or wanted.
+    Look,
     Write(Record),
     /// Note the end in the record and close; also ends an attempt to take the lock.
     Close {
@@ -212,6 +214,11 @@ impl Thread {
                     if self.held.is_none() {
                         self.attempt = Some(Attempt::new(expected_volume, patient, clock::now()));
                         self.try_to_lock();
+                    }
+                }
+                Ok(Task::Look) => {
+                    if self.held.is_none() && self.attempt.is_none() {
+                        self.look();
                     }
                 }
                 Ok(Task::Write(record)) => self.write(record),

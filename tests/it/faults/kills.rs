@@ -31,6 +31,28 @@ fn killing_supervisor_and_guardian_together_ends_the_coordinator_and_the_other_n
     assert_eq!(cluster.judge().len(), 2);
 }
 
+#[test]
+fn a_standby_that_is_killed_leaves_the_queue_without_waiting_for_its_session() {
+    let mut server = Server::prepare();
+    let (_, port) = server.address().rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).unwrap();
+    // No session ends by itself within this test.
+    server.configure(&format!("clientPort={port}\nclientPortAddress=127.0.0.1\nmaxSessionTimeout=600000\n"));
+    server.launch();
+    server.until_serving();
+    let mut cluster = Cluster::new(&server.address());
+    cluster.set("zookeeper.session_timeout", "10m");
+    // One after the other, so that b stands between the other two.
+    for name in ["a", "b", "c"] {
+        cluster.start(name);
+        if name == "a" { cluster.until_active_is(name) } else { cluster.until_eligible(name) }
+    }
+    cluster.signal("b", Signal::SIGKILL);
+    assert_eq!(cluster.until_exit("b"), -9);
+    cluster.signal("a", Signal::SIGTERM);
+    cluster.until_active_is("c");
+    cluster.judge();
+}
+
 fn without_guardian(signal: Signal) {
     let mut cluster = pair();
     let former = cluster.running();

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::sys::signal::Signal;
+
 use super::{TWO_AND_A_HALF_SESSIONS, pair};
 use crate::cluster::{Cluster, Run, make_directory};
 use crate::zookeeper::Server;
@@ -27,6 +29,22 @@ fn recovers(cluster: &mut Cluster, former: &Run) {
     let active = cluster.until_any_active(&["a", "b"]);
     assert_eq!(cluster.until_cause(&active, 1), "volume_lost");
     cluster.until_eligible(if active == "a" { "b" } else { "a" });
+    cluster.judge();
+}
+
+#[test]
+fn nodes_that_start_together_on_a_new_volume_are_all_fit_once_the_first_has_prepared_it() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    // By its probes alone a node would learn it too late for this test.
+    cluster.set("lock.probe_interval", "10m");
+    cluster.set("lock.probe_timeout", "10m");
+    for name in ["a", "b"] {
+        cluster.start(name);
+    }
+    let active = cluster.until_any_active(&["a", "b"]);
+    let other = if active == "a" { "b" } else { "a" };
+    cluster.signal(&active, Signal::SIGTERM);
+    cluster.until_active_is(other);
     cluster.judge();
 }
 
