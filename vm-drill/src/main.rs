@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.list {
         for drill in ALL {
-            println!("{:27}{}{}", drill.name, if drill.short { "(short set) " } else { "" }, drill.what);
+            println!("{:35}{}{}", drill.name, if drill.short { "(short set) " } else { "" }, drill.what);
         }
         return ExitCode::SUCCESS;
     }

@@ -9,6 +9,7 @@ use super::{expect_successor, judge};
 use crate::clock::{self, At};
 use crate::cluster::{CONFIG, Cluster, PROBE_INTERVAL, PROBE_TIMEOUT, Settings};
 use crate::host::{Order, Service};
+use crate::lab::ZooKeeper;
 use crate::outcome::{Outcome, milliseconds};
 use crate::ticks::Life;
 
@@ -57,7 +58,8 @@ pub fn zookeeper_rolling_restart(cluster: &mut Cluster, outcome: &mut Outcome) -
     let mut order: Vec<usize> = (0..cluster.zookeepers.len()).collect();
     order.sort_by_key(|index| leads(cluster, *index));
     outcome.expect("there is a leader to be restarted", leads(cluster, order[order.len() - 1]), {
-        let modes = cluster.zookeepers.iter().map(|server| format!("{} {:?}", server.name(), server.mode()));
+        let mode = |server: &dyn ZooKeeper| server.mode().unwrap_or_else(|| "silent".to_owned());
+        let modes = cluster.zookeepers.iter().map(|server| format!("{} {}", server.name(), mode(&**server)));
         modes.collect::<Vec<_>>().join(", ")
     });
     undisturbed(cluster, outcome, |cluster| {
