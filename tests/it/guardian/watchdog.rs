@@ -140,9 +140,11 @@ fn as_long_as_a_process_of_the_tree_outlives_a_killed_guardian_the_device_stays_
     kill(Pid::from_raw(guardian.pid()), Signal::SIGKILL).unwrap();
     wait_for_death(coordinator);
     // A close is what the kernel takes for one more feeding.
-    let open = fs::read_dir(format!("/proc/{daemon}/fd")).unwrap();
-    assert!(open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).any(|target| target == device));
+    let open: Vec<_> = fs::read_dir(format!("/proc/{daemon}/fd")).unwrap().map(Result::unwrap).collect();
+    let open: Vec<_> = open.iter().filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+    // First, for nobody else is left to do it.
     kill(Pid::from_raw(daemon), Signal::SIGKILL).unwrap();
+    assert!(open.contains(&device), "{open:?}");
     assert_eq!(fed.until_closed().trim_start_matches('.'), "", "no V");
 }
 
