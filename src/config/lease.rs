@@ -9,12 +9,23 @@ use std::time::Duration;
 use super::checks::Refusal;
 use super::{ZooKeeper, defaults};
 
+impl ZooKeeper {
+    /// How long the lease lasts if ZooKeeper grants the session that is asked for; zero if nothing is left.
+    pub fn lease(&self) -> Duration {
+        self.session_timeout.saturating_sub(spent(self))
+    }
+}
+
+fn spent(zookeeper: &ZooKeeper) -> Duration {
+    zookeeper.tick_time / 2 + zookeeper.heartbeat_interval + zookeeper.margin
+}
+
 /// `computed`: the heartbeat interval follows from the session timeout.
 pub fn check(zookeeper: &ZooKeeper, computed: bool) -> Result<(), Refusal> {
     let ZooKeeper { session_timeout, tick_time, heartbeat_interval, margin, .. } = zookeeper;
     let needed = *heartbeat_interval * defaults::LEASE_HEARTBEATS;
-    let spent = *tick_time / 2 + *heartbeat_interval + *margin;
-    if session_timeout.checked_sub(spent).is_some_and(|lease| lease >= needed) {
+    let spent = spent(zookeeper);
+    if zookeeper.lease() >= needed && *session_timeout >= spent {
         return Ok(());
     }
     let lease = session_timeout.as_secs_f64() - spent.as_secs_f64();

@@ -35,6 +35,8 @@ const SESSION: Duration = Duration::from_secs(4);
 
 const HEARTBEAT: Duration = Duration::from_millis(100);
 
+const PATIENCE: Duration = Duration::from_secs(1);
+
 const ROOT: &str = "/primacy-test";
 
 /// A cluster's name of its own, so that tests can share a server.
@@ -53,6 +55,7 @@ fn settings(servers: &str, cluster: &str, node: &str) -> Settings {
         root: ROOT.to_owned(),
         access: ZooKeeperAccess { servers: servers.to_owned(), session_timeout: SESSION, digest: None, tls: None },
         heartbeat_interval: HEARTBEAT,
+        patience: PATIENCE,
         process: identity(),
     }
 }

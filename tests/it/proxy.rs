@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by its panic")]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,11 +16,14 @@ enum Mode {
     Open,
     Frozen,
     Cut,
+    /// As open, but the next connection is accepted and never carried.
+    DeafOnce,
 }
 
 pub struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
+    carried: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -26,20 +31,41 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, state) = watch::channel(Mode::Open);
+        let carried = Arc::new(AtomicUsize::new(0));
+        let (count, modes) = (Arc::clone(&carried), mode.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (target, state) = (target.clone(), state.clone());
+                let (target, state, count) = (target.clone(), state.clone(), Arc::clone(&count));
+                let modes = modes.clone();
                 tokio::spawn(async move {
+                    let deaf = modes.send_if_modified(|mode| {
+                        let deaf = *mode == Mode::DeafOnce;
+                        if deaf {
+                            *mode = Mode::Open;
+                        }
+                        deaf
+                    });
+                    if deaf {
+                        let _ = { client }.read_to_end(&mut Vec::new()).await;
+                        return;
+                    }
                     if *state.borrow() == Mode::Cut {
                         return;
                     }
                     if let Ok(server) = TcpStream::connect(&target).await {
+                        count.fetch_add(1, Ordering::Relaxed);
                         carry(client, server, state).await;
+                        count.fetch_sub(1, Ordering::Relaxed);
                     }
                 });
             }
         });
-        Self { address, mode }
+        Self { address, mode, carried }
+    }
+
+    /// How many connections go through it.
+    pub fn carried(&self) -> usize {
+        self.carried.load(Ordering::Relaxed)
     }
 
     pub fn address(&self) -> String {
@@ -52,6 +78,11 @@ impl Proxy {
 
     pub fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
+    }
+
+    /// As a server that is starting: whoever comes first is accepted and never answered.
+    pub fn heal_after_one(&self) {
+        self.mode.send_replace(Mode::DeafOnce);
     }
 
     pub fn heal(&self) {

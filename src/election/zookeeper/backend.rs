@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
-use zookeeper_client::Client;
+use zookeeper_client::{Client, SessionId};
 
 use super::candidate::Candidate;
+use super::connect::Session;
+use super::lead::Tenure;
+use super::orders::Orders;
 use super::paths::Paths;
 use super::view::{self, Seen};
 use super::{Settings, connect, directories, member};
 use crate::election::{Fact, Order};
+use crate::moment::Moment;
 use crate::status::Member;
 
 /// Pauses between attempts to connect: doubled from the first to the longest.
@@ -25,7 +29,7 @@ const GRACE: Duration = Duration::from_millis(500);
 pub struct Backend {
     pub settings: Arc<Settings>,
     pub paths: Arc<Paths>,
-    pub orders: mpsc::UnboundedReceiver<Order>,
+    pub orders: Orders,
     pub facts: mpsc::UnboundedSender<Fact>,
     /// What `Publish` said last.
     pub member: watch::Sender<Option<Member>>,
@@ -33,10 +37,12 @@ pub struct Backend {
     pub stands: bool,
     /// The reason of the disconnection that was told last; `None` while connected.
     pub told: Option<String>,
+    /// When a leadership's session was last taken to another connection.
+    pub reattached: Option<Moment>,
 }
 
-/// Why a session is given up.
-#[derive(Debug, PartialEq, Eq)]
+/// Why a session is given up, or its connection.
+#[derive(Debug)]
 pub enum End {
     /// As ordered. `left`: nothing of the candidacy remains even while the session lives.
     Resigned { left: bool },
@@ -44,6 +50,8 @@ pub enum End {
     Closed,
     /// It has expired, or it is unknown what it left: another one follows.
     Abandoned,
+    /// Only the connection is: the leadership goes on as soon as there is another one.
+    Parted(Box<Tenure>),
 }
 
 /// How long a session that has nothing left to say is kept: closing it (and opening the next) are writes, and a server
@@ -52,22 +60,34 @@ const QUIET: Duration = Duration::from_millis(100);
 
 impl Backend {
     pub async fn run(mut self) {
-        while let Some(client) = self.connect().await {
-            let ending = client.state_watcher();
-            let session = client.session_id();
-            let held = client.clone();
-            let end = self.serve(client).await;
-            drop(held);
-            if !connect::closed(ending).await {
-                warn!(%session, "the session's end was not confirmed; it expires by itself");
-            }
-            match end {
+        while let Some(session) = self.connect().await {
+            match self.serve_throughout(session).await {
                 End::Resigned { left: false } => self.tell(Fact::Resigned),
                 End::Closed => break,
-                End::Resigned { left: true } | End::Abandoned => {}
+                End::Resigned { left: true } | End::Abandoned | End::Parted(_) => {}
             }
         }
         self.tell(Fact::Resigned);
+    }
+
+    /// A session from one end to the other, over as many connections as its leadership needs.
+    async fn serve_throughout(&mut self, mut session: Session) -> End {
+        let mut tenure = None;
+        loop {
+            match self.serve(&session.client, tenure.take()).await {
+                End::Parted(parted) => match self.reattach(session).await {
+                    Some(again) => {
+                        session = again;
+                        tenure = Some(parted);
+                    }
+                    None => return End::Abandoned,
+                },
+                end => {
+                    close(session.client).await;
+                    return end;
+                }
+            }
+        }
     }
 
     pub fn tell(&self, fact: Fact) {
@@ -91,23 +111,24 @@ impl Backend {
     }
 
     /// Tries for ever; `None` when ordered to close.
-    async fn connect(&mut self) -> Option<Client> {
+    async fn connect(&mut self) -> Option<Session> {
         let mut pause = FIRST_PAUSE;
         loop {
             let (settings, paths) = (Arc::clone(&self.settings), Arc::clone(&self.paths));
             let mut attempt = pin!(open(&settings, &paths));
             let Some(result) = self.unless_closed(attempt.as_mut()).await else {
                 // A session may be about to come into being: it is closed rather than left to expire.
-                if let Ok(Ok(client)) = tokio::time::timeout(GRACE, attempt).await {
-                    close(client).await;
+                if let Ok(Ok(session)) = tokio::time::timeout(GRACE, attempt).await {
+                    close(session.client).await;
                 }
                 return None;
             };
             match result {
-                Ok(client) => {
+                Ok(session) => {
+                    let client = &session.client;
                     info!(session = %client.session_id(), timeout = ?client.session_timeout(), "connected to ZooKeeper");
-                    self.tell_connected(&client);
-                    return Some(client);
+                    self.tell_connected(client);
+                    return Some(session);
                 }
                 Err(reason) => self.tell_disconnected(reason),
             }
@@ -156,23 +177,32 @@ impl Backend {
         });
     }
 
-    /// Everything that happens within one session. All handles of the session are dropped when this returns.
-    async fn serve(&mut self, client: Client) -> End {
+    /// Everything that happens within one session, or over one of its leadership's connections. All handles that were
+    /// made of `client` are dropped when this returns.
+    async fn serve(&mut self, client: &Client, tenure: Option<Box<Tenure>>) -> End {
         let (settings, paths) = (Arc::clone(&self.settings), Arc::clone(&self.paths));
         let facts = self.facts.clone();
         let (seen_sender, seen) = watch::channel(Seen::default());
         let (registered_sender, registered) = watch::channel(false);
         let published = self.member.subscribe();
-        let mut member = pin!(member::keep(client.clone(), &settings, &paths, published, &registered_sender, &facts));
-        let mut view = pin!(view::follow(client.clone(), &settings, &paths, &seen_sender, &facts));
-        let candidate = Candidate::new(self, &client, seen, registered);
+        // Whoever leads renews the lease first: a server that has just started takes its time for everything.
+        let renewed = watch::channel(tenure.is_none()).0;
+        let mut member = pin!(async {
+            until(&renewed).await;
+            member::keep(client.clone(), &settings, &paths, published, &registered_sender, &facts).await;
+        });
+        let mut view = pin!(async {
+            until(&renewed).await;
+            view::follow(client.clone(), &settings, &paths, &seen_sender, &facts).await;
+        });
+        let candidate = Candidate::new(self, client, seen, registered, &renewed);
         let end = tokio::select! {
             biased;
-            end = candidate.run() => end,
+            end = candidate.run(tenure) => end,
             () = member.as_mut() => unreachable!("the member is kept for as long as the session lives"),
             () = view.as_mut() => unreachable!("the view is followed for as long as the session lives"),
         };
-        if end == (End::Resigned { left: true }) {
+        if matches!(end, End::Resigned { left: true }) {
             self.tell(Fact::Resigned);
             // Before the watches are dropped, too: each would be taken back by a request of its own.
             tokio::time::sleep(QUIET).await;
@@ -181,21 +211,28 @@ impl Backend {
     }
 }
 
+async fn until(condition: &watch::Sender<bool>) {
+    let _ = condition.subscribe().wait_for(|holds| *holds).await;
+}
+
 /// Opens a session and prepares the cluster's directories.
-async fn open(settings: &Settings, paths: &Paths) -> Result<Client, String> {
-    let client = connect::open(&settings.access).await?;
-    let prepared = directories::ensure(&client, paths, settings.access.digest.is_some());
+async fn open(settings: &Settings, paths: &Paths) -> Result<Session, String> {
+    let session = connect::open(&settings.access).await?;
+    let prepared = directories::ensure(&session.client, paths, settings.access.digest.is_some());
     let problem = match tokio::time::timeout(settings.access.session_timeout, prepared).await {
-        Ok(Ok(())) => return Ok(client),
+        Ok(Ok(())) => return Ok(session),
         Ok(Err(problem)) => problem,
         Err(_) => "ZooKeeper gave a session but does not answer requests".to_owned(),
     };
-    close(client).await;
+    close(session.client).await;
     Err(problem)
 }
 
+/// Closes a session whose other handles were dropped.
 async fn close(client: Client) {
-    let ending = client.state_watcher();
+    let (id, ending): (SessionId, _) = (client.session_id(), client.state_watcher());
     drop(client);
-    connect::closed(ending).await;
+    if !connect::closed(ending).await {
+        warn!(session = %id, "the session's end was not confirmed; it expires by itself");
+    }
 }

@@ -28,6 +28,8 @@ pub struct Candidate<'a> {
     pub state: StateWatcher,
     seen: watch::Receiver<Seen>,
     registered: watch::Receiver<bool>,
+    /// Whether this connection has carried a heartbeat's acknowledgement, if it was made for the sake of one.
+    pub renewed: &'a watch::Sender<bool>,
     /// Whether `Standing` was said, so that an end has to be reported as a loss.
     stands: bool,
 }
@@ -77,21 +79,25 @@ impl<'a> Candidate<'a> {
         client: &'a Client,
         seen: watch::Receiver<Seen>,
         registered: watch::Receiver<bool>,
+        renewed: &'a watch::Sender<bool>,
     ) -> Self {
-        Self { state: client.state_watcher(), backend, client, seen, registered, stands: false }
+        Self { state: client.state_watcher(), backend, client, seen, registered, renewed, stands: false }
     }
 
-    pub async fn run(mut self) -> End {
-        match self.candidacies().await {
+    /// `tenure`: the leadership that goes on over this connection.
+    pub async fn run(mut self, tenure: Option<Box<Tenure>>) -> End {
+        match self.candidacies(tenure).await {
             Err(end) => end,
         }
     }
 
-    async fn candidacies(&mut self) -> Result<Infallible, End> {
+    async fn candidacies(&mut self, tenure: Option<Box<Tenure>>) -> Result<Infallible, End> {
+        self.stands = tenure.is_some();
         // The watcher reports changes only, and the session may have ended while the directories were made.
         let state = self.client.state();
-        if state != SessionState::SyncConnected {
-            self.take_state(state)?;
+        let connected = state == SessionState::SyncConnected || self.take_state(state)?;
+        if let Some(tenure) = tenure {
+            return Err(if connected { self.resume(tenure).await } else { End::Parted(tenure) });
         }
         loop {
             self.until_wanted().await?;
@@ -218,7 +224,7 @@ impl<'a> Candidate<'a> {
                 Order::Claim { breadcrumb, volume, entry, former_ended } => {
                     let wanted = lead::Wanted { breadcrumb, volume, entry, former_ended };
                     match self.claim(node, &mut found, wanted).await? {
-                        Claim::Taken(tenure) => return Err(self.lead(own, *tenure).await),
+                        Claim::Taken(tenure) => return Err(self.begin(own, tenure).await),
                         Claim::Refused(reason) => self.backend.refuse(&reason),
                         Claim::Gone => return Err(self.fall(Loss::NodeDeleted, None).await),
                         Claim::Unknown(reason) => return Err(self.abandon(reason)),

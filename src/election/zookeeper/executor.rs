@@ -13,30 +13,54 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 
 use async_task::Runnable;
 use spawns_core::{Spawn, Task};
 
-struct Executor;
+/// The tasks that a future of the crate's spawned. They go on when this is dropped.
+#[derive(Debug, Default)]
+pub struct Tasks(Mutex<Vec<async_task::Task<()>>>);
 
-impl Spawn for Executor {
+impl Tasks {
+    fn take(&self) -> Vec<async_task::Task<()>> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Drops the tasks where they are: they say goodbye to nobody. Afterwards none of them runs.
+    pub async fn cancel(self) {
+        for task in self.take() {
+            task.cancel().await;
+        }
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.take().into_iter().for_each(async_task::Task::detach);
+    }
+}
+
+impl Spawn for Tasks {
     fn spawn(&self, task: Task) {
         let (runnable, task) = async_task::spawn(Box::into_pin(task.future), schedule);
-        task.detach();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
         runnable.schedule();
     }
 }
 
 /// Polls a future of the crate's; tasks that it spawns run as described above.
-pub async fn scope<F: Future>(future: F) -> F::Output {
+pub async fn scope<F: Future>(future: F) -> (F::Output, Tasks) {
     let mut future = pin!(future);
-    std::future::poll_fn(|context| {
+    let tasks = Tasks::default();
+    let output = std::future::poll_fn(|context| {
         before_what_is_woken(|| {
-            let _scope = spawns_core::enter(&Executor);
+            let _scope = spawns_core::enter(&tasks);
             future.as_mut().poll(context)
         })
     })
-    .await
+    .await;
+    (output, tasks)
 }
 
 fn schedule(runnable: Runnable) {
@@ -47,7 +71,8 @@ fn schedule(runnable: Runnable) {
 }
 
 fn run(runnable: Runnable) {
-    let _scope = spawns_core::enter(&Executor);
+    let theirs = Tasks::default();
+    let _scope = spawns_core::enter(&theirs);
     runnable.run();
 }
 
@@ -107,6 +132,38 @@ mod tests {
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
         let mut spawning = pin!(scope(async { drop(spawns_core::spawn(task)) }));
         assert!(spawning.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    }
+
+    struct Tells(tokio::sync::mpsc::UnboundedSender<&'static str>);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            let _ = self.0.send("dropped");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_task_is_dropped_where_it_waits_and_an_abandoned_one_goes_on() {
+        for cancelled in [true, false] {
+            let (sender, mut said) = tokio::sync::mpsc::unbounded_channel();
+            let (wake, woken) = futures::channel::oneshot::channel::<()>();
+            let tells = Tells(sender);
+            let task = async move {
+                woken.await.unwrap();
+                tells.0.send("done").unwrap();
+            };
+            let (_, tasks) = scope(async { drop(spawns_core::spawn(task)) }).await;
+            tokio::task::yield_now().await;
+            if cancelled {
+                tasks.cancel().await;
+                assert_eq!(said.try_recv(), Ok("dropped"));
+                assert!(wake.send(()).is_err(), "it still waits");
+            } else {
+                drop(tasks);
+                wake.send(()).unwrap();
+                assert_eq!(tokio::time::timeout(LIMIT, said.recv()).await.unwrap(), Some("done"));
+            }
+        }
     }
 
     #[test]

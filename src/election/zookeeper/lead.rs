@@ -12,14 +12,14 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
-use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult, SessionState};
+use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult};
 
 use super::backend::End;
 use super::candidate::{Candidate, Found};
 use super::paths::Paths;
+use super::service::Announcement;
 use super::{Settings, directories, is_definite, service};
 use crate::clock;
 use crate::election::{Fact, Loss, Order};
@@ -56,12 +56,14 @@ pub enum Claim {
 }
 
 /// A leadership that was taken.
+#[derive(Debug)]
 pub struct Tenure {
     node: String,
     sent: Moment,
     breadcrumb: Breadcrumb,
     epoch_version: i32,
     breadcrumb_version: i32,
+    announcement: Announcement,
 }
 
 /// Takes the epoch, leaves the breadcrumb, begins the history entry, completes the former one and notes the volume: all or
@@ -90,6 +92,7 @@ pub async fn claim(
                     breadcrumb: wanted.breadcrumb,
                     epoch_version,
                     breadcrumb_version,
+                    announcement: Announcement::default(),
                 }));
             }
             Ok(Err(MultiWriteError::OperationFailed { index, source })) => (index, source),
@@ -197,74 +200,107 @@ async fn heartbeat(
 }
 
 impl Candidate<'_> {
-    /// Leads until the end, which it answers.
-    pub async fn lead(&mut self, mut own: Pin<&mut impl Future<Output = ()>>, tenure: Tenure) -> End {
-        let (client, settings, paths) =
-            (self.client, Arc::clone(&self.backend.settings), Arc::clone(&self.backend.paths));
+    /// Begins the leadership, and leads until the end.
+    pub async fn begin(&mut self, own: Pin<&mut impl Future<Output = ()>>, tenure: Box<Tenure>) -> End {
         info!(epoch = tenure.breadcrumb.epoch, node = tenure.node, "epoch taken");
         self.backend.tell(Fact::Claimed {
             epoch: tenure.breadcrumb.epoch,
             sent: tenure.sent,
-            testament: Some(Box::new(testament(&settings, &paths, &tenure))),
+            testament: Some(Box::new(testament(&self.backend.settings, &self.backend.paths, &tenure))),
         });
+        self.lead(own, tenure, true).await
+    }
 
-        let announced = watch::channel(None).0;
+    /// Goes on leading over another connection.
+    pub async fn resume(&mut self, tenure: Box<Tenure>) -> End {
+        let client = self.client;
+        let node = tenure.node.clone();
+        let mut renewed = self.renewed.subscribe();
+        let own = async move {
+            // This server may be behind the one that was lost, and not know of the node before it has acknowledged a write.
+            let _ = renewed.wait_for(|renewed| *renewed).await;
+            super::until_deleted(client, &node).await;
+        };
+        self.lead(std::pin::pin!(own), tenure, false).await
+    }
+
+    /// Leads until the end of the leadership or of the connection.
+    async fn lead(&mut self, own: Pin<&mut impl Future<Output = ()>>, tenure: Box<Tenure>, answers: bool) -> End {
+        match self.lead_while_connected(own, &tenure, answers).await {
+            Some(end) => end,
+            None => End::Parted(tenure),
+        }
+    }
+
+    /// Answers the leadership's end; `None` if only the connection is to be given up.
+    ///
+    /// A server that does not answer is left for another once only: if the next one answers no more than it did, the
+    /// ensemble is slow, and an answer may be on its way.
+    async fn lead_while_connected(
+        &mut self,
+        mut own: Pin<&mut impl Future<Output = ()>>,
+        tenure: &Tenure,
+        mut answers: bool,
+    ) -> Option<End> {
+        let (client, settings, paths) =
+            (self.client, Arc::clone(&self.backend.settings), Arc::clone(&self.backend.paths));
+        let several = settings.access.servers.contains(',');
         let mut service =
-            std::pin::pin!(service::keep(client, &settings, &paths, tenure.epoch_version, announced.subscribe()));
+            std::pin::pin!(service::keep(client, &settings, &paths, tenure.epoch_version, &tenure.announcement));
         let mut chores: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
         chores.push(Box::pin(async {
             tokio::time::sleep(AFTER_THE_START).await;
             forget_old_history(client, &paths).await;
         }));
 
-        let mut beat: Option<(Moment, BoxFuture<'_, _>)> = None;
+        let mut beat: Option<(Moment, BoxFuture<'_, Result<(), MultiWriteError>>)> = None;
         let Ok(mut tick) = Timer::new() else {
-            return self.abandon("no timer can be had for the heartbeats: too many open files?".to_owned());
+            let loss = Loss::Backend("no timer can be had for the heartbeats: too many open files?".to_owned());
+            return Some(self.fall(loss, Some(tenure)).await);
         };
         tick.set(tenure.sent + settings.heartbeat_interval);
         loop {
-            let connected = client.state() == SessionState::SyncConnected;
             tokio::select! {
                 biased;
                 state = self.state.changed() => match self.take_state(state) {
                     Ok(true) => tick.set(clock::now()),
-                    Ok(false) => {}
-                    Err(end) => return end,
+                    Ok(false) => return None,
+                    Err(end) => return Some(end),
                 },
-                () = own.as_mut() => return self.fall(Loss::NodeDeleted, Some(&tenure)).await,
+                () = own.as_mut() => return Some(self.fall(Loss::NodeDeleted, Some(tenure)).await),
                 outcome = in_flight(&mut beat) => {
                     let sent = beat.take().map_or(tenure.sent, |(sent, _)| sent);
                     tick.set(sent + settings.heartbeat_interval);
+                    answers |= outcome.is_ok();
                     match self.take_heartbeat(sent, outcome) {
                         Ok(()) => {}
-                        Err(loss) => return self.fall(loss, Some(&tenure)).await,
+                        Err(loss) => return Some(self.fall(loss, Some(tenure)).await),
                     }
                 }
-                () = tick.rings() => {
-                    let now = clock::now();
-                    tick.set(now + settings.heartbeat_interval);
-                    match &beat {
-                        Some((sent, _)) if now.since(*sent) >= client.session_timeout() => {
-                            let loss = "a heartbeat was not answered for a whole session timeout".to_owned();
-                            return self.fall(Loss::Backend(loss), Some(&tenure)).await;
-                        }
-                        None if connected => {
-                            beat = Some((now, Box::pin(heartbeat(client, &settings, &paths, &tenure))));
-                        }
-                        _ => {}
+                () = tick.rings() => match &beat {
+                    None => {
+                        let now = clock::now();
+                        beat = Some((now, Box::pin(heartbeat(client, &settings, &paths, tenure))));
+                        tick.set(now + settings.patience);
                     }
-                }
+                    Some(_) if several && answers => {
+                        self.backend.tell_disconnected("a heartbeat is not answered; asking another server".to_owned());
+                        return None;
+                    }
+                    // If no answer comes, the lease runs out.
+                    Some(_) => {}
+                },
                 order = self.backend.orders.recv() => match order {
                     Some(Order::Resign { clean, ended }) => {
                         self.backend.stands = false;
-                        return End::Resigned { left: resign(client, &paths, &tenure, clean, ended).await };
+                        return Some(End::Resigned { left: resign(client, &paths, tenure, clean, ended).await });
                     }
                     Some(Order::Close) | None => {
-                        resign(client, &paths, &tenure, false, None).await;
-                        return End::Closed;
+                        resign(client, &paths, tenure, false, None).await;
+                        return Some(End::Closed);
                     }
                     Some(Order::Publish(member)) => self.backend.publish(*member),
-                    Some(Order::Announce(breadcrumb)) => { announced.send_replace(breadcrumb.map(|breadcrumb| *breadcrumb)); }
+                    Some(Order::Announce(breadcrumb)) => tenure.announcement.want(breadcrumb.map(|breadcrumb| *breadcrumb)),
                     Some(Order::Amend(entry)) => chores.push(Box::pin(amend(client, &paths, *entry))),
                     Some(Order::Claim { .. }) => self.backend.refuse("this node leads already"),
                     Some(Order::Stand | Order::Yield) => {}
@@ -277,7 +313,10 @@ impl Candidate<'_> {
 
     fn take_heartbeat(&self, sent: Moment, outcome: Result<(), MultiWriteError>) -> Result<(), Loss> {
         match outcome {
-            Ok(()) => self.backend.tell(Fact::Renewed { sent, acknowledged: clock::now() }),
+            Ok(()) => {
+                self.backend.tell(Fact::Renewed { sent, acknowledged: clock::now() });
+                self.renewed.send_if_modified(|renewed| !std::mem::replace(renewed, true));
+            }
             Err(MultiWriteError::OperationFailed { index: 0, source: Error::NoNode | Error::BadVersion }) => {
                 return Err(Loss::NodeDeleted);
             }

@@ -18,6 +18,8 @@
 //!   versions that the look saw. Between the look and the claim the supervisor takes the lock and fences the former
 //!   active, however long that lasts; a claim that is overtaken meanwhile is refused as a whole. Rejected: taking the
 //!   epoch first. It costs round trips at every fail-over and burns an epoch per wait.
+//! * **Contact.** A leader does not wait for the crate to find a server again: it takes its session to whichever server
+//!   answers first ([`connect::reopen`]), and leads on. One that does not lead leaves that to the crate.
 //! * **Lease.** Session state, pings and reads prove nothing (a follower that is cut off answers all three), so only an
 //!   acknowledged heartbeat multi renews, and it counts from the clock read before it was sent.
 //! * **Views** are watches, never polls; they run in the same task, so dropping them drops their hold on the session.
@@ -32,7 +34,9 @@ mod directories;
 mod executor;
 mod lead;
 mod member;
+mod orders;
 mod paths;
+mod reattach;
 mod service;
 mod view;
 
@@ -52,8 +56,12 @@ use crate::election::Handle;
 use crate::guardian::protocol::{TlsMaterial, ZooKeeperAccess};
 use crate::status::ProcessIdentity;
 
-pub use self::connect::open;
 pub use self::paths::Paths;
+
+/// Opens a session, for a look around. An error is one sentence for a person.
+pub async fn open(access: &ZooKeeperAccess) -> Result<Client, String> {
+    connect::open(access).await.map(|session| session.client)
+}
 
 /// What the backend needs to know of the configuration and of this process.
 #[derive(Clone, Debug)]
@@ -64,6 +72,9 @@ pub struct Settings {
     pub root: String,
     pub access: ZooKeeperAccess,
     pub heartbeat_interval: Duration,
+    /// How long a leader waits for a heartbeat's answer before it asks another server, if there are several: half a lease.
+    /// If answers took longer as a rule, the lease could not be kept anyway.
+    pub patience: Duration,
     /// Tells this process's own ghosts from others that use the same name.
     pub process: ProcessIdentity,
 }
@@ -93,6 +104,7 @@ impl Settings {
                 tls,
             },
             heartbeat_interval: zookeeper.heartbeat_interval,
+            patience: zookeeper.lease() / 2,
             process,
         }
     }
@@ -108,11 +120,12 @@ pub fn start(settings: Settings) -> Handle {
     let backend = backend::Backend {
         settings: Arc::new(settings),
         paths: Arc::new(paths),
-        orders: order_receiver,
+        orders: orders::Orders::new(order_receiver),
         facts: fact_sender,
         member: watch::channel(None).0,
         stands: false,
         told: None,
+        reattached: None,
     };
     tokio::spawn(backend.run());
     Handle { orders, facts }

@@ -1,6 +1,7 @@
 //! `services/coordinator/<node>`: the coordinator as Curator's service discovery shows it, while active and ready.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use serde_json::json;
@@ -12,21 +13,51 @@ use super::{Settings, before_retry, directories};
 use crate::clock;
 use crate::status::Breadcrumb;
 
-/// Announces and withdraws as wanted, for as long as the leadership lasts. Every write is guarded by the epoch, so a
+/// A leadership's announcement: what is wanted, and what is known to be written, over however many connections.
+#[derive(Debug)]
+pub struct Announcement {
+    wanted: watch::Sender<Option<Breadcrumb>>,
+    /// `None` while a write is under way.
+    written: Mutex<Option<Option<Breadcrumb>>>,
+}
+
+impl Default for Announcement {
+    fn default() -> Self {
+        Self { wanted: watch::channel(None).0, written: Mutex::new(Some(None)) }
+    }
+}
+
+impl Announcement {
+    /// `None` withdraws it.
+    pub fn want(&self, breadcrumb: Option<Breadcrumb>) {
+        self.wanted.send_replace(breadcrumb);
+    }
+
+    fn is_written(&self, breadcrumb: &Option<Breadcrumb>) -> bool {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(breadcrumb)
+    }
+
+    fn set_written(&self, breadcrumb: Option<Option<Breadcrumb>>) {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = breadcrumb;
+    }
+}
+
+/// Announces and withdraws as wanted, for as long as the connection lasts. Every write is guarded by the epoch, so a
 /// late one cannot overwrite a successor's.
 pub async fn keep(
     client: &Client,
     settings: &Settings,
     paths: &Paths,
     epoch_version: i32,
-    mut wanted: watch::Receiver<Option<Breadcrumb>>,
+    announcement: &Announcement,
 ) {
     let path = paths.service(&settings.node);
     let options = directories::options(CreateMode::Ephemeral, settings.access.digest.is_some());
-    let mut announced = false;
+    let mut wanted = announcement.wanted.subscribe();
     loop {
         let breadcrumb = wanted.borrow_and_update().clone();
-        if breadcrumb.is_some() || announced {
+        if !announcement.is_written(&breadcrumb) {
+            announcement.set_written(None);
             loop {
                 // What is there may be of an earlier session of this node, so it is replaced, never updated.
                 let written = match client.delete(&path, None).await {
@@ -50,7 +81,7 @@ pub async fn keep(
                     Err(_) => before_retry(client).await,
                 }
             }
-            announced = breadcrumb.is_some();
+            announcement.set_written(Some(breadcrumb));
         }
         if wanted.changed().await.is_err() {
             std::future::pending::<()>().await;

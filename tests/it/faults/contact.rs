@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::TWO_AND_A_HALF_SESSIONS;
 use crate::cluster::{Cluster, proxy};
 use crate::proxy::Proxy;
-use crate::zookeeper::Server;
+use crate::zookeeper::{Server, ensemble};
 
 /// `a` is active behind the proxy, `b` is connected directly.
 fn pair_behind_proxy() -> (Cluster, Proxy) {
@@ -101,6 +101,33 @@ fn a_zookeeper_restart_shorter_than_the_lease_leaves_the_coordinator_alone() {
         return;
     }
     panic!("this host is too slow: no restart of ZooKeeper took less than 4 s");
+}
+
+#[test]
+fn a_zookeeper_server_of_three_that_falls_silent_leaves_the_coordinator_alone() {
+    let servers = ensemble();
+    let list = |addresses: Vec<String>| addresses.join(",");
+    let proxies: Vec<Proxy> = servers.iter().map(|server| proxy(&server.address())).collect();
+    let mut cluster = Cluster::new(&list(servers.iter().map(Server::address).collect()));
+    cluster.set_for("a", "zookeeper.servers", list(proxies.iter().map(Proxy::address).collect()));
+    // Half of a lease of 8 s is what is left when another server is asked.
+    cluster.set("zookeeper.session_timeout", "10s");
+    cluster.start_with_active(&["a", "b"]);
+    let before = cluster.running();
+    // The guardian has no connection of its own while all is well.
+    let used = cluster.until("a has one connection", |_| {
+        let used: Vec<&Proxy> = proxies.iter().filter(|proxy| proxy.carried() > 0).collect();
+        (used.len() == 1).then(|| used[0])
+    });
+    used.freeze();
+    cluster.until_logged("a", "the session goes on");
+    // More than a session: what was kept was kept by heartbeats.
+    cluster.watch_for(Duration::from_secs(12));
+    assert_eq!(cluster.until_ticks_again().pid, before.pid, "a needless fail-over");
+    used.heal();
+    cluster.until_active_is("a");
+    cluster.until_eligible("b");
+    assert_eq!(cluster.judge().len(), 1);
 }
 
 #[test]

@@ -1,0 +1,37 @@
+//! What the supervisor ordered, and what of it had to wait.
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
+
+use crate::election::Order;
+
+pub struct Orders {
+    /// Older than what the receiver has.
+    kept: VecDeque<Order>,
+    receiver: mpsc::UnboundedReceiver<Order>,
+}
+
+impl Orders {
+    pub fn new(receiver: mpsc::UnboundedReceiver<Order>) -> Self {
+        Self { kept: VecDeque::new(), receiver }
+    }
+
+    /// The oldest order; `None` when there will be no more. Cancel safe.
+    pub async fn recv(&mut self) -> Option<Order> {
+        match self.kept.pop_front() {
+            Some(order) => Some(order),
+            None => self.receiver.recv().await,
+        }
+    }
+
+    /// The next order that nobody has seen. Cancel safe.
+    pub async fn recv_unseen(&mut self) -> Option<Order> {
+        self.receiver.recv().await
+    }
+
+    /// Keeps an order for later: [`Self::recv`] hands it out after those that were kept before.
+    pub fn keep(&mut self, order: Order) {
+        self.kept.push_back(order);
+    }
+}
