@@ -49,6 +49,10 @@ vagrant-drill *ARGS:
 bench *ARGS:
     ./bench/run {{ARGS}}
 
+# Which restarts of ZooKeeper cost the role, against what was left of the lease (about 5 minutes).
+bench-restarts *ARGS:
+    ./bench/restarts {{ARGS}}
+
 # A cluster in a box, faults from a seed, a verdict (root): `just drill --seed 7 --minutes 30`; see `drill run --help`.
 drill *ARGS:
     ./scripts/drill {{ARGS}}
