@@ -28,7 +28,7 @@ impl Backend {
                 sleep(connect::PAUSE).await;
             }
             let parted = session.part().await?;
-            connect::reopen(&settings.access, &parted, settings.patience / 4).await
+            connect::reopen(&settings.access, &parted).await
         });
         // As long as the ensemble may take to expire it, and no longer than a resignation may take.
         let mut until = began + timeout * 7 / 5;
