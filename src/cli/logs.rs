@@ -76,11 +76,11 @@ fn asked(options: &Options) -> Option<LogLevel> {
     }
 }
 
-/// The ZooKeeper client reports every reconnection attempt of its own: of interest only to who looks for it.
+/// The ZooKeeper client warns of every attempt to connect that fails, dozens of times while a server starts. What an
+/// operator has to know of it, primacy says once.
 fn directives(level: LogLevel) -> String {
     let client = match level {
-        LogLevel::Error => "error",
-        LogLevel::Warn | LogLevel::Info => "warn",
+        LogLevel::Error | LogLevel::Warn | LogLevel::Info => "error",
         LogLevel::Debug | LogLevel::Trace => level.as_str(),
     };
     format!("{},zookeeper_client={client}", level.as_str())
@@ -119,7 +119,7 @@ mod tests {
             tracing::error!("an-error");
             tracing::info!(epoch = 7, "an-info");
             tracing::debug!("a-debug");
-            tracing::info!(target: "zookeeper_client::session", "a-reconnection");
+            tracing::warn!(target: "zookeeper_client::session", "a-reconnection");
             String::from_utf8(std::mem::take(&mut *memory.0.lock().unwrap())).unwrap()
         };
         tracing::subscriber::with_default(subscriber, || {
