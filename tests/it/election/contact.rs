@@ -263,11 +263,21 @@ async fn zookeeper_is_spoken_to_through_tls_and_a_stranger_in_its_place_is_named
     let directory = tempfile::TempDir::new().unwrap();
     let ca = certificate(directory.path());
     let server = Server::start_tls(&directory.path().join("server.pem"), &directory.path().join("ca.pem"));
-    let mut settings = settings(&format!("localhost:{}", server.port), &cluster(), "a");
+    let proxy = Proxy::start(server.address()).await;
+    let mut settings = settings(&proxy.address(), &cluster(), "a");
+    settings.access.session_timeout = Duration::from_secs(10);
     settings.access.tls = Some(TlsMaterial { ca: Some(ca), cert: None, key: None });
     let mut a = Node::new(settings.clone());
+    let session = a.connected().await;
     a.lead().await;
     a.renewed().await;
+    proxy.cut();
+    a.disconnected().await;
+    proxy.heal();
+    assert_eq!(a.connected().await, session);
+    let reattached = clock::now();
+    while a.renewed().await < reattached {}
+    assert!(!a.lost_anything());
     a.close().await;
 
     let other = tempfile::TempDir::new().unwrap();
