@@ -196,6 +196,12 @@ impl Node {
         .await
     }
 
+    /// Waits for the acknowledgement of a heartbeat that is sent from now on.
+    async fn renewed_again(&mut self) {
+        let now = clock::now();
+        while self.renewed().await < now {}
+    }
+
     async fn refused(&mut self) -> String {
         self.fact("ClaimRefused", |fact| match fact {
             Fact::ClaimRefused { reason } => Some(reason.clone()),

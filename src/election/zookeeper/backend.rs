@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
-use zookeeper_client::{Client, SessionId};
+use zookeeper_client::Client;
 
 use super::candidate::Candidate;
 use super::connect::Session;
@@ -230,7 +230,7 @@ async fn open(settings: &Settings, paths: &Paths) -> Result<Session, String> {
 
 /// Closes a session whose other handles were dropped.
 async fn close(client: Client) {
-    let (id, ending): (SessionId, _) = (client.session_id(), client.state_watcher());
+    let (id, ending) = (client.session_id(), client.state_watcher());
     drop(client);
     if !connect::closed(ending).await {
         warn!(session = %id, "the session's end was not confirmed; it expires by itself");

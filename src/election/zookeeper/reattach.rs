@@ -5,6 +5,7 @@
 //! the supervisor resigns as ever.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -18,7 +19,7 @@ impl Backend {
     /// Goes on with the session over another connection; `None` when it has expired, or nobody answered for so long that it
     /// must have. Then the loss is told, or the order to resign is left to be taken without a session.
     pub async fn reattach(&mut self, session: Session) -> Option<Session> {
-        let settings = self.settings.clone();
+        let settings = Arc::clone(&self.settings);
         let began = clock::now();
         let (id, timeout) = (session.client.session_id(), session.client.session_timeout());
         // Each of several connections in a row may break at once.

@@ -110,7 +110,7 @@ fn a_zookeeper_server_of_three_that_falls_silent_leaves_the_coordinator_alone() 
     let proxies: Vec<Proxy> = servers.iter().map(|server| proxy(&server.address())).collect();
     let mut cluster = Cluster::new(&list(servers.iter().map(Server::address).collect()));
     cluster.set_for("a", "zookeeper.servers", list(proxies.iter().map(Proxy::address).collect()));
-    // Half of a lease of 8 s is what is left when another server is asked.
+    // A lease of more than 8 s; the silence is noticed after half of it.
     cluster.set("zookeeper.session_timeout", "10s");
     cluster.start_with_active(&["a", "b"]);
     let before = cluster.running();
