@@ -14,6 +14,9 @@ mod commands;
 mod reload;
 mod secrets;
 
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+
 /// The least that is valid; each line is a place where a case puts something else.
 const LEAST: &str = r#"cluster = "c"
 node = "n"

@@ -51,9 +51,6 @@ fn secrets_reach_their_user_and_nobody_else() {
     assert_eq!(effective["coordinator"]["environment"]["PASSWORD"], "(secret)");
 }
 
-const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
-
 #[test]
 fn certificate_and_key_come_together_and_in_pem_form() {
     let files = Files::new();
