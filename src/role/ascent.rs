@@ -59,9 +59,11 @@ impl Machine {
         if early == EarlyFencing::Done {
             self.claim(now, epoch, out);
         } else if early == EarlyFencing::Running {
-            self.stage = Stage::FencingFormer { epoch, order: early_order(vacancy) };
+            let by = now + self.rules.fencing_timeout;
+            self.stage = Stage::FencingFormer { epoch, order: early_order(vacancy), by };
         } else if vacancy.former == Former::Unclean && self.rules.fencing {
-            self.stage = Stage::FencingFormer { epoch, order: epoch };
+            let by = now + self.rules.fencing_timeout;
+            self.stage = Stage::FencingFormer { epoch, order: epoch, by };
             out.push(Action::FenceFormer { epoch });
         } else if vacancy.former == Former::Unclean && self.rules.fencing_required {
             self.end_now(now, End::StartFailed, out);
@@ -98,7 +100,7 @@ impl Machine {
             // One that failed is tried again as long as the lock is not free.
             *early = if succeeded { EarlyFencing::Done } else { EarlyFencing::At(now + self.rules.fence_after) };
         }
-        let Stage::FencingFormer { epoch, order } = self.stage else { return };
+        let Stage::FencingFormer { epoch, order, .. } = self.stage else { return };
         if order != asked {
             return;
         }

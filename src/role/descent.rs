@@ -13,12 +13,12 @@ impl Machine {
             if end.is_loss() && matches!(ending.step, EndStep::Stopping { .. }) {
                 self.lose();
                 self.kill(now, out);
-            } else if end.is_loss() && matches!(ending.step, EndStep::Tidying) {
-                self.close_lock(now, out);
+            } else if end.is_loss() && matches!(ending.step, EndStep::Tidying { .. }) {
+                self.kill_commands(now, out);
             }
             return;
         }
-        let tree = self.tree_may_live();
+        let (tree, commands) = (self.tree_may_live(), self.anything_may_live());
         let lock = !matches!(self.stage, Stage::Locking { asked: false, .. });
         self.begin_end(now, end, out);
         if tree {
@@ -28,25 +28,30 @@ impl Machine {
                 self.set_step(EndStep::Stopping { by: now + self.rules.stop_timeout });
                 out.push(Action::StopTree);
             }
+        } else if commands {
+            self.kill_commands(now, out);
         } else {
             self.tree_is_dead();
-            if lock { self.close_lock(now, out) } else { self.resign(true, out) }
+            if lock { self.close_lock(now, out) } else { self.resign(out) }
         }
     }
 
     /// The guardian is gone, and with it the lock's descriptor (not what the coordinator inherited).
     pub(super) fn end_without_guardian(&mut self, now: Moment, end: End, out: &mut Vec<Action>) {
-        let tree = self.tree_may_live();
+        let anything = self.anything_may_live();
         self.begin_end(now, end, out);
+        let write_back = self.write_back;
         if let Stage::Ending(ending) = &mut self.stage {
             ending.lock_closed = true;
+            // What was killed may have left pages that its host writes later, and nobody could write them back before the lock went.
+            ending.clean = !(anything && write_back);
         }
-        if tree {
+        if anything {
             self.set_step(EndStep::Killing { give_away: Some(now + self.rules.stuck_after) });
             out.push(Action::KillOrphans);
         } else {
             self.tree_is_dead();
-            self.resign(true, out);
+            self.resign(out);
         }
     }
 
@@ -57,6 +62,8 @@ impl Machine {
             step: EndStep::Resigning,
             epoch: None,
             fenced: false,
+            tidy: false,
+            clean: false,
             engaged: false,
             tree_dead: true,
             lock_closed: true,
@@ -67,7 +74,7 @@ impl Machine {
 
     pub(super) fn begin_end(&mut self, now: Moment, end: End, out: &mut Vec<Action>) {
         let epoch = self.epoch();
-        let started = self.tree_may_live();
+        let (started, anything) = (self.tree_may_live(), self.anything_may_live());
         if let Stage::Leading { since, .. } = self.stage
             && now.since(since) >= self.rules.backoff.reset
         {
@@ -79,8 +86,10 @@ impl Machine {
             step: EndStep::Resigning,
             epoch,
             fenced: false,
+            tidy: started,
+            clean: true,
             engaged: true,
-            tree_dead: !started,
+            tree_dead: !anything,
             lock_closed: false,
             resignation: Resignation::Unsaid,
         });
@@ -106,6 +115,21 @@ impl Machine {
         out.push(Action::KillTree);
     }
 
+    /// Kills what runs in this leadership's name beside a coordinator: there is none, or it is dead. The role stays what it is.
+    pub(super) fn kill_commands(&mut self, now: Moment, out: &mut Vec<Action>) {
+        self.command_is_ordered();
+        self.set_step(EndStep::Killing { give_away: Some(now + self.rules.stuck_after) });
+        out.push(Action::KillTree);
+    }
+
+    /// What may live is a command, not the coordinator.
+    fn command_is_ordered(&mut self) {
+        if let Stage::Ending(ending) = &mut self.stage {
+            ending.tree_dead = false;
+            ending.tidy = false;
+        }
+    }
+
     pub(super) fn set_step(&mut self, step: EndStep) {
         if let Stage::Ending(ending) = &mut self.stage {
             ending.step = step;
@@ -121,10 +145,18 @@ impl Machine {
     pub(super) fn tree_died(&mut self, now: Moment, out: &mut Vec<Action>) {
         match self.stage {
             Stage::Clearing { epoch, .. } => self.begin_start(now, epoch, out),
-            Stage::Ending(Ending { step: EndStep::Stopping { .. } | EndStep::Killing { .. }, .. }) => {
+            Stage::Ending(Ending {
+                step: EndStep::Stopping { .. } | EndStep::Killing { .. },
+                tidy,
+                lock_closed,
+                ..
+            }) => {
                 self.tree_is_dead();
-                if self.rules.after_stop && self.lease_until.is_some_and(|until| now < until) {
-                    self.set_step(EndStep::Tidying);
+                let lease = self.lease_until.is_some_and(|until| now < until);
+                // Without a guardian there is nobody to run it.
+                if tidy && !lock_closed && self.rules.after_stop && lease {
+                    self.command_is_ordered();
+                    self.set_step(EndStep::Tidying { by: now + self.rules.after_stop_timeout });
                     out.push(Action::RunAfterStop);
                 } else {
                     self.close_lock(now, out);
@@ -144,11 +176,12 @@ impl Machine {
         }
     }
 
-    pub(super) fn lock_closed(&mut self, now: Moment, out: &mut Vec<Action>) {
+    pub(super) fn lock_closed(&mut self, now: Moment, clean: bool, out: &mut Vec<Action>) {
         if let Stage::Ending(ending) = &mut self.stage
             && let EndStep::ClosingLock { .. } = ending.step
         {
             ending.lock_closed = true;
+            ending.clean &= clean;
             self.resign_or_finish(now, out);
         }
     }
@@ -156,27 +189,39 @@ impl Machine {
     pub(super) fn resign_or_finish(&mut self, now: Moment, out: &mut Vec<Action>) {
         let Stage::Ending(ending) = &mut self.stage else { return };
         match ending.resignation {
-            Resignation::Unsaid => self.resign(true, out),
+            Resignation::Unsaid => self.resign(out),
             Resignation::Ordered => ending.step = EndStep::Resigning,
             Resignation::Acknowledged => self.finish(now, out),
         }
     }
 
-    /// Orders the resignation, at most once. `clean`: the tree is dead and the lock closed.
-    pub(super) fn resign(&mut self, clean: bool, out: &mut Vec<Action>) {
-        let Stage::Ending(ending) = &mut self.stage else { return };
-        if ending.resignation != Resignation::Unsaid {
-            return;
-        }
-        ending.resignation = Resignation::Ordered;
-        if clean {
+    /// The tree is dead and the lock closed: what remains is to say so.
+    pub(super) fn resign(&mut self, out: &mut Vec<Action>) {
+        if let Stage::Ending(ending) = &mut self.stage
+            && ending.resignation == Resignation::Unsaid
+        {
             ending.step = EndStep::Resigning;
+            let clean = ending.clean;
+            self.order_resignation(clean, out);
         }
-        let end = ending.epoch.map(|_| ending.end);
-        out.push(Action::Resign { clean, end });
     }
 
-    pub(super) fn fenced(&mut self, now: Moment, out: &mut Vec<Action>) {
+    /// Gives the role away although something of it lives, or the lock is not closed: never clean.
+    pub(super) fn give_away(&mut self, out: &mut Vec<Action>) {
+        self.order_resignation(false, out);
+    }
+
+    /// At most once.
+    fn order_resignation(&mut self, clean: bool, out: &mut Vec<Action>) {
+        let Stage::Ending(ending) = &mut self.stage else { return };
+        if ending.resignation == Resignation::Unsaid {
+            ending.resignation = Resignation::Ordered;
+            let end = ending.epoch.map(|_| ending.end);
+            out.push(Action::Resign { clean, end });
+        }
+    }
+
+    pub(super) fn fenced(&mut self, now: Moment, clean: bool, out: &mut Vec<Action>) {
         match self.stage {
             Stage::Idle { .. } | Stage::Standing | Stage::Finished => return,
             Stage::Ending(Ending { step: EndStep::Resigning, .. }) => return,
@@ -187,6 +232,7 @@ impl Machine {
             ending.fenced |= matches!(ending.step, EndStep::Stopping { .. });
             ending.tree_dead = true;
             ending.lock_closed = true;
+            ending.clean &= clean;
             self.resign_or_finish(now, out);
         }
     }

@@ -28,14 +28,16 @@ impl Machine {
             | Stage::Leading { .. }
             | Stage::Clearing { .. } => self.end_without_guardian(now, End::SupervisorLost, out),
             Stage::Ending(ending) => {
+                // The lock went without the pages being written back first.
+                ending.clean &= ending.lock_closed || !self.write_back;
                 ending.lock_closed = true;
                 match ending.step {
-                    EndStep::Stopping { .. } | EndStep::Killing { .. } => {
+                    EndStep::Stopping { .. } | EndStep::Killing { .. } | EndStep::Tidying { .. } => {
                         self.set_step(EndStep::Killing { give_away: Some(now + self.rules.stuck_after) });
                         out.push(Action::KillOrphans);
                     }
-                    EndStep::ClosingLock { .. } => self.lock_closed(now, out),
-                    EndStep::Tidying | EndStep::Resigning => {}
+                    EndStep::ClosingLock { .. } => self.resign_or_finish(now, out),
+                    EndStep::Resigning => {}
                 }
             }
             Stage::Finished => {}

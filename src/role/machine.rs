@@ -25,10 +25,11 @@ pub(super) enum Stage {
         by: Option<Moment>,
         early: EarlyFencing,
     },
-    /// `order`: by which the command's answer is known.
+    /// `order`: by which the command's answer is known. `by`: when its silence means that it cannot even be killed.
     FencingFormer {
         epoch: u64,
         order: u64,
+        by: Moment,
     },
     Claiming {
         epoch: u64,
@@ -77,8 +78,13 @@ pub(super) struct Ending {
     pub(super) epoch: Option<u64>,
     /// Leadership was lost while a coordinator may have lived: this node killed it instead of stopping it.
     pub(super) fenced: bool,
+    /// A coordinator may have lived, so there is something to tidy up after.
+    pub(super) tidy: bool,
+    /// What it wrote has reached the volume, as far as is known.
+    pub(super) clean: bool,
     /// The guardian was asked for the lock: it is replaced afterwards.
     pub(super) engaged: bool,
+    /// Nothing of the coordinator's tree is left, nor of any command that ran in this leadership's name.
     pub(super) tree_dead: bool,
     pub(super) lock_closed: bool,
     pub(super) resignation: Resignation,
@@ -101,7 +107,10 @@ pub(super) enum EndStep {
     Killing {
         give_away: Option<Moment>,
     },
-    Tidying,
+    /// after_stop runs; by `by` it has ended or cannot be killed.
+    Tidying {
+        by: Moment,
+    },
     ClosingLock {
         give_away: Option<Moment>,
     },
@@ -118,6 +127,8 @@ pub struct Machine {
     pub(super) volume_usable: bool,
     /// The watchdog device may be used, as far as the guardian can see without arming it.
     pub(super) watchdog_usable: bool,
+    /// The volume's pages have to be written back before an end is clean.
+    pub(super) write_back: bool,
     /// Until when this node may act as the active one.
     pub(super) lease_until: Option<Moment>,
     /// Until when a lock without a lease is kept for us by the guardian.
@@ -138,6 +149,7 @@ impl Machine {
             guardian: Guardian::Awaited,
             volume_usable: false,
             watchdog_usable: false,
+            write_back: false,
             lease_until: None,
             hold_until: None,
             yielded: None,
@@ -192,7 +204,7 @@ impl Machine {
         match &self.stage {
             Stage::Starting { ordered, .. } => *ordered,
             Stage::Leading { .. } | Stage::Clearing { .. } => true,
-            Stage::Ending(ending) => !ending.tree_dead,
+            Stage::Ending(ending) => ending.tidy && !ending.tree_dead,
             Stage::Idle { .. }
             | Stage::Standing
             | Stage::Locking { .. }
@@ -200,6 +212,23 @@ impl Machine {
             | Stage::Claiming { .. }
             | Stage::Preparing { .. }
             | Stage::Finished => false,
+        }
+    }
+
+    /// Whether anything that runs in this leadership's name may be alive: the coordinator, or a command that the way up has
+    /// ordered.
+    pub const fn anything_may_live(&self) -> bool {
+        match &self.stage {
+            Stage::Locking { early, .. } => matches!(early, EarlyFencing::Running),
+            Stage::FencingFormer { .. } | Stage::Preparing { .. } => true,
+            Stage::Ending(ending) => !ending.tree_dead,
+            Stage::Idle { .. }
+            | Stage::Standing
+            | Stage::Claiming { .. }
+            | Stage::Starting { .. }
+            | Stage::Leading { .. }
+            | Stage::Clearing { .. }
+            | Stage::Finished => self.tree_may_live(),
         }
     }
 
@@ -260,16 +289,14 @@ impl Machine {
             }
             Stage::Claiming { by, .. } => at(Some(*by), DeadlineReason::Volume),
             Stage::Preparing { by, .. } | Stage::Starting { by, .. } => at(Some(*by), DeadlineReason::Startup),
+            Stage::FencingFormer { by, .. } => at(Some(*by), DeadlineReason::Command),
             Stage::Clearing { by, .. } => at(Some(*by), DeadlineReason::Stuck),
             Stage::Ending(Ending { step: EndStep::Stopping { by }, .. }) => at(Some(*by), DeadlineReason::Stop),
+            Stage::Ending(Ending { step: EndStep::Tidying { by }, .. }) => at(Some(*by), DeadlineReason::Command),
             Stage::Ending(Ending {
                 step: EndStep::Killing { give_away } | EndStep::ClosingLock { give_away }, ..
             }) => at(*give_away, DeadlineReason::Stuck),
-            Stage::Standing
-            | Stage::FencingFormer { .. }
-            | Stage::Leading { .. }
-            | Stage::Ending(_)
-            | Stage::Finished => {}
+            Stage::Standing | Stage::Leading { .. } | Stage::Ending(_) | Stage::Finished => {}
         }
         earliest
     }
@@ -292,7 +319,7 @@ impl Machine {
         match &self.stage {
             Stage::Claiming { claimed, .. } => *claimed,
             Stage::Preparing { .. } | Stage::Starting { .. } | Stage::Leading { .. } | Stage::Clearing { .. } => true,
-            Stage::Ending(ending) => matches!(ending.step, EndStep::Stopping { .. } | EndStep::Tidying),
+            Stage::Ending(ending) => matches!(ending.step, EndStep::Stopping { .. } | EndStep::Tidying { .. }),
             Stage::Idle { .. }
             | Stage::Standing
             | Stage::Locking { .. }
@@ -309,10 +336,10 @@ impl Machine {
             (Event::TreeDead, Stage::Ending(ending)) => {
                 matches!(ending.step, EndStep::Stopping { .. } | EndStep::Killing { .. })
             }
-            (Event::Tidied, Stage::Ending(ending)) => matches!(ending.step, EndStep::Tidying),
-            (Event::LockClosed, Stage::Ending(ending)) => matches!(ending.step, EndStep::ClosingLock { .. }),
+            (Event::Tidied, Stage::Ending(ending)) => matches!(ending.step, EndStep::Tidying { .. }),
+            (Event::LockClosed { .. }, Stage::Ending(ending)) => matches!(ending.step, EndStep::ClosingLock { .. }),
             (Event::Resigned, Stage::Ending(ending)) => matches!(ending.resignation, Resignation::Ordered),
-            (Event::TreeDead | Event::Tidied | Event::LockClosed | Event::Resigned, _) => false,
+            (Event::TreeDead | Event::Tidied | Event::LockClosed { .. } | Event::Resigned, _) => false,
             _ => true,
         }
     }
@@ -332,7 +359,10 @@ impl Machine {
             Event::VolumeSeen { usable } => self.volume_seen(now, usable, out),
             Event::WatchdogSeen { usable } => self.watchdog_seen(usable, out),
             Event::Elected(vacancy) => self.elected(now, vacancy, out),
-            Event::LockAcquired { recorded } => self.lock_acquired(now, recorded, out),
+            Event::LockAcquired { recorded, write_back } => {
+                self.write_back = write_back;
+                self.lock_acquired(now, recorded, out);
+            }
             Event::LockRefused => self.lock_refused(now),
             Event::VolumeUnusable => match self.stage {
                 Stage::Locking { .. } | Stage::Claiming { .. } => self.end_now(now, End::StartFailed, out),
@@ -375,7 +405,8 @@ impl Machine {
             Event::Exited => self.exited(now, out),
             Event::TreeDead => self.tree_died(now, out),
             Event::Tidied => {
-                if let Stage::Ending(Ending { step: EndStep::Tidying, .. }) = self.stage {
+                if let Stage::Ending(Ending { step: EndStep::Tidying { .. }, .. }) = self.stage {
+                    self.tree_is_dead();
                     self.close_lock(now, out);
                 }
             }
@@ -386,8 +417,8 @@ impl Machine {
                     self.end_now(now, End::VolumeLost, out);
                 }
             }
-            Event::Fenced => self.fenced(now, out),
-            Event::LockClosed => self.lock_closed(now, out),
+            Event::Fenced { clean } => self.fenced(now, clean, out),
+            Event::LockClosed { clean } => self.lock_closed(now, clean, out),
             Event::Resigned => self.resigned(now, out),
             Event::StopRequested => {
                 self.stop_requested = true;
@@ -398,7 +429,7 @@ impl Machine {
                 self.stop(now, out);
                 match self.stage {
                     Stage::Ending(Ending { step: EndStep::Stopping { .. }, .. }) => self.kill(now, out),
-                    Stage::Ending(Ending { step: EndStep::Tidying, .. }) => self.close_lock(now, out),
+                    Stage::Ending(Ending { step: EndStep::Tidying { .. }, .. }) => self.kill_commands(now, out),
                     _ => {}
                 }
             }
@@ -419,6 +450,7 @@ impl Machine {
         match self.stage {
             Stage::Idle { until: Some(until) } if until <= now => self.stage = Stage::Idle { until: None },
             Stage::Locking { by: Some(by), .. }
+            | Stage::FencingFormer { by, .. }
             | Stage::Claiming { by, .. }
             | Stage::Preparing { by, .. }
             | Stage::Starting { by, .. }
@@ -432,13 +464,14 @@ impl Machine {
                 self.kill(now, out);
             }
             Stage::Ending(Ending { step: EndStep::Stopping { by }, .. }) if by <= now => self.kill(now, out),
+            Stage::Ending(Ending { step: EndStep::Tidying { by }, .. }) if by <= now => self.kill_commands(now, out),
             Stage::Ending(Ending { step: EndStep::Killing { give_away: Some(at) }, .. }) if at <= now => {
                 self.set_step(EndStep::Killing { give_away: None });
-                self.resign(false, out);
+                self.give_away(out);
             }
             Stage::Ending(Ending { step: EndStep::ClosingLock { give_away: Some(at) }, .. }) if at <= now => {
                 self.set_step(EndStep::ClosingLock { give_away: None });
-                self.resign(false, out);
+                self.give_away(out);
             }
             _ => {}
         }

@@ -19,10 +19,14 @@ pub struct Rules {
     /// The command also ends the former host's lock, so it is run while that is waited for, after `fence_after`.
     pub fencing_frees_lock: bool,
     pub fence_after: Duration,
+    /// How long the fencing command may take, and the killing of one that takes longer.
+    pub fencing_timeout: Duration,
     /// No candidacy without a watchdog device that may be used.
     pub watchdog_required: bool,
     pub before_start: bool,
     pub after_stop: bool,
+    /// How long after_stop may take, and the killing of one that takes longer.
+    pub after_stop_timeout: Duration,
     /// A health probe decides on readiness; without one the coordinator is ready as soon as it runs.
     pub probed: bool,
     pub startup_timeout: Duration,

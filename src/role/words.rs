@@ -165,6 +165,9 @@ pub enum Event {
     LockAcquired {
         /// The epoch in the lock file, 0 where there is none.
         recorded: u64,
+        /// Hosts have the volume's pages to themselves until they write them back (a network file system): an end is clean only
+        /// once that has been done.
+        write_back: bool,
     },
     LockRefused,
     /// Taking the lock or writing the record failed.
@@ -193,6 +196,7 @@ pub enum Event {
     Unhealthy,
     /// The coordinator's main process ended by itself.
     Exited,
+    /// Nothing is left of the coordinator's tree, nor of any command that ran in this leadership's name.
     TreeDead,
     /// The after_stop hook has ended.
     Tidied,
@@ -202,9 +206,14 @@ pub enum Event {
     },
     Lost(Loss),
     VolumeLost,
-    /// The guardian ended the leadership by itself: tree dead, lock closed.
-    Fenced,
-    LockClosed,
+    /// The guardian ended the leadership by itself: tree dead, lock closed. `clean` as for `LockClosed`.
+    Fenced {
+        clean: bool,
+    },
+    LockClosed {
+        /// What this leadership wrote has reached the volume, as far as the volume needs to be told.
+        clean: bool,
+    },
     Resigned,
     StopRequested,
     /// The second request: no patience.
@@ -239,7 +248,9 @@ pub enum Action {
         epoch: u64,
         deadline: Moment,
     },
+    /// The stop signal for the coordinator; commands that run in the leadership's name are killed. Answered by `TreeDead`.
     StopTree,
+    /// SIGKILL for the coordinator's tree and for every command that runs in the leadership's name.
     KillTree,
     /// The guardian is gone: kill what it left.
     KillOrphans,
@@ -289,6 +300,8 @@ pub enum DeadlineReason {
     Startup,
     /// What was asked to stop has not stopped.
     Stop,
+    /// A command has neither ended nor died.
+    Command,
     /// The guardian must be told that a lock is still wanted.
     HoldLock,
     /// What was killed has not died.

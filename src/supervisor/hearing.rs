@@ -119,7 +119,7 @@ impl Shell {
                     tracing::error!("{problem}");
                     knowledge.detail = Some(problem);
                 }
-                Some(Event::LockAcquired { recorded })
+                Some(Event::LockAcquired { recorded, write_back: false })
             }
             Report::LockRefused { holder } => {
                 let name = holder.as_ref().map_or("unknown", |record| record.node.as_str());
@@ -187,14 +187,14 @@ impl Shell {
             }
             Report::LockClosed => {
                 knowledge.lock_held = false;
-                Some(Event::LockClosed)
+                Some(Event::LockClosed { clean: true })
             }
             Report::Fenced { deadline } => {
                 tracing::error!(%deadline, "the guardian ended the leadership at its deadline");
                 knowledge.lock_held = false;
                 knowledge.coordinator = crate::status::CoordinatorView::default();
                 self.stop_probing();
-                Some(Event::Fenced)
+                Some(Event::Fenced { clean: true })
             }
             Report::Pong { number } => {
                 self.guardian.answered(number);

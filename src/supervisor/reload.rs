@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::{self, AfterLoss, Config, ElectionKind, WatchdogUse};
 use crate::role::{Backoff, LeaseTiming, Restarts, Rules};
 
+use super::hooks::AFTER_STOP_TIMEOUT;
 use super::wiring::Source;
 
 /// How long what was killed may take to die before the role is given away all the same. A process in an NFS server's
@@ -56,9 +57,11 @@ pub fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
         fencing_required: config.fencing.required,
         fencing_frees_lock: config.fencing.frees_lock,
         fence_after: timing.length(),
+        fencing_timeout: config.fencing.timeout + STUCK_AFTER,
         watchdog_required: config.fencing.watchdog == WatchdogUse::Required,
         before_start: !config.hooks.before_start.is_empty(),
         after_stop: !config.hooks.after_stop.is_empty(),
+        after_stop_timeout: AFTER_STOP_TIMEOUT + STUCK_AFTER,
         probed: config.health.probe.is_some(),
         startup_timeout: config.health.startup_timeout,
         volume_timeout: config.lock.probe_timeout,

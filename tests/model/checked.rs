@@ -17,7 +17,9 @@ pub const LOCK_FIRST: &str = "nothing starts without the lock";
 pub const EPOCH_FIRST: &str = "nothing starts without the cluster's highest epoch, taken in ZooKeeper";
 pub const LEASE_FIRST: &str = "nothing starts without a lease";
 pub const FENCED_FIRST: &str = "nothing starts before an unclean former active was fenced";
-pub const DEATH_FIRST: &str = "lock and breadcrumb never say ended while the tree lives";
+pub const DEATH_FIRST: &str = "lock and breadcrumb never say ended while the tree or a command lives";
+pub const WRITTEN_FIRST: &str =
+    "nothing starts while a former coordinator's writes may arrive, unless its host was fenced";
 /// Without this the others could hold because nothing ever happens.
 pub const MOVES_ON: &str = "the role moves on to another node under a higher epoch";
 pub const SOMEBODY_LEADS: &str = "once faults end, somebody leads again";
@@ -94,6 +96,7 @@ impl Model for Checked {
             Property::always(LEASE_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutLease)),
             Property::always(FENCED_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutFencing)),
             Property::always(DEATH_FIRST, |_, world: &World| !world.breached(Breach::EndedBeforeDeath)),
+            Property::always(WRITTEN_FIRST, |_, world: &World| !world.breached(Breach::StartBeforeWrittenBack)),
         ];
         if self.setup.void_lock {
             properties.push(Property::always(LEASE_ALONE, |_, world: &World| {
@@ -101,12 +104,14 @@ impl Model for Checked {
             }));
         } else {
             properties.push(Property::always(ONE_TREE, |_, world: &World| {
-                world.nodes.iter().filter(|node| node.tree.is_some() && node.hold == Hold::Honoured).count() <= 1
+                world.nodes.iter().filter(|node| node.acts() && node.hold == Hold::Honoured).count() <= 1
             }));
             properties.push(Property::always(LOCK_WITH_TREE, |_, world: &World| {
-                world.nodes.iter().enumerate().all(|(number, node)| {
-                    node.tree.is_none() || node.hold != Hold::Honoured || world.owner == Some(number)
-                })
+                world
+                    .nodes
+                    .iter()
+                    .enumerate()
+                    .all(|(number, node)| !node.acts() || node.hold != Hold::Honoured || world.owner == Some(number))
             }));
         }
         if self.liveness {

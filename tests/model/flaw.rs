@@ -27,6 +27,10 @@ pub enum Flaw {
     BelievesLateRenewal,
     /// Hears of a guardian's death as if its tree had died with it.
     ForgetsOrphans,
+    /// Takes care of the coordinator only: a command that runs when the way up ends is left to itself.
+    ForgetsCommands,
+    /// Takes every closed lock for the end of what was written under it.
+    BelievesUnwrittenEnd,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +62,11 @@ impl Core {
                 vacancy.former = Former::Clean;
                 Event::Elected(vacancy)
             }
+            (Flaw::BelievesUnwrittenEnd, Event::LockClosed { .. }) => Event::LockClosed { clean: true },
+            (Flaw::BelievesUnwrittenEnd, Event::Fenced { .. }) => Event::Fenced { clean: true },
+            (Flaw::BelievesUnwrittenEnd, Event::LockAcquired { recorded, .. }) => {
+                Event::LockAcquired { recorded, write_back: false }
+            }
             (Flaw::BelievesLateRenewal, Event::Renewed { sent }) => return (sent, Event::Renewed { sent }),
             (_, event) => event,
         };
@@ -82,6 +91,11 @@ impl Core {
             (Flaw::HidesDeadline, Action::SetDeadline(_)) => {}
             (Flaw::HidesDeadline, Action::Start { epoch, .. }) => {
                 said.push(Action::Start { epoch: *epoch, deadline: Moment::from_nanos(DAWN << 2) });
+            }
+            (Flaw::ForgetsCommands, Action::KillTree) if !self.machine.tree_may_live() => {
+                for order in self.machine.step(now, Event::TreeDead) {
+                    said.push(order);
+                }
             }
             (Flaw::ForgetsOrphans, Action::KillOrphans) => {
                 said.push(order);

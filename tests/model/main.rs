@@ -25,6 +25,8 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
         void_lock: false,
         tree_keeps_lock: true,
         guardian_refuses: true,
+        guardian_kills_commands: true,
+        write_back: false,
         watchdog: false,
         ranked: false,
         rules: rules(),
@@ -70,8 +72,14 @@ fn two_nodes_and_no_fault() {
 }
 
 /// Everything that can die, alone and in pairs.
-const DEATHS: &[Fault] =
-    &[Fault::KillSupervisor, Fault::KillGuardian, Fault::DieHalfway, Fault::CrashCoordinator, Fault::StickTree];
+const DEATHS: &[Fault] = &[
+    Fault::KillSupervisor,
+    Fault::KillGuardian,
+    Fault::DieHalfway,
+    Fault::CrashCoordinator,
+    Fault::StickTree,
+    Fault::StickCommand,
+];
 const DELAYS: &[Fault] =
     &[Fault::FreezeSupervisor, Fault::FreezeHalfway, Fault::FreezeGuardian, Fault::FreezeHost, Fault::Partition];
 const OUTSIDE: &[Fault] = &[Fault::LoseLock, Fault::DeleteNode, Fault::WipeZooKeeper, Fault::FailHook];
@@ -126,6 +134,61 @@ fn hooks_restarts_and_ranks_survive_any_single_fault() {
     setup.rules.restarts.max = 1;
     setup.rules.exit_after_loss = false;
     holds("two nodes with hooks, restarts and ranks, any 1 fault", setup);
+}
+
+fn with_commands(mut setup: Setup) -> Setup {
+    setup.rules.before_start = true;
+    setup.rules.after_stop = true;
+    setup
+}
+
+#[test]
+fn a_core_that_closes_the_lock_while_a_command_runs_is_caught() {
+    breaks(DEATH_FIRST, with_commands(flawed(Flaw::ForgetsCommands, PEOPLE)));
+}
+
+#[test]
+fn a_core_that_leaves_a_command_to_itself_after_a_loss_is_caught() {
+    let mut setup = with_commands(flawed(Flaw::ForgetsCommands, DELAYS));
+    setup.tree_keeps_lock = false;
+    breaks(LOCK_WITH_TREE, setup);
+}
+
+#[test]
+fn a_guardian_that_kills_the_coordinator_only_is_caught() {
+    let mut setup = with_commands(flawed(Flaw::None, &[Fault::KillSupervisor]));
+    setup.guardian_kills_commands = false;
+    breaks(DEATH_FIRST, setup);
+}
+
+/// A network file system: what a killed coordinator wrote stays in its host's memory.
+fn network(flaw: Flaw, faults: &[Fault]) -> Setup {
+    let mut setup = flawed(flaw, faults);
+    setup.write_back = true;
+    setup
+}
+
+#[test]
+fn what_was_written_arrives_before_the_next_start_or_its_host_is_fenced() {
+    let mut faults = all();
+    faults.push(Fault::FailWriteBack);
+    // A ZooKeeper that forgets who led forgets to have its host fenced.
+    faults.retain(|fault| *fault != Fault::WipeZooKeeper);
+    holds("two nodes, network file system, any 1 fault", with_commands(network(Flaw::None, &faults)));
+}
+
+#[test]
+fn a_core_that_calls_an_end_clean_before_all_is_written_is_caught() {
+    breaks(WRITTEN_FIRST, with_budget(2, network(Flaw::BelievesUnwrittenEnd, &[Fault::FailWriteBack, Fault::Stop])));
+}
+
+#[test]
+fn a_core_that_calls_a_killed_guardian_s_end_clean_on_a_network_file_system_is_caught() {
+    breaks(WRITTEN_FIRST, network(Flaw::BelievesUnwrittenEnd, &[Fault::KillGuardian]));
+}
+
+fn with_budget(budget: u8, setup: Setup) -> Setup {
+    Setup { budget, ..setup }
 }
 
 /// Without `KillGuardian`: a coordinator that has closed the descriptor and outlives its guardian is what the guarantees

@@ -3,7 +3,9 @@
 use primacy::moment::Moment;
 use primacy::role::{Action, Event};
 
-use super::world::{Breach, EXPIRES_FROM, Frost, Guardian, Hold, Hook, LEASE, SelfFencing, Setup, Tree, World, units};
+use super::world::{
+    Breach, Command, EXPIRES_FROM, Frost, Guardian, Hold, Hook, LEASE, SelfFencing, Setup, Tree, World, units,
+};
 
 /// Where [`World::handle`] is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,14 +23,17 @@ fn from_guardian(event: &Event) -> bool {
             | Event::WatchdogSeen { .. }
             | Event::LockAcquired { .. }
             | Event::LockRefused
+            | Event::FormerFenced { .. }
             | Event::RecordWritten { .. }
+            | Event::Prepared { .. }
             | Event::Started
             | Event::StartFailed
             | Event::Exited
             | Event::TreeDead
+            | Event::Tidied
             | Event::VolumeLost
-            | Event::Fenced
-            | Event::LockClosed
+            | Event::Fenced { .. }
+            | Event::LockClosed { .. }
     )
 }
 
@@ -85,19 +90,16 @@ impl World {
 
     pub fn perform(&mut self, setup: &Setup, node: usize, action: Action) {
         let now = self.now;
-        let target = self.breadcrumb.map(|breadcrumb| (breadcrumb.node, breadcrumb.epoch));
         match action {
             Action::Stand => self.stand(node),
             Action::Yield => self.go_to_the_back(node),
             Action::Claim { epoch } => self.claim(node, epoch, now),
             Action::Resign { clean, .. } => self.resign(node, clean),
-            Action::FenceFormer { epoch } => self.run(node, Hook::Fence { epoch, target }),
-            Action::RunBeforeStart { epoch } => self.run(node, Hook::Before { epoch }),
-            Action::RunAfterStop => self.run(node, Hook::After),
-            Action::KillOrphans => match &mut self.nodes[node].tree {
-                Some(tree) => tree.doomed = true,
-                None => self.tell(node, Event::TreeDead),
-            },
+            Action::KillOrphans if self.nodes[node].is_empty() => self.tell(node, Event::TreeDead),
+            Action::KillOrphans => {
+                self.nodes[node].doom();
+                self.nodes[node].awaited = true;
+            }
             Action::ReplaceGuardian => {
                 self.end_guardian(setup, node);
                 if let Some(supervisor) = &mut self.nodes[node].supervisor {
@@ -110,6 +112,9 @@ impl World {
             Action::AcquireLock
             | Action::WriteRecord { .. }
             | Action::SetDeadline(_)
+            | Action::FenceFormer { .. }
+            | Action::RunBeforeStart { .. }
+            | Action::RunAfterStop
             | Action::Start { .. }
             | Action::StopTree
             | Action::KillTree
@@ -124,30 +129,63 @@ impl World {
         }
     }
 
+    /// The guardian runs a command. It runs none once its own time is up.
     fn run(&mut self, node: usize, hook: Hook) {
-        let until = self.now + units(2);
-        if let Some(supervisor) = &mut self.nodes[node].supervisor {
-            supervisor.hooks.push((hook, until));
+        let now = self.now;
+        let Some(guardian) = &self.nodes[node].guardian else { return };
+        if guardian.fencing != SelfFencing::No || guardian.deadline.is_some_and(|deadline| deadline <= now) {
+            return;
         }
+        let with_lock = guardian.has_lock;
+        let until = now + units(2);
+        self.nodes[node].commands.push(Command { hook, until, with_lock, doomed: false, stuck: false });
     }
 
-    pub fn end_hook(&mut self, setup: &Setup, node: usize, succeeded: bool) {
-        let Some(supervisor) = &mut self.nodes[node].supervisor else { return };
-        let (hook, _) = supervisor.hooks.remove(0);
+    /// A command ends by itself, and nothing of it is left.
+    pub fn end_command(&mut self, setup: &Setup, node: usize, succeeded: bool) {
+        let Command { hook, .. } = self.nodes[node].commands.remove(0);
         match hook {
             Hook::Fence { epoch, target } => {
                 if succeeded {
                     self.nodes[node].fenced = target;
-                    if setup.rules.fencing_frees_lock
-                        && let Some((former, _)) = target
-                    {
-                        self.lose_lock(former);
+                    if let Some((former, _)) = target {
+                        // What it writes from now on is refused.
+                        self.nodes[former].unwritten = None;
+                        if setup.rules.fencing_frees_lock {
+                            self.lose_lock(former);
+                        }
                     }
                 }
-                self.tell(node, Event::FormerFenced { epoch, succeeded });
+                self.report(node, Event::FormerFenced { epoch, succeeded });
             }
-            Hook::Before { epoch } => self.tell(node, Event::Prepared { epoch, succeeded }),
-            Hook::After => self.tell(node, Event::Tidied),
+            Hook::Before { epoch } => self.report(node, Event::Prepared { epoch, succeeded }),
+            Hook::After => self.report(node, Event::Tidied),
+        }
+        self.release(setup, node);
+        self.tell_of_death(node);
+    }
+
+    pub fn command_must_die(&self, node: usize) -> bool {
+        self.nodes[node].host_runs()
+            && self.nodes[node].commands.first().is_some_and(|command| command.doomed && !command.stuck)
+    }
+
+    pub fn command_dies(&mut self, setup: &Setup, node: usize) {
+        self.nodes[node].commands.remove(0);
+        self.release(setup, node);
+        self.tell_of_death(node);
+    }
+
+    /// Tells who waits for it that nothing is left.
+    fn tell_of_death(&mut self, node: usize) {
+        if !self.nodes[node].awaited || !self.nodes[node].is_empty() {
+            return;
+        }
+        self.nodes[node].awaited = false;
+        match &self.nodes[node].guardian {
+            Some(guardian) if guardian.booting => {}
+            Some(_) => self.report(node, Event::TreeDead),
+            None => self.tell(node, Event::TreeDead),
         }
     }
 
@@ -194,6 +232,12 @@ impl World {
                 self.recorded = self.recorded.max(epoch);
                 self.report(node, Event::RecordWritten { epoch });
             }
+            Action::FenceFormer { epoch } => {
+                let target = self.breadcrumb.map(|breadcrumb| (breadcrumb.node, breadcrumb.epoch));
+                self.run(node, Hook::Fence { epoch, target });
+            }
+            Action::RunBeforeStart { epoch } => self.run(node, Hook::Before { epoch }),
+            Action::RunAfterStop => self.run(node, Hook::After),
             Action::SetDeadline(deadline) => {
                 guardian.deadline = Some(deadline);
                 self.feed(setup, node);
@@ -205,30 +249,48 @@ impl World {
                     guardian.deadline = Some(deadline);
                     self.observe_start(setup, node, epoch);
                     self.nodes[node].tree = Some(Tree { epoch, stopping: None, doomed: false, stuck: false });
+                    self.nodes[node].unwritten = setup.write_back.then_some(epoch);
                     self.feed(setup, node);
                     self.report(node, Event::Started);
                 }
             }
-            Action::StopTree => match &mut self.nodes[node].tree {
-                Some(tree) => tree.stopping = Some(now + units(1)),
-                None => self.report(node, Event::TreeDead),
-            },
-            Action::KillTree => match &mut self.nodes[node].tree {
-                Some(tree) => tree.doomed = true,
-                None => self.report(node, Event::TreeDead),
-            },
-            Action::CloseLock(_) => {
-                guardian.has_lock = false;
-                guardian.wants_lock = false;
-                guardian.deadline = None;
-                if self.nodes[node].tree.is_some() {
-                    self.breach(Breach::EndedBeforeDeath);
+            Action::StopTree | Action::KillTree if self.nodes[node].is_empty() => self.report(node, Event::TreeDead),
+            Action::StopTree => {
+                if let Some(tree) = &mut self.nodes[node].tree {
+                    tree.stopping = Some(now + units(1));
                 }
-                self.release(setup, node);
-                self.report(node, Event::LockClosed);
+                self.nodes[node].doom_commands();
+                self.nodes[node].awaited = true;
+            }
+            Action::KillTree => {
+                self.nodes[node].doom();
+                self.nodes[node].awaited = true;
+            }
+            Action::CloseLock(_) => {
+                let clean = self.close_lock(setup, node);
+                self.report(node, Event::LockClosed { clean });
             }
             _ => {}
         }
+    }
+
+    /// Writes back what was written, if that is possible, and closes the descriptor. Answers whether it was possible.
+    fn close_lock(&mut self, setup: &Setup, node: usize) -> bool {
+        let clean = !std::mem::take(&mut self.nodes[node].write_back_fails);
+        if !self.nodes[node].is_empty() {
+            self.breach(Breach::EndedBeforeDeath);
+        }
+        if clean {
+            self.nodes[node].unwritten = None;
+        }
+        if let Some(guardian) = &mut self.nodes[node].guardian {
+            guardian.has_lock = false;
+            guardian.wants_lock = false;
+            guardian.deadline = None;
+            guardian.clean = clean;
+        }
+        self.release(setup, node);
+        clean
     }
 
     /// The device is fed as long as the guardian's deadline lets it fire before anybody else can be elected.
@@ -248,6 +310,9 @@ impl World {
         self.lose_supervisor(node);
         self.nodes[node].guardian = None;
         self.nodes[node].tree = None;
+        self.nodes[node].commands.clear();
+        self.nodes[node].awaited = false;
+        self.nodes[node].unwritten = None;
         self.nodes[node].fires = None;
         self.nodes[node].frost = None;
         self.release(setup, node);
@@ -271,6 +336,9 @@ impl World {
         if in_debt {
             self.breach(Breach::StartWithoutFencing);
         }
+        if self.nodes.iter().enumerate().any(|(other, it)| other != node && it.unwritten.is_some()) {
+            self.breach(Breach::StartBeforeWrittenBack);
+        }
         self.started = self.started.max((epoch, node));
     }
 
@@ -290,18 +358,18 @@ impl World {
             guardian.wants_lock = false;
             guardian.has_lock = true;
         }
-        self.report(node, Event::LockAcquired { recorded });
+        self.report(node, Event::LockAcquired { recorded, write_back: setup.write_back });
     }
 
     /// The kernel releases the lock when the last holder of its descriptor is gone.
     fn release(&mut self, setup: &Setup, node: usize) {
         let held = self.nodes[node].guardian.as_ref().is_some_and(|guardian| guardian.has_lock)
-            || (setup.tree_keeps_lock && self.nodes[node].tree.is_some());
+            || (setup.tree_keeps_lock && self.nodes[node].acts());
         if !held {
             if self.owner == Some(node) {
                 self.owner = None;
             }
-            if self.nodes[node].tree.is_none() {
+            if !self.nodes[node].acts() {
                 self.nodes[node].hold = Hold::Honoured;
             }
         }
@@ -324,17 +392,12 @@ impl World {
         if self.nodes[node].guardian_runs() {
             self.nodes[node].fires = None;
         }
-        match &self.nodes[node].guardian {
-            Some(guardian) if guardian.booting => {}
-            Some(_) => self.report(node, Event::TreeDead),
-            None => self.tell(node, Event::TreeDead),
-        }
+        self.tell_of_death(node);
     }
 
     pub fn crash_coordinator(&mut self, node: usize) {
-        if let Some(tree) = &mut self.nodes[node].tree {
-            tree.doomed = true;
-        }
+        self.nodes[node].doom();
+        self.nodes[node].awaited = true;
         self.report(node, Event::Exited);
     }
 
@@ -358,11 +421,12 @@ impl World {
             && self.nodes[node].supervisor.is_some()
             && self.nodes[node].guardian.as_ref().is_some_and(|guardian| guardian.booting)
             && self.nodes[node].tree.is_none_or(|tree| !tree.doomed)
+            && self.nodes[node].commands.iter().all(|command| !command.doomed)
     }
 
     pub fn boot_guardian(&mut self, setup: &Setup, node: usize) {
-        if let Some(tree) = &mut self.nodes[node].tree {
-            tree.doomed = true;
+        if !self.nodes[node].is_empty() {
+            self.nodes[node].doom();
             return;
         }
         if let Some(guardian) = &mut self.nodes[node].guardian {
@@ -375,9 +439,10 @@ impl World {
         self.report(node, Event::VolumeSeen { usable: true });
     }
 
-    pub fn guardian_fences(&self, node: usize) -> bool {
+    pub fn guardian_fences(&self, setup: &Setup, node: usize) -> bool {
         let alone = self.nodes[node].supervisor.is_none();
-        let tree = self.nodes[node].tree.is_some();
+        let tree =
+            self.nodes[node].tree.is_some() || (setup.guardian_kills_commands && !self.nodes[node].commands.is_empty());
         self.nodes[node].guardian_runs()
             && self.nodes[node].guardian.as_ref().is_some_and(|guardian| match guardian.fencing {
                 SelfFencing::No => {
@@ -398,22 +463,25 @@ impl World {
                 if let Some(tree) = &mut self.nodes[node].tree {
                     tree.doomed = true;
                 }
+                if setup.guardian_kills_commands {
+                    self.nodes[node].doom_commands();
+                }
+                self.nodes[node].awaited = self.nodes[node].tree.is_some();
             }
             SelfFencing::Killing => {
                 guardian.fencing = SelfFencing::Closed;
-                guardian.has_lock = false;
-                guardian.wants_lock = false;
-                guardian.deadline = None;
-                self.release(setup, node);
-                self.report(node, Event::LockClosed);
+                let clean = self.close_lock(setup, node);
+                self.report(node, Event::LockClosed { clean });
             }
             SelfFencing::Closed => {
                 guardian.fencing = SelfFencing::Leaving;
-                self.report(node, Event::Fenced);
+                let clean = guardian.clean;
+                self.report(node, Event::Fenced { clean });
             }
             SelfFencing::Leaving => {
                 if guardian.will {
-                    self.carry_out_will(node);
+                    let clean = guardian.clean;
+                    self.carry_out_will(node, clean);
                 }
                 self.kill_guardian(setup, node);
             }

@@ -19,7 +19,8 @@ pub enum Step {
     KillSilentGuardian(usize),
     TreeDies(usize),
     ProbeFails(usize),
-    EndHook(usize),
+    EndCommand(usize),
+    CommandDies(usize),
     Expire(usize),
     Restart(usize),
     Thaw(usize),
@@ -39,6 +40,8 @@ pub enum Step {
     KillGuardian(usize),
     CrashCoordinator(usize),
     StickTree(usize),
+    StickCommand(usize),
+    FailWriteBack(usize),
     LoseLock(usize),
     DeleteNode(usize),
     WipeZooKeeper,
@@ -47,9 +50,10 @@ pub enum Step {
 }
 
 impl World {
-    fn hook(&self, node: usize) -> Option<Moment> {
-        let supervisor = self.nodes[node].supervisor.as_ref().filter(|_| self.nodes[node].host_runs())?;
-        supervisor.hooks.first().map(|(_, until)| *until)
+    /// When the time is up of a command that could end.
+    fn command(&self, node: usize) -> Option<Moment> {
+        let command = self.nodes[node].commands.first().filter(|_| self.nodes[node].host_runs())?;
+        (!command.doomed && !command.stuck).then_some(command.until)
     }
 
     /// What cannot wait until time passes.
@@ -68,7 +72,7 @@ impl World {
             if self.lock_free_for(setup, node) {
                 out.push(Step::GrantLock(node));
             }
-            if self.guardian_fences(node) {
+            if self.guardian_fences(setup, node) {
                 out.push(Step::GuardianFences(node));
             }
             if it.frost == Some(Frost::Guardian) && it.supervisor.is_some() {
@@ -77,8 +81,11 @@ impl World {
             if self.tree_must_die(node) {
                 out.push(Step::TreeDies(node));
             }
-            if self.hook(node).is_some_and(|until| until <= self.now) {
-                out.push(Step::EndHook(node));
+            if self.command_must_die(node) {
+                out.push(Step::CommandDies(node));
+            }
+            if self.command(node).is_some_and(|until| until <= self.now) {
+                out.push(Step::EndCommand(node));
             }
         }
         for seat in 0..self.queue.len() {
@@ -97,7 +104,7 @@ impl World {
             if it.cut {
                 out.push(Step::Heal { node, lose: false });
             }
-            if it.tree.is_some_and(|tree| tree.stuck) {
+            if it.tree.is_some_and(|tree| tree.stuck) || it.commands.iter().any(|command| command.stuck) {
                 out.push(Step::Unstick(node));
             }
             if it.supervisor.is_none() && it.guardian.is_none() && it.frost.is_none() {
@@ -106,8 +113,8 @@ impl World {
             if self.probe_fails(node) {
                 out.push(Step::ProbeFails(node));
             }
-            if self.hook(node).is_some_and(|until| until > self.now) {
-                out.push(Step::EndHook(node));
+            if self.command(node).is_some_and(|until| until > self.now) {
+                out.push(Step::EndCommand(node));
             }
         }
     }
@@ -181,9 +188,13 @@ impl World {
                 }
                 Fault::StickTree if it.tree.is_some_and(|tree| !tree.stuck) => out.push(Step::StickTree(node)),
                 Fault::LoseLock if self.owner == Some(node) => out.push(Step::LoseLock(node)),
-                Fault::FailHook if it.supervisor.as_ref().is_some_and(|supervisor| !supervisor.hooks.is_empty()) => {
-                    out.push(Step::FailHook(node));
+                Fault::StickCommand if it.commands.iter().any(|command| !command.stuck) => {
+                    out.push(Step::StickCommand(node));
                 }
+                Fault::FailWriteBack if it.unwritten.is_some() && !it.write_back_fails => {
+                    out.push(Step::FailWriteBack(node));
+                }
+                Fault::FailHook if self.command(node).is_some() => out.push(Step::FailHook(node)),
                 Fault::Stop if it.supervisor.is_some() => out.push(Step::Stop(node, 1)),
                 Fault::StopTwice if it.supervisor.is_some() => out.push(Step::Stop(node, 2)),
                 _ => {}
@@ -220,10 +231,16 @@ impl World {
                     tree.stuck = true;
                 }
             }
+            Step::StickCommand(node) => {
+                for command in &mut self.nodes[node].commands {
+                    command.stuck = true;
+                }
+            }
+            Step::FailWriteBack(node) => self.nodes[node].write_back_fails = true,
             Step::LoseLock(node) => self.lose_lock(node),
             Step::DeleteNode(seat) => self.betray(seat, Loss::NodeDeleted),
             Step::WipeZooKeeper => self.wipe(),
-            Step::FailHook(node) => self.end_hook(setup, node, false),
+            Step::FailHook(node) => self.end_command(setup, node, false),
             Step::Stop(node, times) => {
                 self.tell(node, Event::StopRequested);
                 if times == 2 {
@@ -249,7 +266,8 @@ impl World {
             Step::KillSilentGuardian(node) => self.kill_guardian(setup, node),
             Step::TreeDies(node) => self.tree_dies(setup, node),
             Step::ProbeFails(node) => self.fail_probe(node),
-            Step::EndHook(node) => self.end_hook(setup, node, true),
+            Step::EndCommand(node) => self.end_command(setup, node, true),
+            Step::CommandDies(node) => self.command_dies(setup, node),
             Step::Expire(seat) => self.remove_seat(seat, Loss::SessionExpired),
             Step::Restart(node) => self.restart(setup, node),
             Step::Thaw(node) => self.thaw(setup, node),
@@ -257,6 +275,9 @@ impl World {
             Step::Unstick(node) => {
                 if let Some(tree) = &mut self.nodes[node].tree {
                     tree.stuck = false;
+                }
+                for command in &mut self.nodes[node].commands {
+                    command.stuck = false;
                 }
             }
             Step::TimePasses => {

@@ -39,9 +39,11 @@ pub fn rules() -> Rules {
         fencing_required: true,
         fencing_frees_lock: false,
         fence_after: units(LEASE),
+        fencing_timeout: units(3),
         watchdog_required: false,
         before_start: false,
         after_stop: false,
+        after_stop_timeout: units(3),
         probed: false,
         startup_timeout: units(3),
         volume_timeout: units(2),
@@ -67,6 +69,10 @@ pub struct Setup {
     /// The guardian starts nothing without the lock. It must not: a supervisor that froze between a decision and the message
     /// does not know that its guardian has fenced itself meanwhile.
     pub guardian_refuses: bool,
+    /// The guardian, when it ends a leadership by itself, kills the commands that run in its name, too.
+    pub guardian_kills_commands: bool,
+    /// What a coordinator wrote stays in its host's memory until it is written back: a network file system.
+    pub write_back: bool,
     /// Every host has a watchdog, fed to the last moment that the guardian's deadline allows.
     pub watchdog: bool,
     /// Node 0 has the highest priority.
@@ -90,6 +96,10 @@ pub enum Fault {
     CrashCoordinator,
     /// What is killed does not die for a while.
     StickTree,
+    /// The same of a command.
+    StickCommand,
+    /// What was written cannot be written back when the lock is closed.
+    FailWriteBack,
     /// The server forgets the lock while its holder believes to hold it.
     LoseLock,
     /// The election node is deleted although its session was kept alive.
@@ -115,8 +125,6 @@ pub struct Supervisor {
     /// What was left to do when it froze.
     pub pending: Vec<Action>,
     pub client: Client,
-    /// Each with the moment at which its time is up.
-    pub hooks: Vec<(Hook, Moment)>,
 }
 
 /// The supervisor's ZooKeeper client.
@@ -136,6 +144,18 @@ pub struct Client {
     pub to_claim: Option<(u64, Moment)>,
     /// Answers that have not reached the client.
     pub held: Vec<Event>,
+}
+
+/// A command's process, with what it left behind: a child of the guardian's that outlives it if nobody kills it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Command {
+    pub hook: Hook,
+    /// Its time is up.
+    pub until: Moment,
+    /// It has the lock's descriptor, as the coordinator has.
+    pub with_lock: bool,
+    pub doomed: bool,
+    pub stuck: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,6 +186,8 @@ pub struct Guardian {
     pub deadline: Option<Moment>,
     pub wants_lock: bool,
     pub has_lock: bool,
+    /// What was written has been written back before the lock was closed.
+    pub clean: bool,
     /// The testament: it may delete the election node of this leadership.
     pub will: bool,
     pub fencing: SelfFencing,
@@ -182,6 +204,7 @@ impl Guardian {
             deadline: None,
             wants_lock: false,
             has_lock: false,
+            clean: true,
             will: false,
             fencing: SelfFencing::No,
             orders: Vec::new(),
@@ -214,6 +237,12 @@ pub struct Node {
     pub supervisor: Option<Supervisor>,
     pub guardian: Option<Guardian>,
     pub tree: Option<Tree>,
+    pub commands: Vec<Command>,
+    /// Somebody waits for the death of tree and commands.
+    pub awaited: bool,
+    /// What was written under this epoch may reach the volume at any moment.
+    pub unwritten: Option<u64>,
+    pub write_back_fails: bool,
     /// When the watchdog resets the host.
     pub fires: Option<Moment>,
     pub frost: Option<Frost>,
@@ -243,6 +272,28 @@ impl Node {
     pub fn host_runs(&self) -> bool {
         self.frost != Some(Frost::Host)
     }
+
+    /// Something runs in the name of a leadership that this node has, or had.
+    pub fn acts(&self) -> bool {
+        self.tree.is_some() || self.commands.iter().any(|command| command.with_lock)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tree.is_none() && self.commands.is_empty()
+    }
+
+    pub fn doom(&mut self) {
+        if let Some(tree) = &mut self.tree {
+            tree.doomed = true;
+        }
+        self.doom_commands();
+    }
+
+    pub fn doom_commands(&mut self) {
+        for command in &mut self.commands {
+            command.doomed = true;
+        }
+    }
 }
 
 /// An election node and its session.
@@ -269,8 +320,10 @@ pub enum Breach {
     StartWithoutEpoch = 2,
     StartWithoutLease = 4,
     StartWithoutFencing = 8,
-    /// The breadcrumb was marked clean, or the lock closed, while the tree lived.
+    /// The breadcrumb was marked clean, or the lock closed, while the tree or a command lived.
     EndedBeforeDeath = 16,
+    /// Something that a former coordinator wrote may still arrive, and its host was not fenced.
+    StartBeforeWrittenBack = 32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -309,6 +362,10 @@ impl World {
                     supervisor: None,
                     guardian: None,
                     tree: None,
+                    commands: Vec::new(),
+                    awaited: false,
+                    unwritten: None,
+                    write_back_fails: false,
                     fires: None,
                     frost: None,
                     cut: false,
@@ -342,7 +399,6 @@ impl World {
             mailbox: Vec::new(),
             pending: Vec::new(),
             client: Client::default(),
-            hooks: Vec::new(),
         });
         self.nodes[node].guardian = Some(Guardian::booting());
     }

@@ -166,7 +166,7 @@ impl World {
     }
 
     pub fn resign(&mut self, node: usize, clean: bool) {
-        let (cut, alive) = (self.nodes[node].cut, self.nodes[node].tree.is_some());
+        let (cut, alive) = (self.nodes[node].cut, !self.nodes[node].is_empty());
         let Some(client) = self.client(node) else { return };
         let claimed = client.claimed;
         *client = Client::default();
@@ -194,12 +194,12 @@ impl World {
     }
 
     /// The guardian's own session carries out its testament.
-    pub fn carry_out_will(&mut self, node: usize) {
+    pub fn carry_out_will(&mut self, node: usize, clean: bool) {
         if self.nodes[node].cut {
             return;
         }
         if let Some(seat) = self.queue.iter().position(|seat| seat.node == node && seat.claimed) {
-            self.mark_clean(node, self.nodes[node].granted);
+            self.mark_clean(node, self.nodes[node].granted.filter(|_| clean));
             self.remove_seat(seat, Loss::NodeDeleted);
         }
     }

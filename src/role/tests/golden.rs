@@ -11,7 +11,7 @@ fn the_way_up_takes_each_step_only_when_the_former_is_acknowledged() {
     let elected = bench.on(Event::Elected(vacancy(Former::Unclean)));
     assert_eq!(elected, "[standby > promoting: elected] SetDeadline AcquireLock");
     assert_eq!(bench.on(Event::LockRefused), "");
-    assert_eq!(bench.on(Event::LockAcquired { recorded: 9 }), "FenceFormer(10)");
+    assert_eq!(bench.on(Event::LockAcquired { recorded: 9, write_back: false }), "FenceFormer(10)");
     assert_eq!(bench.on(Event::FormerFenced { epoch: 10, succeeded: true }), "Claim(10) WriteRecord(10)");
     let sent = bench.now;
     assert_eq!(bench.on(Event::Claimed { epoch: 10, sent }), "SetDeadline");
@@ -28,7 +28,7 @@ fn the_way_down_takes_each_step_only_when_the_former_is_acknowledged() {
     assert_eq!(bench.on(Event::StopRequested), "[active > demoting: stopped] StopTree");
     assert_eq!(bench.on(Event::TreeDead), "RunAfterStop");
     assert_eq!(bench.on(Event::Tidied), "CloseLock(stopped)");
-    assert_eq!(bench.on(Event::LockClosed), "Resign(clean, stopped)");
+    assert_eq!(bench.on(Event::LockClosed { clean: true }), "Resign(clean, stopped)");
     assert_eq!(bench.on(Event::Resigned), "[demoting > standby: stopped] Exit(Stopped)");
 }
 
@@ -42,7 +42,7 @@ fn a_crash_is_answered_by_a_restart_until_the_budget_is_used_up() {
     assert_eq!(bench.on(Event::Exited), "[active > demoting: coordinator_exited]");
     assert_eq!(bench.on(Event::TreeDead), "RunAfterStop");
     bench.on(Event::Tidied);
-    assert_eq!(bench.on(Event::LockClosed), "Resign(clean, coordinator_exited)");
+    assert_eq!(bench.on(Event::LockClosed { clean: true }), "Resign(clean, coordinator_exited)");
     assert_eq!(bench.on(Event::Resigned), "[demoting > standby: coordinator_exited] ReplaceGuardian");
     assert_eq!(bench.machine.phase(bench.now), Phase::BackingOff);
 }
@@ -67,7 +67,7 @@ fn a_lease_that_expires_while_stopping_turns_the_stop_into_a_kill() {
     bench.on(Event::Unhealthy);
     assert_eq!(bench.at_deadline(), "Lease: [demoting > fencing: coordinator_unhealthy] KillTree");
     assert_eq!(bench.on(Event::TreeDead), "CloseLock(coordinator_unhealthy)");
-    assert_eq!(bench.on(Event::LockClosed), "Resign(clean, coordinator_unhealthy)");
+    assert_eq!(bench.on(Event::LockClosed { clean: true }), "Resign(clean, coordinator_unhealthy)");
     // It fenced itself, whatever had begun the end.
     assert_eq!(bench.on(Event::Resigned), "[fencing > standby: coordinator_unhealthy] Exit(LostMastership)");
 }
@@ -95,7 +95,7 @@ fn after_the_last_number_there_is_no_epoch_and_nobody_leads_with_a_smaller_one()
     for (known, recorded) in [(u64::MAX, 0), (6, u64::MAX)] {
         let mut bench = Bench::standing(full());
         bench.on(Event::Elected(Vacancy { epoch: known, former: Former::Unclean, better_candidate: false }));
-        let said = bench.on(Event::LockAcquired { recorded });
+        let said = bench.on(Event::LockAcquired { recorded, write_back: false });
         assert_eq!(said, "[promoting > demoting: start_failed] CloseLock(start_failed)");
     }
 }
@@ -105,7 +105,7 @@ fn a_volume_that_is_lost_kills_and_exits() {
     let mut bench = Bench::leading(plain());
     assert_eq!(bench.on(Event::VolumeLost), "[active > fencing: volume_lost] KillTree");
     bench.on(Event::TreeDead);
-    bench.on(Event::LockClosed);
+    bench.on(Event::LockClosed { clean: true });
     assert_eq!(bench.on(Event::Resigned), "[fencing > standby: volume_lost] Exit(LostMastership)");
 }
 
@@ -114,7 +114,7 @@ fn after_a_loss_it_stands_again_where_it_shall_rejoin() {
     let mut bench = Bench::leading(Rules { exit_after_loss: false, ..plain() });
     bench.on(Event::Lost(Loss::SessionExpired));
     bench.on(Event::TreeDead);
-    bench.on(Event::LockClosed);
+    bench.on(Event::LockClosed { clean: true });
     assert_eq!(bench.on(Event::Resigned), "[fencing > standby: session_expired] ReplaceGuardian");
     bench.on(Event::GuardianReady);
     assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
@@ -127,7 +127,7 @@ fn stages() -> Vec<(&'static str, Bench)> {
     found.push(("standing", bench.clone()));
     bench.on(Event::Elected(vacancy(Former::Unclean)));
     found.push(("locking", bench.clone()));
-    bench.on(Event::LockAcquired { recorded: 6 });
+    bench.on(Event::LockAcquired { recorded: 6, write_back: false });
     found.push(("fencing the former", bench.clone()));
     bench.on(Event::FormerFenced { epoch: 7, succeeded: true });
     found.push(("claiming", bench.clone()));
@@ -196,7 +196,7 @@ fn fail_once(bench: &mut Bench) -> u64 {
     assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
     bench.on(Event::Elected(vacancy(Former::Clean)));
     bench.on(Event::VolumeUnusable);
-    bench.on(Event::LockClosed);
+    bench.on(Event::LockClosed { clean: true });
     bench.on(Event::Resigned);
     let (until, _) = bench.machine.deadline().expect("it backs off");
     let delay = until.since(bench.now).as_secs();
@@ -226,7 +226,7 @@ fn the_back_off_begins_anew_after_a_healthy_leadership() {
     }
     leading.on(Event::Exited);
     leading.on(Event::TreeDead);
-    leading.on(Event::LockClosed);
+    leading.on(Event::LockClosed { clean: true });
     leading.on(Event::Resigned);
     let (until, _) = leading.machine.deadline().expect("it backs off");
     assert_eq!(until.since(leading.now), seconds(1));
@@ -245,7 +245,7 @@ fn a_second_stop_kills() {
     bench.on(Event::StopRequested);
     assert_eq!(bench.on(Event::KillRequested), "[demoting > fencing: stopped] KillTree");
     bench.on(Event::TreeDead);
-    bench.on(Event::LockClosed);
+    bench.on(Event::LockClosed { clean: true });
     assert_eq!(bench.on(Event::Resigned), "[fencing > standby: stopped] Exit(Stopped)");
 }
 
@@ -254,7 +254,8 @@ fn a_second_stop_does_not_wait_for_the_after_stop_hook() {
     let mut bench = Bench::leading(full());
     bench.on(Event::StopRequested);
     bench.on(Event::TreeDead);
-    assert_eq!(bench.on(Event::KillRequested), "CloseLock(stopped)");
+    assert_eq!(bench.on(Event::KillRequested), "KillTree", "what it left must be dead before the lock is closed");
+    assert_eq!(bench.on(Event::TreeDead), "CloseLock(stopped)");
 }
 
 #[test]
@@ -265,7 +266,7 @@ fn what_does_not_die_lets_the_role_be_given_away_unclean_and_ends_when_it_dies()
     assert_eq!(bench.on(Event::Resigned), "");
     assert_eq!(bench.machine.role(), Role::Fencing);
     assert_eq!(bench.after(seconds(3600), Event::TreeDead), "CloseLock(volume_lost)");
-    assert_eq!(bench.on(Event::LockClosed), "[fencing > standby: volume_lost] Exit(LostMastership)");
+    assert_eq!(bench.on(Event::LockClosed { clean: true }), "[fencing > standby: volume_lost] Exit(LostMastership)");
 }
 
 #[test]
@@ -274,7 +275,7 @@ fn it_stands_again_only_when_the_former_candidacy_is_resigned() {
     bench.on(Event::VolumeLost);
     bench.at_deadline();
     bench.on(Event::TreeDead);
-    assert_eq!(bench.on(Event::LockClosed), "", "the election has not answered yet");
+    assert_eq!(bench.on(Event::LockClosed { clean: true }), "", "the election has not answered yet");
     assert_eq!(bench.on(Event::Resigned), "[fencing > standby: volume_lost] ReplaceGuardian");
 }
 
@@ -315,7 +316,7 @@ fn a_thawed_process_looks_at_its_deadline_before_its_mailbox() {
 fn a_thawed_process_does_not_go_on_with_a_lock_that_its_guardian_has_let_go_of() {
     let mut bench = Bench::standing(plain());
     bench.on(Event::Elected(vacancy(Former::Clean)));
-    let thawed = bench.after(LEASE, Event::LockAcquired { recorded: 6 });
+    let thawed = bench.after(LEASE, Event::LockAcquired { recorded: 6, write_back: false });
     assert_eq!(thawed, "[promoting > demoting: lease_expired] CloseLock(lease_expired)");
 }
 
@@ -323,7 +324,7 @@ fn a_thawed_process_does_not_go_on_with_a_lock_that_its_guardian_has_let_go_of()
 fn a_claim_that_was_answered_too_late_is_not_a_lease() {
     let mut bench = Bench::standing(plain());
     bench.on(Event::Elected(vacancy(Former::Clean)));
-    bench.on(Event::LockAcquired { recorded: 6 });
+    bench.on(Event::LockAcquired { recorded: 6, write_back: false });
     let sent = bench.now - LEASE;
     let late = bench.on(Event::Claimed { epoch: 7, sent });
     assert!(late.ends_with("[promoting > demoting: lease_expired] CloseLock(lease_expired)"), "{late}");
@@ -333,7 +334,7 @@ fn a_claim_that_was_answered_too_late_is_not_a_lease() {
 fn a_start_waits_for_enough_lease() {
     let mut bench = Bench::standing(plain());
     bench.on(Event::Elected(vacancy(Former::Clean)));
-    bench.on(Event::LockAcquired { recorded: 6 });
+    bench.on(Event::LockAcquired { recorded: 6, write_back: false });
     let sent = bench.now - seconds(6);
     bench.on(Event::Claimed { epoch: 7, sent });
     assert_eq!(bench.on(Event::RecordWritten { epoch: 7 }), "");
@@ -354,7 +355,7 @@ fn an_older_acknowledgement_does_not_shorten_the_lease() {
 fn the_answer_of_an_earlier_fencing_command_counts_for_nothing() {
     let mut bench = Bench::standing(full());
     bench.on(Event::Elected(vacancy(Former::Unclean)));
-    assert_eq!(bench.on(Event::LockAcquired { recorded: 8 }), "FenceFormer(9)");
+    assert_eq!(bench.on(Event::LockAcquired { recorded: 8, write_back: false }), "FenceFormer(9)");
     assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: true }), "");
     assert_eq!(bench.on(Event::FormerFenced { epoch: 9, succeeded: true }), "Claim(9) WriteRecord(9)");
 }
@@ -369,11 +370,11 @@ fn the_answer_of_an_earlier_before_start_hook_counts_for_nothing() {
 #[test]
 fn a_fencing_command_that_fails_stops_the_promotion_only_where_it_is_required() {
     for (required, wanted) in
-        [(true, "[promoting > demoting: start_failed] CloseLock(start_failed)"), (false, "Claim(7) WriteRecord(7)")]
+        [(true, "[promoting > demoting: start_failed] KillTree"), (false, "Claim(7) WriteRecord(7)")]
     {
         let mut bench = Bench::standing(Rules { fencing_required: required, ..full() });
         bench.on(Event::Elected(vacancy(Former::Unclean)));
-        bench.on(Event::LockAcquired { recorded: 6 });
+        bench.on(Event::LockAcquired { recorded: 6, write_back: false });
         assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }), wanted);
     }
 }
@@ -382,7 +383,7 @@ fn a_fencing_command_that_fails_stops_the_promotion_only_where_it_is_required() 
 fn a_required_fencing_that_has_no_command_stops_the_promotion() {
     let mut bench = Bench::standing(Rules { fencing: false, ..full() });
     bench.on(Event::Elected(vacancy(Former::Unclean)));
-    let stopped = bench.on(Event::LockAcquired { recorded: 6 });
+    let stopped = bench.on(Event::LockAcquired { recorded: 6, write_back: false });
     assert_eq!(stopped, "[promoting > demoting: start_failed] CloseLock(start_failed)");
 }
 
@@ -391,7 +392,7 @@ fn only_an_unclean_stranger_is_fenced() {
     for former in [Former::None, Former::Clean, Former::Own] {
         let mut bench = Bench::standing(full());
         bench.on(Event::Elected(vacancy(former)));
-        assert_eq!(bench.on(Event::LockAcquired { recorded: 6 }), "Claim(7) WriteRecord(7)");
+        assert_eq!(bench.on(Event::LockAcquired { recorded: 6, write_back: false }), "Claim(7) WriteRecord(7)");
     }
 }
 
@@ -403,6 +404,83 @@ fn a_before_start_hook_that_never_ends_costs_the_role() {
         bench.renew();
     }
     assert_eq!((bench.machine.role(), bench.machine.end()), (Role::Demoting, Some(End::StartFailed)));
+}
+
+#[test]
+fn a_command_is_killed_before_the_lock_is_closed() {
+    let stop = Event::StopRequested;
+    let lost = Event::Lost(Loss::SessionExpired);
+    for event in [stop, lost, Event::VolumeLost] {
+        for (stage, mut bench) in
+            stages().into_iter().filter(|(stage, _)| ["fencing the former", "preparing"].contains(stage))
+        {
+            let said = bench.on(event.clone());
+            assert!(said.ends_with("KillTree") && !said.contains("CloseLock"), "{stage}, {event:?}: {said}");
+            assert!(
+                bench.on(Event::TreeDead).starts_with("CloseLock"),
+                "{stage}: nothing is tidied up after a command alone"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_command_that_cannot_be_killed_holds_the_role_no_longer_than_its_limit() {
+    let mut fencing = Bench::standing(full());
+    fencing.on(Event::Elected(vacancy(Former::Unclean)));
+    fencing.on(Event::LockAcquired { recorded: 6, write_back: false });
+    let mut tidying = Bench::leading(full());
+    tidying.on(Event::StopRequested);
+    tidying.on(Event::TreeDead);
+    let preparing = Bench::claimed(full());
+    for mut bench in [fencing, preparing, tidying] {
+        for _ in 0..120 {
+            bench.now = bench.now + seconds(1);
+            // Heartbeats go on all the while.
+            bench.renew();
+            if bench.machine.end().is_some() && bench.machine.anything_may_live() {
+                break;
+            }
+        }
+        for _ in 0..30 {
+            bench.now = bench.now + seconds(1);
+            bench.on(Event::TimePassed);
+        }
+        assert!(bench.machine.anything_may_live(), "it has not died");
+        assert!(bench.on(Event::Resigned).is_empty(), "the role was given away, and something of it lives");
+        assert!(bench.on(Event::TreeDead).starts_with("CloseLock"));
+    }
+}
+
+#[test]
+fn an_end_is_clean_only_if_what_was_written_has_reached_the_volume() {
+    let mut bench = Bench::leading(plain());
+    bench.on(Event::StopRequested);
+    bench.on(Event::TreeDead);
+    assert_eq!(bench.on(Event::LockClosed { clean: false }), "Resign(not clean, stopped)");
+    let mut bench = Bench::leading(plain());
+    bench.on(Event::Fenced { clean: false });
+    assert_eq!(bench.machine.end(), Some(End::LeaseExpired));
+    let mut bench = Bench::leading(Rules { exit_after_loss: false, ..plain() });
+    let said = bench.on(Event::Fenced { clean: false });
+    assert!(said.contains("Resign(not clean, lease_expired)"), "{said}");
+}
+
+#[test]
+fn a_guardian_that_dies_on_a_network_file_system_leaves_an_end_that_is_not_clean() {
+    for (write_back, wanted) in
+        [(true, "Resign(not clean, supervisor_lost)"), (false, "Resign(clean, supervisor_lost)")]
+    {
+        let mut bench = Bench::standing(plain());
+        bench.on(Event::Elected(vacancy(Former::Clean)));
+        bench.on(Event::LockAcquired { recorded: 6, write_back });
+        bench.on(Event::RecordWritten { epoch: 7 });
+        let sent = bench.now;
+        bench.on(Event::Claimed { epoch: 7, sent });
+        bench.on(Event::Started);
+        assert!(bench.on(Event::GuardianLost).ends_with("KillOrphans"));
+        assert_eq!(bench.on(Event::TreeDead), wanted);
+    }
 }
 
 #[test]
@@ -446,7 +524,7 @@ fn a_volume_that_does_not_answer_costs_the_candidacy() {
 fn a_guardian_that_fenced_itself_while_stopping_counts_as_a_loss() {
     let mut bench = Bench::leading(plain());
     bench.on(Event::Unhealthy);
-    bench.on(Event::Fenced);
+    bench.on(Event::Fenced { clean: true });
     assert!(bench.on(Event::Resigned).ends_with("Exit(LostMastership)"));
 }
 
@@ -514,14 +592,14 @@ fn a_fencing_command_that_frees_the_lock_runs_while_the_lock_is_waited_for_and_o
     assert_eq!(bench.now, began + LEASE, "whoever lives has had another lease to let go of it");
     assert_eq!(bench.on(Event::LockRefused), "");
     assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: true }), "");
-    assert_eq!(bench.on(Event::LockAcquired { recorded: 9 }), "Claim(10) WriteRecord(10)");
+    assert_eq!(bench.on(Event::LockAcquired { recorded: 9, write_back: false }), "Claim(10) WriteRecord(10)");
 }
 
 #[test]
 fn a_lock_that_is_free_before_the_early_fencing_has_ended_waits_for_its_answer() {
     let mut bench = waiting_for_a_dead_hosts_lock();
     until_early_fencing(&mut bench);
-    assert_eq!(bench.on(Event::LockAcquired { recorded: 9 }), "");
+    assert_eq!(bench.on(Event::LockAcquired { recorded: 9, write_back: false }), "");
     assert_eq!(bench.on(Event::FormerFenced { epoch: 10, succeeded: true }), "", "not the order that was given");
     assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: true }), "Claim(10) WriteRecord(10)");
 }
@@ -533,8 +611,8 @@ fn an_early_fencing_that_failed_is_tried_again_and_counts_for_nothing() {
     assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }), "");
     until_early_fencing(&mut bench);
     assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }), "");
-    assert_eq!(bench.on(Event::LockAcquired { recorded: 6 }), "FenceFormer(7)");
-    assert!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }).contains("CloseLock(start_failed)"));
+    assert_eq!(bench.on(Event::LockAcquired { recorded: 6, write_back: false }), "FenceFormer(7)");
+    assert!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }).ends_with("start_failed] KillTree"));
 }
 
 #[test]

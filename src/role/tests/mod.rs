@@ -28,9 +28,11 @@ pub(super) fn plain() -> Rules {
         fencing_required: false,
         fencing_frees_lock: false,
         fence_after: LEASE,
+        fencing_timeout: seconds(40),
         watchdog_required: false,
         before_start: false,
         after_stop: false,
+        after_stop_timeout: seconds(15),
         probed: false,
         startup_timeout: seconds(60),
         volume_timeout: seconds(5),
@@ -103,7 +105,7 @@ impl Bench {
     pub fn claimed(rules: Rules) -> Self {
         let mut bench = Self::standing(rules);
         bench.on(Event::Elected(vacancy(Former::Clean)));
-        bench.on(Event::LockAcquired { recorded: 6 });
+        bench.on(Event::LockAcquired { recorded: 6, write_back: false });
         bench.on(Event::RecordWritten { epoch: 7 });
         let sent = bench.now;
         bench.on(Event::Claimed { epoch: 7, sent });

@@ -41,7 +41,7 @@ fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
         1 => Event::GuardianLost,
         2 => Event::VolumeSeen { usable: yes },
         3..=6 => Event::Elected(Vacancy { epoch, former, better_candidate: yes }),
-        7 => Event::LockAcquired { recorded: epoch },
+        7 => Event::LockAcquired { recorded: epoch, write_back: yes },
         8 => Event::LockRefused,
         9 => Event::VolumeUnusable,
         10 => Event::FormerFenced { epoch, succeeded: yes },
@@ -60,8 +60,8 @@ fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
         24 => Event::Lost(Loss::SessionExpired),
         25 => Event::Lost(if yes { Loss::NodeDeleted } else { Loss::Overtaken }),
         26 => Event::VolumeLost,
-        27 => Event::Fenced,
-        28 => Event::LockClosed,
+        27 => Event::Fenced { clean: yes },
+        28 => Event::LockClosed { clean: yes },
         29 => Event::Resigned,
         30 if ago < 1_000 => Event::StopRequested,
         31 if ago < 1_000 => Event::KillRequested,
@@ -76,7 +76,7 @@ fn answers(now: Moment, action: &Action) -> Vec<Event> {
     match action {
         Action::Stand => vec![Event::Elected(vacancy(Former::Unclean))],
         Action::Yield => vec![Event::Elected(vacancy(Former::Clean))],
-        Action::AcquireLock => vec![Event::LockAcquired { recorded: 6 }],
+        Action::AcquireLock => vec![Event::LockAcquired { recorded: 6, write_back: false }],
         Action::FenceFormer { epoch } => vec![Event::FormerFenced { epoch: *epoch, succeeded: true }],
         Action::Claim { epoch } => vec![Event::Claimed { epoch: *epoch, sent: now }],
         Action::WriteRecord { epoch } => vec![Event::RecordWritten { epoch: *epoch }],
@@ -84,7 +84,7 @@ fn answers(now: Moment, action: &Action) -> Vec<Event> {
         Action::Start { .. } => vec![Event::Started, Event::Ready, Event::Renewed { sent: now }],
         Action::StopTree | Action::KillTree | Action::KillOrphans => vec![Event::TreeDead],
         Action::RunAfterStop => vec![Event::Tidied],
-        Action::CloseLock(_) => vec![Event::LockClosed],
+        Action::CloseLock(_) => vec![Event::LockClosed { clean: true }],
         Action::Resign { .. } => vec![Event::Resigned],
         Action::ReplaceGuardian => guardian_starts().into(),
         Action::SetDeadline(_) | Action::Announce(_) | Action::Exit(_) => vec![],
@@ -107,6 +107,11 @@ struct Leadership {
     guardian_lost: bool,
     lease: Option<Moment>,
     tree: bool,
+    /// What runs in this leadership's name beside the coordinator, and by which its end is known.
+    command: Option<(&'static str, u64)>,
+    write_back: bool,
+    /// What it wrote may reach the volume after its lock is closed.
+    unwritten: bool,
     /// Something was done or told after which TreeDead means this tree.
     dying: bool,
     closing: bool,
@@ -149,13 +154,18 @@ impl Observer {
         }
         let live = self.it.tree && !self.bench.machine.tree_may_live();
         assert!(!live, "a tree is forgotten");
+        let runs = self.it.command.is_some() && !self.bench.machine.anything_may_live();
+        assert!(!runs, "a command is forgotten: {:?}", self.it.command);
     }
 
     fn hear(&mut self, now: Moment, event: &Event) {
         let it = &mut self.it;
         match event {
             Event::Elected(vacancy) if self.role == Role::Standby => it.vacancy = vacancy.epoch,
-            Event::LockAcquired { recorded } if it.asked => it.locked = it.locked.or(Some(*recorded)),
+            Event::LockAcquired { recorded, write_back } if it.asked => {
+                it.locked = it.locked.or(Some(*recorded));
+                it.write_back = *write_back;
+            }
             Event::Claimed { epoch, sent } if it.claim == Some(*epoch) => {
                 it.claimed = true;
                 it.lease = it.lease.or(Some(*sent + LEASE));
@@ -165,14 +175,26 @@ impl Observer {
             }
             Event::RecordWritten { epoch } if it.claim == Some(*epoch) => it.recorded = true,
             Event::GuardianLost => {
+                it.unwritten |= it.write_back && !it.closed && (it.tree || it.command.is_some());
                 it.guardian_lost = true;
                 it.closed = true;
             }
             Event::Exited => it.dying = true,
-            Event::TreeDead if it.dying => it.tree = false,
-            Event::LockClosed if it.closing => it.closed = true,
-            Event::Fenced => {
+            Event::TreeDead if it.dying => {
                 it.tree = false;
+                it.command = None;
+            }
+            Event::FormerFenced { epoch, .. } if it.command == Some(("fence", *epoch)) => it.command = None,
+            Event::Prepared { epoch, .. } if it.command == Some(("prepare", *epoch)) => it.command = None,
+            Event::Tidied if it.command == Some(("tidy", 0)) => it.command = None,
+            Event::LockClosed { clean } if it.closing => {
+                it.unwritten |= !clean && !it.closed;
+                it.closed = true;
+            }
+            Event::Fenced { clean } => {
+                it.unwritten |= !clean && !it.closed;
+                it.tree = false;
+                it.command = None;
                 it.closed = true;
             }
             _ => {}
@@ -202,7 +224,15 @@ impl Observer {
                 assert_eq!(it.claim, None, "claimed twice");
                 it.claim = Some(*epoch);
             }
+            Action::FenceFormer { epoch } => it.command = Some(("fence", *epoch)),
+            Action::RunBeforeStart { epoch } => it.command = Some(("prepare", *epoch)),
+            Action::RunAfterStop => {
+                assert!(!it.tree, "tidied up after what lives");
+                it.command = Some(("tidy", 0));
+                it.dying = false;
+            }
             Action::Start { epoch, deadline } => {
+                assert_eq!(it.command, None, "a command runs beside the start");
                 assert!(it.locked.is_some() && !it.closed && !it.closing && !it.guardian_lost, "no lock");
                 assert!(it.claimed && it.recorded && it.claim == Some(*epoch), "no epoch");
                 assert_eq!(it.lease, Some(*deadline));
@@ -215,10 +245,13 @@ impl Observer {
             Action::StopTree | Action::KillTree | Action::KillOrphans => it.dying = true,
             Action::CloseLock(_) => {
                 assert!(!it.tree, "the lock is closed while the tree lives");
+                assert_eq!(it.command, None, "the lock is closed while a command of this leadership lives");
                 it.closing = true;
             }
             Action::Resign { clean: true, .. } => {
                 assert!(!it.tree, "clean while the tree lives");
+                assert_eq!(it.command, None, "clean while a command of this leadership lives");
+                assert!(!it.unwritten, "clean although what it wrote may arrive late");
                 assert!(!it.asked || it.closed, "clean while the lock is held");
             }
             Action::SetDeadline(deadline) => {
@@ -285,7 +318,7 @@ proptest! {
         observer.play(moves);
         observer.tell(Event::StopRequested);
         for _ in 0..4 {
-            for event in [Event::TreeDead, Event::Tidied, Event::LockClosed, Event::Resigned] {
+            for event in [Event::TreeDead, Event::Tidied, Event::LockClosed { clean: true }, Event::Resigned] {
                 observer.tell(event);
             }
         }
