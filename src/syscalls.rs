@@ -61,7 +61,7 @@ pub struct LaunchError {
 }
 
 /// Whom the child becomes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     pub uid: libc::uid_t,
     pub gid: libc::gid_t,
@@ -81,6 +81,10 @@ pub struct Launch {
     pub inherit: Option<RawFd>,
     /// The armed watchdog's. Stays open, too.
     pub watchdog: Option<RawFd>,
+    /// Becomes standard input, instead of /dev/null.
+    pub input: Option<RawFd>,
+    /// Becomes standard output and standard error, instead of this process's.
+    pub output: Option<RawFd>,
     /// Closed at once, so that this child cannot keep the supervisor from seeing that the guardian is gone.
     pub close: RawFd,
     /// Written to `/proc/self/oom_score_adj`.
@@ -199,7 +203,12 @@ unsafe fn become_child(
             libc::signal(signal, libc::SIG_DFL);
         }
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        if libc::setsid() < 0 || libc::dup2(null, 0) < 0 {
+        if libc::setsid() < 0 || libc::dup2(launch.input.unwrap_or(null), 0) < 0 {
+            return failed(Step::Prepare);
+        }
+        if let Some(output) = launch.output
+            && (libc::dup2(output, 1) < 0 || libc::dup2(output, 2) < 0)
+        {
             return failed(Step::Prepare);
         }
         if let Some(score) = &launch.oom_score_adj {

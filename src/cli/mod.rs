@@ -30,6 +30,7 @@ mod man;
 mod peer_test;
 pub mod reference;
 mod run;
+mod runner;
 mod status;
 mod try_lock;
 mod which_active;
@@ -100,6 +101,7 @@ pub enum Command {
     Completions(completions::Arguments),
     Man(man::Arguments),
     Guardian(guardian::Arguments),
+    Runner(runner::Arguments),
     GenerateReference(reference::Arguments),
     TryLock(try_lock::Arguments),
     PeerTest(peer_test::Arguments),
@@ -108,7 +110,10 @@ pub enum Command {
 impl Command {
     /// The guardian says what it has to say to its supervisor, and its standard error is the coordinator's.
     pub fn logs(&self) -> bool {
-        !matches!(self, Self::Guardian(_) | Self::DemoChild(_) | Self::DemoCoordinator(_) | Self::PeerTest(_))
+        !matches!(
+            self,
+            Self::Guardian(_) | Self::Runner(_) | Self::DemoChild(_) | Self::DemoCoordinator(_) | Self::PeerTest(_)
+        )
     }
 }
 
@@ -131,6 +136,7 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::Guardian(arguments) => Ok(guardian::run(&arguments)),
+        Command::Runner(arguments) => Ok(runner::run(&arguments)),
         Command::GenerateReference(arguments) => reference::run(&arguments),
         Command::TryLock(arguments) => try_lock::run(&arguments),
         Command::PeerTest(arguments) => peer_test::run(&options, arguments),

@@ -1,15 +1,20 @@
 //! The main thread: one loop that waits, kills what is overdue before anything else, and then looks at what happened.
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString};
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use nix::unistd::{Pid, getppid};
 
 use super::cgroup::Cgroup;
+use super::commands::{Commands, Finished, Surrounding};
 use super::ending::{Ending, Step};
 use super::link::{Gone, Link};
-use super::preparation::{Account, Purpose, explain, prepare};
-use super::protocol::{ExitStatus, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament, WatchdogView};
+use super::preparation::{Account, Purpose, explain, prepare, variables};
+use super::protocol::{
+    CommandOrder, CommandOutcome, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament, WatchdogView,
+};
 use super::surroundings::{self, Surroundings};
 use super::testament;
 use super::tree::{Happening, Tree};
@@ -18,6 +23,13 @@ use super::wakeups::Wakeups;
 use super::watchdog::Watchdog;
 use crate::moment::Moment;
 use crate::{clock, seeded_bug, syscalls};
+
+/// before_kill is this guardian's own command; the supervisor's are numbered from one.
+const BEFORE_KILL: u64 = 0;
+/// How long before_kill may take (contract).
+const BEFORE_KILL_LIMIT: Duration = Duration::from_secs(10);
+/// What it takes to kill one that takes longer; the tree is killed after that in any case.
+const BEFORE_KILL_SLACK: Duration = Duration::from_secs(1);
 
 /// When it is worth saying that closing the lock takes long.
 const CLOSE_IS_LATE: Duration = Duration::from_secs(1);
@@ -45,7 +57,7 @@ struct Configured {
 /// The main thread's state.
 pub struct Keeper {
     wakeups: Wakeups,
-    link: Link,
+    link: Link<Report, Order>,
     surroundings: Surroundings,
     parent: Pid,
     configured: Option<Configured>,
@@ -57,6 +69,13 @@ pub struct Keeper {
     /// A probe that should have begun and has not, and when that was noticed.
     overdue: Option<(Moment, Moment)>,
     tree: Tree,
+    commands: Commands,
+    /// on_active or on_standby that waits for the end of an earlier one.
+    next_notice: Option<CommandOrder>,
+    /// The lock is to be closed, with this cause, once nothing is left.
+    close_once_dead: Option<String>,
+    /// What was written has reached the volume, as far as that is known.
+    written_back: bool,
     watchdog: Watchdog,
     epoch: u64,
     deadline: Option<Moment>,
@@ -84,6 +103,10 @@ impl Keeper {
             written: None,
             overdue: None,
             tree: Tree::new(Cgroup::find()),
+            commands: Commands::default(),
+            next_notice: None,
+            close_once_dead: None,
+            written_back: true,
             watchdog: Watchdog::none(),
             epoch: 0,
             deadline: None,
@@ -101,7 +124,9 @@ impl Keeper {
             if let Some(will) = will {
                 return will.map_or(0, |will| testament::execute(&will));
             }
-            let ready = match self.wakeups.wait(self.due(), self.link.pollable(), self.tree.exec_pipe()) {
+            let mut others = self.commands.sockets();
+            others.extend(self.tree.exec_pipe());
+            let ready = match self.wakeups.wait(self.due(), self.link.pollable(), &others) {
                 Ok(ready) => ready,
                 Err(error) => {
                     // Without a way to wait there is no way to keep a deadline.
@@ -129,12 +154,18 @@ impl Keeper {
                 self.tree.stop(0, now + seeded_bug::SURVIVES);
             }
             self.begin_to_end(Ending::at_deadline(deadline), now);
-            self.note(NoteLevel::Error, format!("the deadline {deadline} has passed: the coordinator is killed"));
+            self.note(NoteLevel::Error, format!("the deadline {deadline} has passed: whatever runs is killed"));
         }
         let happenings = self.tree.advance(now);
         self.keep_watchdog(now);
+        self.hear_runners();
         for happening in happenings {
             self.tell(happening, now);
+        }
+        if self.tree.is_empty()
+            && let Some(cause) = self.close_once_dead.take()
+        {
+            self.close_lock(cause, now);
         }
         self.watch_probe(now);
         if let Lock::Closing { late: Some(late) } = self.lock
@@ -260,16 +291,20 @@ impl Keeper {
                     self.link.send(&Report::StartFailed { problem });
                 }
             }
+            Order::Run(command) => self.run_command(*command, now),
             Order::Stop => match &self.configured {
-                Some(configured) if !self.tree.is_empty() => {
+                Some(configured) if self.tree.has_coordinator() => {
+                    self.commands.end_all();
                     self.tree.stop(configured.settings.stop_signal, now + configured.settings.stop_timeout);
                 }
+                _ if !self.tree.is_empty() => self.tree.kill(now),
                 _ => self.link.send(&Report::TreeDead),
             },
             Order::Kill if self.tree.is_empty() => self.link.send(&Report::TreeDead),
             Order::Kill => self.tree.kill(now),
-            Order::CloseLock { .. } if !self.tree.is_empty() => {
-                self.note(NoteLevel::Error, "the lock stays: processes of the coordinator still live".to_owned());
+            Order::CloseLock { cause } if !self.tree.is_empty() => {
+                self.tree.kill(now);
+                self.close_once_dead = Some(cause);
             }
             Order::CloseLock { cause } => self.close_lock(cause, now),
             Order::Testament(testament) => self.testament = testament,
@@ -314,7 +349,7 @@ impl Keeper {
         if deadline <= now {
             return Err("the lease has ended".to_owned());
         }
-        if !self.tree.is_empty() {
+        if self.tree.has_coordinator() {
             return Err("processes of the coordinator still live".to_owned());
         }
         if configured.account.is_err() {
@@ -323,7 +358,7 @@ impl Keeper {
         let account = configured.account.as_ref().map_err(String::clone)?;
         let settings = &configured.settings;
         let told = seeded_bug::told(epoch);
-        let purpose = Purpose { command: &settings.command, epoch: told, lock: Some(fd), main: None };
+        let purpose = Purpose { epoch: told, lock: Some(fd), main: None };
         let mut launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
         let forking = settings.forking;
         // Before the fork: from then on a process may exist that cannot be killed.
@@ -341,27 +376,22 @@ impl Keeper {
         let report = match happening {
             Happening::Started { pid, holds_lock } => Report::Started { pid, holds_lock },
             Happening::StartFailed(error) => {
-                let settings = self.configured.as_ref().map(|configured| &configured.settings);
-                let problem = settings.map(|settings| explain(settings, &settings.command, error)).unwrap_or_default();
-                Report::StartFailed { problem }
+                let problem = self.configured.as_ref().map(|configured| {
+                    let Settings { command, working_directory, user, .. } = &configured.settings;
+                    explain(command, working_directory.as_deref(), user.as_deref(), error)
+                });
+                Report::StartFailed { problem: problem.unwrap_or_default() }
             }
             Happening::HoldsLock(holds_lock) => Report::HoldsLock { holds_lock },
             Happening::Exited(status) => Report::Exited { status },
             Happening::Dead => Report::TreeDead,
             Happening::Stuck(processes) => Report::Stuck { processes },
             Happening::StopTimedOut { main } => return self.stop_timed_out(main, now),
-            Happening::HookEnded(ExitStatus::Code(0)) => return,
-            Happening::HookFailed(error) => {
-                let settings = self.configured.as_ref().map(|configured| &configured.settings);
-                let problem =
-                    settings.map(|settings| explain(settings, &settings.before_kill, error)).unwrap_or_default();
-                return self.note(NoteLevel::Warn, format!("before_kill was not run: {problem}"));
-            }
-            Happening::HookEnded(status) => {
-                return self.note(NoteLevel::Warn, format!("before_kill ended with {status:?}"));
-            }
-            Happening::HookTimedOut => {
-                return self.note(NoteLevel::Warn, "before_kill took too long and was killed".to_owned());
+            Happening::CommandEnded { pid, status } => {
+                if let Some(finished) = self.commands.ended(pid, status) {
+                    self.command_ended(finished, now);
+                }
+                return;
             }
         };
         self.link.send(&report);
@@ -373,8 +403,8 @@ impl Keeper {
             format!("process {main} has not ended within coordinator.stop_timeout: it is killed"),
         );
         match self.run_before_kill(main) {
-            Ok(Some((hook, outcome))) => self.tree.hook_started(hook, outcome, now),
-            Ok(None) => self.tree.kill(now),
+            Ok(true) => self.tree.ask_first(now + BEFORE_KILL_LIMIT + BEFORE_KILL_SLACK),
+            Ok(false) => self.tree.kill(now),
             Err(problem) => {
                 self.tree.kill(now);
                 self.note(NoteLevel::Warn, format!("before_kill was not run: {problem}"));
@@ -382,15 +412,106 @@ impl Keeper {
         }
     }
 
-    fn run_before_kill(&self, main: i32) -> Result<Option<(Pid, OwnedFd)>, String> {
-        let Some(Configured { settings, account, .. }) = &self.configured else { return Ok(None) };
+    /// False where there is none.
+    fn run_before_kill(&mut self, main: i32) -> Result<bool, String> {
+        let Some(Configured { settings, account, .. }) = &self.configured else { return Ok(false) };
         if settings.before_kill.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         let account = account.as_ref().map_err(String::clone)?;
-        let purpose = Purpose { command: &settings.before_kill, epoch: self.epoch, lock: None, main: Some(main) };
-        let launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
-        syscalls::launch(&launch, None).map(Some).map_err(|error| error.desc().to_owned())
+        let lock = self.held_lock();
+        let surrounding = Surrounding {
+            variables: variables(settings, account, &Purpose { epoch: self.epoch, lock, main: Some(main) }),
+            lock,
+            identity: account.identity.clone(),
+            user: settings.user.clone(),
+            working_directory: settings.working_directory.clone(),
+            oom_score_adj: self.oom_score_adj(),
+        };
+        let order = CommandOrder {
+            id: BEFORE_KILL,
+            name: "before_kill".to_owned(),
+            argv: settings.before_kill.clone(),
+            environment: BTreeMap::new(),
+            timeout: BEFORE_KILL_LIMIT,
+            notice: false,
+        };
+        let runner = self.commands.start(order, surrounding)?;
+        self.tree.adopt(runner);
+        Ok(true)
+    }
+
+    fn held_lock(&self) -> Option<RawFd> {
+        if let Lock::Held { fd } = self.lock { Some(fd) } else { None }
+    }
+
+    fn oom_score_adj(&self) -> Option<CString> {
+        self.surroundings.oom_score_adj.as_deref().and_then(|score| CString::new(score).ok())
+    }
+
+    fn run_command(&mut self, order: CommandOrder, now: Moment) {
+        let id = order.id;
+        if order.notice && self.commands.end_notice() {
+            if let Some(superseded) = self.next_notice.replace(order) {
+                let outcome = CommandOutcome::Killed;
+                self.link.send(&Report::CommandEnded { id: superseded.id, outcome });
+            }
+            return;
+        }
+        if let Err(problem) = self.start_command(order, now) {
+            let outcome = CommandOutcome::NotStarted(problem);
+            self.link.send(&Report::CommandEnded { id, outcome });
+        }
+    }
+
+    fn start_command(&mut self, order: CommandOrder, now: Moment) -> Result<(), String> {
+        if self.tree.is_ending() || self.close_once_dead.is_some() || matches!(self.lock, Lock::Closing { .. }) {
+            return Err("what it would run for is being ended".to_owned());
+        }
+        if self.lock != Lock::Open && self.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err("the lease has ended".to_owned());
+        }
+        let lock = self.held_lock();
+        let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        variables.extend(order.environment.iter().map(|(name, value)| (name.into(), value.into())));
+        if let Some(fd) = lock {
+            variables.insert("PRIMACY_LOCK_FD".into(), fd.to_string().into());
+        }
+        let oom_score_adj = self.oom_score_adj();
+        let runner =
+            self.commands.start(order, Surrounding { variables, lock, oom_score_adj, ..Surrounding::default() })?;
+        self.tree.adopt(runner);
+        Ok(())
+    }
+
+    fn command_ended(&mut self, finished: Finished, now: Moment) {
+        let Finished { order, outcome } = finished;
+        if order.id == BEFORE_KILL {
+            match outcome {
+                CommandOutcome::NotStarted(problem) => {
+                    self.note(NoteLevel::Warn, format!("before_kill was not run: {problem}"));
+                }
+                outcome if outcome.succeeded() => {}
+                outcome => self.note(NoteLevel::Warn, format!("before_kill: {outcome}")),
+            }
+            return self.tree.kill(now);
+        }
+        self.link.send(&Report::CommandEnded { id: order.id, outcome });
+        if order.notice
+            && let Some(next) = self.next_notice.take()
+        {
+            self.run_command(next, now);
+        }
+    }
+
+    fn hear_runners(&mut self) {
+        for report in self.commands.hear() {
+            if let Report::Output { .. } = report {
+                self.link.send_if_read(&report);
+            } else {
+                self.link.send(&report);
+            }
+        }
     }
 
     fn hear_volume(&mut self) {
@@ -398,11 +519,11 @@ impl Keeper {
         for event in events {
             match event {
                 Event::Report(report) => self.link.send(&report),
-                Event::Locked { fd, volume, record } => {
+                Event::Locked { fd, volume, record, write_back } => {
                     // A lock that comes after CloseLock was asked for is closed by that.
                     if self.lock == Lock::Open {
                         self.lock = Lock::Held { fd };
-                        self.link.send(&Report::LockAcquired { volume, record });
+                        self.link.send(&Report::LockAcquired { volume, record, write_back });
                     }
                 }
                 Event::Written { epoch } => {
@@ -416,10 +537,13 @@ impl Keeper {
                     }
                 }
                 Event::Lost(problem) => self.lose(problem),
-                Event::Closed => {
+                Event::Closed { clean } => {
                     self.lock = Lock::Open;
                     self.written = None;
-                    self.link.send(&Report::LockClosed);
+                    // There is no lease without the lock.
+                    self.deadline = None;
+                    self.written_back &= clean;
+                    self.link.send(&Report::LockClosed { clean });
                 }
             }
         }
@@ -440,7 +564,7 @@ impl Keeper {
             }
             // Its end is reported in any case.
             (Some(_), Lock::Closing { .. }) => {}
-            (None, _) => self.link.send(&Report::LockClosed),
+            (None, _) => self.link.send(&Report::LockClosed { clean: true }),
         }
     }
 
@@ -480,9 +604,10 @@ impl Keeper {
             }
             Step::Leave { fenced_at } => {
                 if let Some(deadline) = fenced_at {
-                    self.link.send(&Report::Fenced { deadline });
+                    self.link.send(&Report::Fenced { deadline, clean: self.written_back });
                 }
-                Some(self.testament.take())
+                let written_back = self.written_back;
+                Some(self.testament.take().map(|testament| testament.of_an_end(written_back)))
             }
         }
     }

@@ -17,6 +17,7 @@
 //! Rejected: one process for all. A supervisor that is busy, swapped out or deadlocked must not be what kills.
 
 mod cgroup;
+mod commands;
 mod ending;
 pub mod frames;
 mod keeper;
@@ -25,6 +26,7 @@ mod preparation;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod protocol;
+pub mod runner;
 mod surroundings;
 mod testament;
 mod tree;

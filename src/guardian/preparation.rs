@@ -17,7 +17,7 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// Who the coordinator is to be, looked up before it is needed: name services can be slow.
 #[derive(Clone, Debug)]
 pub struct Account {
-    identity: Option<Identity>,
+    pub identity: Option<Identity>,
     variables: Vec<(&'static str, OsString)>,
 }
 
@@ -53,21 +53,15 @@ impl Account {
 }
 
 /// What differs between the coordinator and its before_kill hook.
-pub struct Purpose<'a> {
-    pub command: &'a [String],
+pub struct Purpose {
     pub epoch: u64,
     pub lock: Option<RawFd>,
     /// The main process, for the hook.
     pub main: Option<i32>,
 }
 
-/// Everything for a start. `oom_score_adj` is what the guardian had before it lowered its own.
-pub fn prepare(
-    settings: &Settings,
-    account: &Account,
-    oom_score_adj: Option<&str>,
-    purpose: &Purpose<'_>,
-) -> Result<Launch, String> {
+/// The environment of the coordinator, or of its before_kill hook.
+pub fn variables(settings: &Settings, account: &Account, purpose: &Purpose) -> BTreeMap<OsString, OsString> {
     let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
     variables.extend(account.variables.iter().map(|(name, value)| (OsString::from(name), value.clone())));
     variables.extend(settings.environment.iter().map(|(name, value)| (name.into(), value.into())));
@@ -83,26 +77,60 @@ pub fn prepare(
             None => variables.remove(&OsString::from(name)),
         };
     }
-    let program = purpose.command.first().ok_or("the command is empty")?;
+    variables
+}
+
+/// Everything for a start. `oom_score_adj` is what the guardian had before it lowered its own.
+pub fn prepare(
+    settings: &Settings,
+    account: &Account,
+    oom_score_adj: Option<&str>,
+    purpose: &Purpose,
+) -> Result<Launch, String> {
+    let variables: Vec<(OsString, OsString)> = variables(settings, account, purpose).into_iter().collect();
+    let mut launch = launch_of(&Target {
+        command: &settings.command,
+        variables: &variables,
+        working_directory: settings.working_directory.as_deref(),
+        identity: account.identity.clone(),
+    })?;
+    launch.inherit = purpose.lock;
+    launch.oom_score_adj = oom_score_adj.and_then(|score| CString::new(score).ok());
+    Ok(launch)
+}
+
+/// What is to be executed, where, and as whom.
+pub struct Target<'a> {
+    pub command: &'a [String],
+    /// All of the environment.
+    pub variables: &'a [(OsString, OsString)],
+    pub working_directory: Option<&'a Path>,
+    pub identity: Option<Identity>,
+}
+
+/// The launch of a program, found by PATH as the kernel's callers do: by trying.
+pub fn launch_of(target: &Target<'_>) -> Result<Launch, String> {
+    let program = target.command.first().ok_or("the command is empty")?;
     let text = |bytes: Vec<u8>, what: &str| CString::new(bytes).map_err(|_| format!("{what} contains a NUL byte"));
     let mut programs = Vec::new();
     if program.contains('/') {
         programs.push(text(program.clone().into_bytes(), "the command")?);
     } else {
-        let path = variables.get(&OsString::from("PATH")).cloned().unwrap_or_else(|| DEFAULT_PATH.into());
+        let path = target.variables.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone());
+        let path = path.unwrap_or_else(|| DEFAULT_PATH.into());
         for directory in std::env::split_paths(&path) {
             programs.push(text(directory.join(program).into_os_string().into_vec(), "PATH")?);
         }
     }
     let mut arguments = Vec::new();
-    for argument in purpose.command {
+    for argument in target.command {
         arguments.push(text(argument.clone().into_bytes(), "the command")?);
     }
     let mut environment = Vec::new();
-    for (name, value) in &variables {
+    for (name, value) in target.variables {
         environment.push(text([name.as_bytes(), b"=", value.as_bytes()].concat(), "the environment")?);
     }
-    let directory = settings.working_directory.as_deref().map(Path::as_os_str);
+    let directory = target.working_directory.map(Path::as_os_str);
     Ok(Launch {
         programs,
         arguments,
@@ -110,16 +138,18 @@ pub fn prepare(
         working_directory: directory
             .map(|directory| text(directory.as_bytes().to_vec(), "coordinator.working_directory"))
             .transpose()?,
-        identity: account.identity.clone(),
-        inherit: purpose.lock,
+        identity: target.identity.clone(),
+        inherit: None,
         watchdog: None,
+        input: None,
+        output: None,
         close: GUARDIAN_FD,
-        oom_score_adj: oom_score_adj.and_then(|score| CString::new(score).ok()),
+        oom_score_adj: None,
     })
 }
 
 /// One sentence on a failed start, with the remedy.
-pub fn explain(settings: &Settings, command: &[String], error: LaunchError) -> String {
+pub fn explain(command: &[String], working_directory: Option<&Path>, user: Option<&str>, error: LaunchError) -> String {
     let errno = nix::errno::Errno::from_raw(error.errno);
     let program = command.first().map_or("", String::as_str);
     match error.step {
@@ -135,7 +165,7 @@ pub fn explain(settings: &Settings, command: &[String], error: LaunchError) -> S
             format!("cannot execute {program}: {}; {remedy}", errno.desc())
         }
         Step::WorkingDirectory => {
-            let directory = settings.working_directory.as_deref().unwrap_or(Path::new(""));
+            let directory = working_directory.unwrap_or(Path::new(""));
             format!(
                 "cannot enter coordinator.working_directory {}: {}; create it, or let the coordinator's user in",
                 directory.display(),
@@ -143,7 +173,7 @@ pub fn explain(settings: &Settings, command: &[String], error: LaunchError) -> S
             )
         }
         Step::User => {
-            let user = settings.user.as_deref().unwrap_or("");
+            let user = user.unwrap_or("");
             format!("cannot become coordinator.user \"{user}\": {}; primacy must run as root for that", errno.desc())
         }
         Step::ParentGone => "the guardian ended while the coordinator was being started".to_owned(),

@@ -44,11 +44,14 @@ pub enum Order {
     /// Start the coordinator; answered by `Started` or `StartFailed`. Refused unless the lock is held, the record of
     /// this epoch is written and `deadline` lies ahead.
     Start { epoch: u64, deadline: Moment },
-    /// Stop signal, `stop_timeout`, before_kill, SIGKILL; answered by `TreeDead`.
+    /// Run a command; answered by `CommandEnded` once nothing of it is left. Not while something is being stopped or killed.
+    Run(Box<CommandOrder>),
+    /// Stop signal, `stop_timeout`, before_kill, SIGKILL; commands are killed at once. Answered by `TreeDead`.
     Stop,
-    /// SIGKILL to the whole tree now; answered by `TreeDead`.
+    /// SIGKILL to the whole tree and to every command now; answered by `TreeDead`.
     Kill,
-    /// Close the lock's descriptor (the tree is dead: otherwise refused); answered by `LockClosed`.
+    /// Close the lock's descriptor, once nothing is left of tree and commands (what is left is killed); answered by
+    /// `LockClosed`.
     CloseLock {
         /// How this epoch ended, noted in the lock file before it is closed.
         cause: String,
@@ -74,6 +77,8 @@ pub enum Report {
     LockAcquired {
         volume: String,
         record: Option<Record>,
+        /// Hosts keep what they write to this volume to themselves until they write it back: a network file system.
+        write_back: bool,
     },
     /// Somebody else holds the lock: who, as far as the record in the file says.
     LockRefused {
@@ -112,16 +117,32 @@ pub enum Report {
     Exited {
         status: ExitStatus,
     },
-    /// No process of the tree is left.
+    /// A command has ended, and nothing of it is left.
+    CommandEnded {
+        id: u64,
+        outcome: CommandOutcome,
+    },
+    /// One line that a command has printed.
+    Output {
+        /// As in [`CommandOrder::name`].
+        name: String,
+        line: String,
+    },
+    /// No process of the tree is left, and none of a command.
     TreeDead,
     /// Processes that got SIGKILL and have not gone yet, each with the kernel function it waits in. Repeated on change.
     Stuck {
         processes: Vec<StuckProcess>,
     },
-    LockClosed,
+    LockClosed {
+        /// What was written to the volume has reached it, as far as it needs to be told (`LockAcquired::write_back`).
+        clean: bool,
+    },
     /// The guardian ended the leadership by itself at the deadline: tree dead, lock closed.
     Fenced {
         deadline: Moment,
+        /// As of `LockClosed`.
+        clean: bool,
     },
     Pong {
         number: u64,
@@ -252,12 +273,70 @@ pub fn is_volume_id(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-/// How the coordinator's main process ended.
+/// Something that the operator has configured to be run: a hook, a probe, a fencing command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandOrder {
+    /// By which its end is told from others'.
+    pub id: u64,
+    /// As in the configuration: `before_start`, `fencing.command`, …
+    pub name: String,
+    /// Program and arguments, without a shell.
+    pub argv: Vec<String>,
+    /// Beside the guardian's own.
+    pub environment: BTreeMap<String, String>,
+    /// Then it is killed, with all that it has left.
+    pub timeout: Duration,
+    /// on_active or on_standby: one at a time. A later one ends an earlier one, and runs once nothing of that is left.
+    pub notice: bool,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandOutcome {
+    Ended(ExitStatus),
+    /// It was not run, and why.
+    NotStarted(String),
+    /// It took longer than it may, and was killed.
+    TimedOut(Duration),
+    /// What it ran for has ended first.
+    Killed,
+}
+
+impl CommandOutcome {
+    pub fn succeeded(&self) -> bool {
+        *self == Self::Ended(ExitStatus::Code(0))
+    }
+}
+
+impl std::fmt::Display for CommandOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ended(status) => status.fmt(f),
+            Self::NotStarted(problem) => f.write_str(problem),
+            Self::TimedOut(limit) => {
+                write!(f, "no end within {}: it was killed", humantime::format_duration(*limit))
+            }
+            Self::Killed => f.write_str("killed, since what it ran for has ended"),
+        }
+    }
+}
+
+/// How the coordinator's main process, or a command, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
     Code(i32),
     Signal(i32),
+}
+
+impl std::fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit status: {code}"),
+            Self::Signal(signal) => write!(f, "signal: {signal}"),
+        }
+    }
 }
 
 /// A process that cannot be killed at the moment.
@@ -279,8 +358,18 @@ pub struct Testament {
     pub election_node: String,
     /// Full path and expected version of the breadcrumb, and the bytes that mark it clean.
     pub breadcrumb: Option<(String, i32, String)>,
+    /// Whose ephemeral nodes these are: one that another session has made since under the same name stays.
+    #[serde(default)]
+    pub session: Option<i64>,
     /// Further nodes of this leadership that should go (the service registration), best effort.
     pub also_delete: Vec<String>,
+}
+
+impl Testament {
+    /// What remains to be undone after an end that may have left something unwritten: nothing may call that clean.
+    pub fn of_an_end(self, written_back: bool) -> Self {
+        Self { breadcrumb: self.breadcrumb.filter(|_| written_back), ..self }
+    }
 }
 
 /// How to reach ZooKeeper.

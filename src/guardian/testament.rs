@@ -115,9 +115,21 @@ async fn undo(client: &Client, testament: &Testament) -> Result<(), Failure> {
     }
     for path in &testament.also_delete {
         // Best effort: these go with the session.
-        let _ = delete(client, path).await;
+        let _ = delete_if_owned(client, path, testament.session).await;
     }
     Ok(())
+}
+
+/// Deletes what has a name that others use, too: the supervisor that was started again has made its own by now.
+async fn delete_if_owned(client: &Client, path: &str, session: Option<i64>) -> Result<(), Failure> {
+    let Some(stat) = within(client.check_stat(path)).await? else { return Ok(()) };
+    if session.is_none_or(|session| stat.ephemeral_owner != session) {
+        return Ok(());
+    }
+    match within(client.delete(path, Some(stat.version))).await {
+        Ok(()) | Err(Failure::ZooKeeper(Error::NoNode | Error::BadVersion)) => Ok(()),
+        Err(failure) => Err(failure),
+    }
 }
 
 async fn delete(client: &Client, path: &str) -> Result<(), Failure> {

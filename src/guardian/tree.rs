@@ -1,4 +1,5 @@
-//! The coordinator's process tree: start, stop, kill, and the proof that nothing of it is left.
+//! The coordinator's process tree, and the runners of the commands that live beside it or instead of it: start, stop, kill,
+//! and the proof that nothing of them is left.
 //!
 //! The proof is `waitpid` saying ECHILD. The guardian is a child subreaper, so whatever the coordinator forks ends up as
 //! its child at the latest when its parent dies, and a process without children has no tree. Rejected: counting the
@@ -8,6 +9,7 @@
 //! Killing is SIGKILL to the process group at once; whatever is left is looked for in /proc, stopped (so that a tree
 //! that forks all the time stands still), killed, and looked for again.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -30,8 +32,6 @@ const SOON: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_millis(100);
 /// When processes that got SIGKILL and still live are reported.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
-/// How long before_kill may take (contract).
-const HOOK_LIMIT: Duration = Duration::from_secs(10);
 /// How often processes that ignore everything are looked at in one round.
 const PASSES: usize = 3;
 /// When to check again, after a start, whether the coordinator has closed the lock's descriptor.
@@ -50,18 +50,20 @@ pub enum Happening {
     Exited(ExitStatus),
     Dead,
     Stuck(Vec<StuckProcess>),
-    /// `stop_timeout` has passed: run before_kill with this process, then [`Tree::hook_started`] or [`Tree::kill`].
+    /// `stop_timeout` has passed: run before_kill with this process, then [`Tree::ask_first`] or [`Tree::kill`].
     StopTimedOut {
         main: i32,
     },
-    HookEnded(ExitStatus),
-    HookFailed(LaunchError),
-    HookTimedOut,
+    /// A process that was taken in by [`Tree::adopt`] has ended.
+    CommandEnded {
+        pid: i32,
+        status: ExitStatus,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
-    /// No process of ours exists.
+    /// No process of the coordinator's exists.
     Empty,
     Running,
     Stopping {
@@ -75,6 +77,8 @@ enum Phase {
         since: Moment,
         next: Moment,
         pause: Duration,
+        /// Somebody waits to hear of the death.
+        told: bool,
     },
 }
 
@@ -88,8 +92,8 @@ pub struct Tree {
     main: Option<Pid>,
     /// The main process's end, once it has been waited for.
     status: Option<ExitStatus>,
-    /// before_kill, and the outcome of its exec.
-    hook: Option<(Pid, OwnedFd)>,
+    /// The runners of commands.
+    commands: BTreeSet<i32>,
     lock: Option<i32>,
     holds_lock: bool,
     lock_checks: Vec<Moment>,
@@ -106,7 +110,7 @@ impl Tree {
             failed: None,
             main: None,
             status: None,
-            hook: None,
+            commands: BTreeSet::new(),
             lock: None,
             holds_lock: false,
             lock_checks: Vec::new(),
@@ -115,8 +119,24 @@ impl Tree {
         }
     }
 
+    /// No process of ours exists.
     pub fn is_empty(&self) -> bool {
-        self.phase == Phase::Empty
+        !self.has_coordinator() && self.commands.is_empty()
+    }
+
+    /// Something of the coordinator may live, or is being killed.
+    pub fn has_coordinator(&self) -> bool {
+        self.phase != Phase::Empty
+    }
+
+    /// It is being stopped or killed.
+    pub fn is_ending(&self) -> bool {
+        !matches!(self.phase, Phase::Empty | Phase::Running)
+    }
+
+    /// A runner that was started. Its end is told; it dies with the tree.
+    pub fn adopt(&mut self, runner: Pid) {
+        self.commands.insert(runner.as_raw());
     }
 
     /// The pipe that tells the exec's outcome.
@@ -126,7 +146,7 @@ impl Tree {
 
     /// Forks. The outcome of the exec comes as `Started` or `StartFailed`. Only for an empty tree.
     pub fn start(&mut self, order: &Launch, forking: bool) -> nix::Result<()> {
-        assert!(self.is_empty(), "a second coordinator must never be started");
+        assert!(!self.has_coordinator(), "a second coordinator must never be started");
         self.cgroup = self.cgroup.take().and_then(Cgroup::unspent);
         let (pid, pipe) = launch(order, self.cgroup.as_ref().map(AsFd::as_fd))?;
         *self = Self {
@@ -135,6 +155,7 @@ impl Tree {
             exec: Some(pipe),
             main: Some(pid),
             lock: order.inherit,
+            commands: std::mem::take(&mut self.commands),
             ..Self::new(self.cgroup.take())
         };
         Ok(())
@@ -155,18 +176,25 @@ impl Tree {
         }
     }
 
-    /// before_kill was started for a tree whose stop timed out.
-    pub fn hook_started(&mut self, hook: Pid, outcome: OwnedFd, now: Moment) {
-        self.hook = Some((hook, outcome));
-        self.phase = Phase::Asking { until: now + HOOK_LIMIT };
+    /// before_kill was started for a tree whose stop timed out: the kill comes with its end, `until` at the latest.
+    pub fn ask_first(&mut self, until: Moment) {
+        self.phase = Phase::Asking { until };
     }
 
     /// SIGKILL to everything, until nothing is left.
     pub fn kill(&mut self, now: Moment) {
-        if matches!(self.phase, Phase::Empty | Phase::Killing { .. }) {
+        if self.is_empty() {
             return;
         }
-        self.phase = Phase::Killing { since: now, next: now + FIRST_LOOK, pause: FIRST_LOOK };
+        self.begin_to_kill(now, true);
+    }
+
+    fn begin_to_kill(&mut self, now: Moment, tell: bool) {
+        if let Phase::Killing { told, .. } = &mut self.phase {
+            *told |= tell;
+            return;
+        }
+        self.phase = Phase::Killing { since: now, next: now + FIRST_LOOK, pause: FIRST_LOOK, told: tell };
         if let Some(cgroup) = &self.cgroup {
             cgroup.kill();
         }
@@ -176,9 +204,9 @@ impl Tree {
             // Before its setsid the child is not in a group of its own.
             let _ = kill(main, Signal::SIGKILL);
         }
-        if let Some((hook, _)) = &self.hook {
-            let _ = killpg(*hook, Signal::SIGKILL);
-            let _ = kill(*hook, Signal::SIGKILL);
+        // What they run dies by its parent-death signal; the rest becomes ours, and is looked for.
+        for runner in &self.commands {
+            let _ = kill(Pid::from_raw(*runner), Signal::SIGKILL);
         }
     }
 
@@ -207,6 +235,10 @@ impl Tree {
             self.died(&mut happenings);
             return happenings;
         }
+        if self.is_empty() {
+            // A runner was killed, and left what it should have killed.
+            self.begin_to_kill(now, false);
+        }
         self.check_lock(now, &mut happenings);
         match &self.phase {
             Phase::Stopping { kill_at } if now >= *kill_at => {
@@ -217,16 +249,13 @@ impl Tree {
                     None => self.kill(now),
                 }
             }
-            Phase::Asking { until } if now >= *until => {
-                happenings.push(Happening::HookTimedOut);
-                self.kill(now);
-            }
-            Phase::Killing { since, next, pause } if now >= *next => {
-                let (since, pause) = (*since, *pause);
+            Phase::Asking { until } if now >= *until => self.kill(now),
+            Phase::Killing { since, next, pause, told } if now >= *next => {
+                let (since, pause, told) = (*since, *pause, *told);
                 self.kill_round(since, now, &mut happenings);
                 let late = now.since(since) >= STUCK_AFTER;
                 let pause = if late { LATE } else { (pause * 2).min(SOON) };
-                self.phase = Phase::Killing { since, next: now + pause, pause };
+                self.phase = Phase::Killing { since, next: now + pause, pause, told };
             }
             Phase::Empty | Phase::Running | Phase::Stopping { .. } | Phase::Asking { .. } | Phase::Killing { .. } => {}
         }
@@ -277,14 +306,8 @@ impl Tree {
                 self.status = Some(status);
                 self.look_at_exec(now, happenings);
                 self.main_ended(status, now, happenings);
-            } else if let Some((_, outcome)) = self.hook.take_if(|(hook, _)| *hook == pid) {
-                happenings.push(match launch_outcome(&outcome) {
-                    Some(Err(error)) => Happening::HookFailed(error),
-                    Some(Ok(())) | None => Happening::HookEnded(status),
-                });
-                if matches!(self.phase, Phase::Asking { .. }) {
-                    self.kill(now);
-                }
+            } else if self.commands.remove(&pid.as_raw()) {
+                happenings.push(Happening::CommandEnded { pid: pid.as_raw(), status });
             }
         }
     }
@@ -307,6 +330,8 @@ impl Tree {
                 happenings.extend(self.status.map(Happening::Exited));
                 happenings.push(Happening::Dead);
             }
+            // Only commands have lived, and each one's end has been told.
+            (_, Phase::Empty | Phase::Killing { told: false, .. }) => {}
             _ => happenings.push(Happening::Dead),
         }
         *self = Self::new(self.cgroup.take());

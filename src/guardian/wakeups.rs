@@ -66,12 +66,13 @@ impl Wakeups {
         Arc::clone(&self.volume)
     }
 
-    /// Waits until something happens, `until` at the latest.
+    /// Waits until something happens, `until` at the latest. Of `others` nothing is said but that one of them can be read, by
+    /// the end of the wait.
     pub fn wait(
         &self,
         until: Option<Moment>,
         socket: Option<(BorrowedFd<'_>, bool)>,
-        exec: Option<BorrowedFd<'_>>,
+        others: &[BorrowedFd<'_>],
     ) -> nix::Result<Ready> {
         match until {
             // An absolute time of zero would disarm the timer.
@@ -90,17 +91,15 @@ impl Wakeups {
             let events = if unsent { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
             polled.push(PollFd::new(fd, events));
         }
-        let with_exec = polled.len();
-        if let Some(fd) = exec {
-            polled.push(PollFd::new(fd, PollFlags::POLLIN));
-        }
+        let with_socket = polled.len();
+        polled.extend(others.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
         match poll(&mut polled, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error),
         }
         let happened = |index: usize| polled.get(index).and_then(PollFd::any).unwrap_or(false);
         let mut ready =
-            Ready { volume: happened(2), socket: socket.is_some() && happened(with_exec - 1), ..Ready::default() };
+            Ready { volume: happened(2), socket: socket.is_some() && happened(with_socket - 1), ..Ready::default() };
         while let Ok(Some(signal)) = self.signals.read_signal() {
             ready.parent_died |= signal.ssi_signo == PARENT_DIED as u32;
         }

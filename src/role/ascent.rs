@@ -135,7 +135,7 @@ impl Machine {
     pub(super) fn prepare_once_claimed(&mut self, now: Moment, out: &mut Vec<Action>) {
         let Stage::Claiming { epoch, claimed: true, recorded: true, .. } = self.stage else { return };
         if self.rules.before_start {
-            self.stage = Stage::Preparing { epoch, by: now + self.rules.startup_timeout };
+            self.stage = Stage::Preparing { epoch, by: now + self.rules.before_start_timeout };
             out.push(Action::RunBeforeStart { epoch });
         } else {
             self.begin_start(now, epoch, out);

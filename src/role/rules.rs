@@ -24,6 +24,8 @@ pub struct Rules {
     /// No candidacy without a watchdog device that may be used.
     pub watchdog_required: bool,
     pub before_start: bool,
+    /// How long before_start may take, and the killing of one that takes longer.
+    pub before_start_timeout: Duration,
     pub after_stop: bool,
     /// How long after_stop may take, and the killing of one that takes longer.
     pub after_stop_timeout: Duration,

@@ -91,6 +91,11 @@ impl GuardianLink {
         self.pid
     }
 
+    /// Killed or gone.
+    pub const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// When it was started.
     pub const fn started(&self) -> Moment {
         self.started

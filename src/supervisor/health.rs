@@ -6,15 +6,17 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Health, HealthProbe};
 
-use super::hooks::{self, Hook};
-use super::orphans::OwnChildren;
+use super::hooks::{Hook, ProbeRequest};
 
 /// While the coordinator starts it is asked more often, for every wait is outage.
 const STARTUP_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What a command gets beyond its time-out to be killed in.
+const KILLING: Duration = Duration::from_millis(500);
 
 /// What the probe found; said at every change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,18 +36,18 @@ pub enum Verdict {
 pub async fn watch(
     health: Health,
     environment: std::collections::BTreeMap<String, String>,
-    children: OwnChildren,
+    commands: mpsc::UnboundedSender<ProbeRequest>,
     verdicts: mpsc::UnboundedSender<Verdict>,
 ) {
     let Some(probe) = health.probe.clone() else { return };
-    while ask(&probe, health.timeout, &environment, &children).await.is_err() {
+    while ask(&probe, health.timeout, &environment, &commands).await.is_err() {
         tokio::time::sleep(STARTUP_INTERVAL.min(health.interval)).await;
     }
     let _ = verdicts.send(Verdict::Ready);
     let mut failures = 0;
     loop {
         tokio::time::sleep(health.interval).await;
-        match ask(&probe, health.timeout, &environment, &children).await {
+        match ask(&probe, health.timeout, &environment, &commands).await {
             Ok(()) if failures > 0 => {
                 failures = 0;
                 let _ = verdicts.send(Verdict::Ready);
@@ -67,7 +69,7 @@ async fn ask(
     probe: &HealthProbe,
     timeout: Duration,
     environment: &std::collections::BTreeMap<String, String>,
-    children: &OwnChildren,
+    commands: &mpsc::UnboundedSender<ProbeRequest>,
 ) -> Result<(), String> {
     let answer = async {
         match probe {
@@ -78,12 +80,15 @@ async fn ask(
             HealthProbe::Command(argv) => {
                 let hook =
                     Hook { name: "health.command", argv: argv.clone(), environment: environment.clone(), timeout };
-                hooks::run(hook, children.clone()).await
+                let (sender, answer) = oneshot::channel();
+                let gone = || "there is no guardian to run it".to_owned();
+                commands.send((hook, sender)).map_err(|_| gone())?;
+                answer.await.unwrap_or_else(|_| Err(gone()))
             }
         }
     };
-    // The command's own time-out kills it; it must come first.
-    tokio::time::timeout(timeout + Duration::from_millis(100), answer)
+    // The guardian kills a command that takes too long, and says so; one that cannot even be killed has failed all the same.
+    tokio::time::timeout(timeout + KILLING, answer)
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {}", humantime::format_duration(timeout))))
 }

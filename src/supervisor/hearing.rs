@@ -10,7 +10,7 @@ use super::guardian_link::{Message, PING_EARLY};
 use super::health::Verdict;
 use super::knowledge::Contact;
 use super::shell::{Inner, Shell};
-use super::{reload, wiring};
+use super::{hooks, orphans, reload, wiring};
 
 impl Shell {
     pub(super) fn hear_stop(&mut self, signal: &str) -> Event {
@@ -64,7 +64,8 @@ impl Shell {
     }
 
     pub(super) fn hear_guardian(&mut self, message: Message) -> Option<Event> {
-        self.changed |= !matches!(&message, Message::Report(report) if matches!(**report, Report::Pong { .. }));
+        let dull = |report: &Report| matches!(report, Report::Pong { .. } | Report::Output { .. });
+        self.changed |= !matches!(&message, Message::Report(report) if dull(report));
         let report = match message {
             Message::Lost(how) => {
                 if self.machine.phase(clock::now()) != Phase::Finished && self.exit.is_none() {
@@ -72,6 +73,9 @@ impl Shell {
                 }
                 self.knowledge.detail.get_or_insert_with(|| format!("the guardian is gone: {how}"));
                 self.stop_probing();
+                self.commands.forget();
+                // Whatever it ran becomes this process's; what it ran in a leadership's name is killed by order, and waited for.
+                tokio::spawn(orphans::kill_all(self.children.clone()));
                 return Some(Event::GuardianLost);
             }
             Message::Report(report) => *report,
@@ -80,6 +84,7 @@ impl Shell {
         match report {
             Report::Ready { pid } => {
                 tracing::debug!(pid, "the guardian is ready");
+                self.notice_standby(hooks::NOTICE_TIMEOUT);
                 Some(Event::GuardianReady)
             }
             Report::Volume(view) => {
@@ -103,7 +108,7 @@ impl Shell {
                 knowledge.hear_watchdog(view);
                 Some(Event::WatchdogSeen { usable: knowledge.watchdog_usable() })
             }
-            Report::LockAcquired { volume, record } => {
+            Report::LockAcquired { volume, record, write_back } => {
                 knowledge.lock_held = true;
                 knowledge.lock_holder = None;
                 knowledge.volume_id = Some(volume);
@@ -119,7 +124,7 @@ impl Shell {
                     tracing::error!("{problem}");
                     knowledge.detail = Some(problem);
                 }
-                Some(Event::LockAcquired { recorded, write_back: false })
+                Some(Event::LockAcquired { recorded, write_back })
             }
             Report::LockRefused { holder } => {
                 let name = holder.as_ref().map_or("unknown", |record| record.node.as_str());
@@ -177,6 +182,11 @@ impl Shell {
                 self.stop_probing();
                 Some(Event::TreeDead)
             }
+            Report::CommandEnded { id, outcome } => self.hear_command(id, &outcome),
+            Report::Output { name, line } => {
+                tracing::info!(hook = name, "{line}");
+                None
+            }
             Report::Stuck { processes } => {
                 for process in &processes {
                     let (pid, command, waits_in) = (process.pid, &process.command, &process.waits_in);
@@ -185,16 +195,16 @@ impl Shell {
                 knowledge.stuck = processes;
                 None
             }
-            Report::LockClosed => {
+            Report::LockClosed { clean } => {
                 knowledge.lock_held = false;
-                Some(Event::LockClosed { clean: true })
+                Some(Event::LockClosed { clean })
             }
-            Report::Fenced { deadline } => {
+            Report::Fenced { deadline, clean } => {
                 tracing::error!(%deadline, "the guardian ended the leadership at its deadline");
                 knowledge.lock_held = false;
                 knowledge.coordinator = crate::status::CoordinatorView::default();
                 self.stop_probing();
-                Some(Event::Fenced { clean: true })
+                Some(Event::Fenced { clean })
             }
             Report::Pong { number } => {
                 self.guardian.answered(number);

@@ -1,23 +1,23 @@
-//! Commands that the operator gave: hooks, the fencing command, command probes. Argv without a shell, the coordinator's
-//! environment, a time-out after which the whole process group is killed, output to the log.
+//! Commands that the operator gave: hooks, the fencing command, command probes. The guardian runs them (argv without a shell,
+//! the coordinator's environment, a time-out), for they must be dead before the lock is closed; here is what each one is for,
+//! and what its end means.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::Command;
+use tokio::sync::oneshot;
 
-use super::orphans::OwnChildren;
+use crate::guardian::protocol::{CommandOrder, CommandOutcome, Order};
+use crate::role::Event;
 
-/// before_start may mount and check a file system; it is bounded because the volume's lock is held meanwhile.
-pub const BEFORE_START_TIMEOUT: Duration = Duration::from_secs(60);
+use super::shell::Shell;
+
 /// after_stop delays the hand-over to the next node.
 pub const AFTER_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// on_active and on_standby delay nothing.
 pub const NOTICE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same of an on_standby that this process waits for before it ends.
+pub const LAST_NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Something to run.
 #[derive(Clone, Debug)]
@@ -29,49 +29,86 @@ pub struct Hook {
     pub timeout: Duration,
 }
 
-/// Runs it to its end. `Err` says in a few words how it failed.
-///
-/// # Errors
-/// When it could not be started, did not exit with 0, or took too long.
-pub async fn run(hook: Hook, children: OwnChildren) -> Result<(), String> {
-    let Hook { name, argv, environment, timeout } = hook;
-    let Some((program, arguments)) = argv.split_first() else { return Ok(()) };
-    let mut child = Command::new(program)
-        .args(arguments)
-        .envs(&environment)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("{program} cannot be started: {error}"))?;
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
-    children.add(pid);
-    if let Some(output) = child.stdout.take() {
-        tokio::spawn(log_lines(name, output));
-    }
-    if let Some(output) = child.stderr.take() {
-        tokio::spawn(log_lines(name, output));
-    }
-    let outcome = tokio::time::timeout(timeout, child.wait()).await;
-    let result = match outcome {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(status.to_string()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => {
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-            let _ = child.wait().await;
-            Err(format!("no end within {}", humantime::format_duration(timeout)))
-        }
-    };
-    children.remove(pid);
-    result
+/// Why a command runs, and so what its end means.
+#[derive(Debug)]
+pub enum Purpose {
+    /// `required`: nothing is started unless it succeeds.
+    FenceFormer {
+        epoch: u64,
+        required: bool,
+    },
+    BeforeStart {
+        epoch: u64,
+    },
+    AfterStop,
+    /// on_active or on_standby: nothing depends on it.
+    Notice,
+    /// Whoever probes is told how it failed.
+    Probe(oneshot::Sender<Result<(), String>>),
 }
 
-async fn log_lines(name: &'static str, output: impl AsyncRead + Unpin) {
-    let mut lines = BufReader::new(output).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        tracing::info!(hook = name, "{line}");
+/// What a probe asks for.
+pub type ProbeRequest = (Hook, oneshot::Sender<Result<(), String>>);
+
+/// The commands whose end is not known yet.
+#[derive(Debug, Default)]
+pub struct Commands {
+    last: u64,
+    running: BTreeMap<u64, (&'static str, Purpose)>,
+}
+
+impl Commands {
+    /// Of a guardian that is gone nothing more is heard. Whoever probes sees it by the answer that is dropped.
+    pub fn forget(&mut self) {
+        self.running.clear();
+    }
+
+    pub fn has_notice(&self) -> bool {
+        self.running.values().any(|(_, purpose)| matches!(purpose, Purpose::Notice))
+    }
+}
+
+impl Shell {
+    pub(super) fn run(&mut self, hook: Hook, purpose: Purpose) {
+        let Hook { name, argv, environment, timeout } = hook;
+        self.commands.last += 1;
+        let id = self.commands.last;
+        let notice = matches!(purpose, Purpose::Notice);
+        let order = CommandOrder { id, name: name.to_owned(), argv, environment, timeout, notice };
+        self.commands.running.insert(id, (name, purpose));
+        self.order(Order::Run(Box::new(order)));
+    }
+
+    /// A command has ended, and nothing of it is left.
+    pub(super) fn hear_command(&mut self, id: u64, outcome: &CommandOutcome) -> Option<Event> {
+        let (name, purpose) = self.commands.running.remove(&id)?;
+        let succeeded = outcome.succeeded();
+        if let Purpose::Probe(answer) = purpose {
+            let _ = answer.send(if succeeded { Ok(()) } else { Err(outcome.to_string()) });
+            return None;
+        }
+        if let Purpose::Notice = purpose {
+            if !succeeded {
+                tracing::warn!(hook = name, error = %outcome, "a hook failed");
+            }
+            return None;
+        }
+        if !succeeded {
+            let detail = format!("{name}: {outcome}");
+            tracing::error!(hook = name, "{detail}");
+            self.knowledge.detail = Some(detail);
+        }
+        match purpose {
+            Purpose::FenceFormer { epoch, required } => {
+                if !succeeded && !required {
+                    let error = outcome.to_string();
+                    tracing::warn!(error, "fencing.command failed; going on, since fencing.required is false");
+                }
+                Some(Event::FormerFenced { epoch, succeeded })
+            }
+            Purpose::BeforeStart { epoch } => Some(Event::Prepared { epoch, succeeded }),
+            Purpose::AfterStop => Some(Event::Tidied),
+            Purpose::Notice | Purpose::Probe(_) => None,
+        }
     }
 }

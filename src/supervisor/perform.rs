@@ -1,5 +1,7 @@
 //! Carries out the core's orders. Each order goes to whoever owns the matter; the answer comes back as an event.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use crate::clock;
@@ -10,7 +12,7 @@ use crate::processes;
 use crate::role::{Action, Cause, End, Event, Role, Transition};
 use crate::status::HistoryEntry;
 
-use super::hooks::{self, Hook};
+use super::hooks::{self, Hook, Purpose};
 use super::knowledge::{self, Knowledge};
 use super::shell::{Inner, Shell};
 use super::{health, orphans};
@@ -36,10 +38,9 @@ impl Shell {
             }
             Action::SetDeadline(deadline) => self.order(Order::SetDeadline { deadline }),
             Action::RunBeforeStart { epoch } => {
-                self.run_hook("before_start", hooks::BEFORE_START_TIMEOUT, move |result| Event::Prepared {
-                    epoch,
-                    succeeded: result.is_ok(),
-                });
+                let config = self.knowledge.config.clone();
+                let (argv, limit) = (config.hooks.before_start.clone(), config.health.startup_timeout);
+                self.run_hook("before_start", argv, limit, Purpose::BeforeStart { epoch });
             }
             Action::Start { epoch, deadline } => {
                 // The core was right when it decided; this is the moment at which it counts.
@@ -66,7 +67,8 @@ impl Shell {
                 });
             }
             Action::RunAfterStop => {
-                self.run_hook("after_stop", hooks::AFTER_STOP_TIMEOUT, |_| Event::Tidied);
+                let argv = self.knowledge.config.hooks.after_stop.clone();
+                self.run_hook("after_stop", argv, hooks::AFTER_STOP_TIMEOUT, Purpose::AfterStop);
             }
             Action::CloseLock(end) => self.order(Order::CloseLock { cause: end.as_str().to_owned() }),
             Action::Resign { clean, end } => {
@@ -152,41 +154,12 @@ impl Shell {
             environment,
             timeout: config.fencing.timeout,
         };
-        let required = config.fencing.required;
-        self.run(hook, move |result| {
-            if let Err(error) = &result
-                && !required
-            {
-                tracing::warn!(error, "fencing.command failed; going on, since fencing.required is false");
-            }
-            Event::FormerFenced { epoch, succeeded: result.is_ok() }
-        });
+        self.run(hook, Purpose::FenceFormer { epoch, required: config.fencing.required });
     }
 
-    fn run_hook(
-        &mut self,
-        name: &'static str,
-        timeout: std::time::Duration,
-        then: impl FnOnce(Result<(), String>) -> Event + Send + 'static,
-    ) {
-        let hooks = &self.knowledge.config.hooks;
-        let argv = if name == "before_start" { hooks.before_start.clone() } else { hooks.after_stop.clone() };
+    fn run_hook(&mut self, name: &'static str, argv: Vec<String>, timeout: Duration, purpose: Purpose) {
         let environment = self.knowledge.hook_environment(self.machine.epoch());
-        self.run(Hook { name, argv, environment, timeout }, then);
-    }
-
-    /// Runs a hook and tells the core of its end; a failure is also told to people.
-    fn run(&mut self, hook: Hook, then: impl FnOnce(Result<(), String>) -> Event + Send + 'static) {
-        let (children, events, leadership) = (self.children.clone(), self.inner.clone(), self.leadership);
-        let name = hook.name;
-        tokio::spawn(async move {
-            let result = hooks::run(hook, children).await;
-            let detail = result.as_ref().err().map(|error| format!("{name}: {error}"));
-            if let Some(detail) = &detail {
-                tracing::error!(hook = name, "{detail}");
-            }
-            let _ = events.send(Inner { leadership, event: then(result), detail });
-        });
+        self.run(Hook { name, argv, environment, timeout }, purpose);
     }
 
     fn announce(&mut self, transition: Transition) {
@@ -216,7 +189,7 @@ impl Shell {
             Role::Active => self.became_active(),
             Role::Standby => {
                 self.knowledge.detail = None;
-                self.notice("on_standby");
+                self.standby_is_news = !self.knowledge.config.hooks.on_standby.is_empty();
             }
             Role::Promoting | Role::Demoting | Role::Fencing => self.knowledge.coordinator.ready = false,
         }
@@ -226,7 +199,8 @@ impl Shell {
         self.knowledge.coordinator.ready = true;
         self.knowledge.story = format!("{}, active since {}", self.knowledge.story, self.knowledge.role_since);
         self.measure_gap();
-        self.notice("on_active");
+        let argv = self.knowledge.config.hooks.on_active.clone();
+        self.notice("on_active", argv, hooks::NOTICE_TIMEOUT);
     }
 
     /// The outage that this start ended, where the former's end is known.
@@ -247,20 +221,18 @@ impl Shell {
     }
 
     /// Runs on_active or on_standby beside everything else.
-    fn notice(&mut self, name: &'static str) {
-        let hooks = &self.knowledge.config.hooks;
-        let argv = if name == "on_active" { hooks.on_active.clone() } else { hooks.on_standby.clone() };
-        if argv.is_empty() {
-            return;
+    fn notice(&mut self, name: &'static str, argv: Vec<String>, limit: Duration) {
+        if !argv.is_empty() {
+            self.run_hook(name, argv, limit, Purpose::Notice);
         }
-        let environment = self.knowledge.hook_environment(self.machine.epoch());
-        let children = self.children.clone();
-        tokio::spawn(async move {
-            let hook = Hook { name, argv, environment, timeout: hooks::NOTICE_TIMEOUT };
-            if let Err(error) = hooks::run(hook, children).await {
-                tracing::warn!(hook = name, error, "a hook failed");
-            }
-        });
+    }
+
+    /// Runs on_standby, if that is due: the guardian of a leadership ends with it, so it is the next one that runs it.
+    pub(super) fn notice_standby(&mut self, limit: Duration) {
+        if std::mem::take(&mut self.standby_is_news) {
+            let argv = self.knowledge.config.hooks.on_standby.clone();
+            self.notice("on_standby", argv, limit);
+        }
     }
 
     /// Begins to probe a coordinator that has just been started.
@@ -272,7 +244,8 @@ impl Shell {
         }
         let environment = self.knowledge.hook_environment(self.machine.epoch());
         let (sender, receiver) = mpsc::unbounded_channel();
-        let task = tokio::spawn(health::watch(config.health.clone(), environment, self.children.clone(), sender));
+        let commands = self.probe_requests.0.clone();
+        let task = tokio::spawn(health::watch(config.health.clone(), environment, commands, sender));
         self.prober = Some((task.abort_handle(), receiver));
     }
 }

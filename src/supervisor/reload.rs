@@ -62,6 +62,7 @@ pub fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
         before_start: !config.hooks.before_start.is_empty(),
         after_stop: !config.hooks.after_stop.is_empty(),
         after_stop_timeout: AFTER_STOP_TIMEOUT + STUCK_AFTER,
+        before_start_timeout: config.health.startup_timeout + STUCK_AFTER,
         probed: config.health.probe.is_some(),
         startup_timeout: config.health.startup_timeout,
         volume_timeout: config.lock.probe_timeout,

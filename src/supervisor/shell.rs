@@ -20,8 +20,9 @@ use crate::role::{Event, Exit, Machine};
 use crate::status::Snapshot;
 use crate::timer::Timer;
 
-use super::guardian_link::{GuardianLink, PING_INTERVAL};
+use super::guardian_link::{GuardianLink, Message, PING_INTERVAL};
 use super::health::Verdict;
+use super::hooks::{self, Commands, ProbeRequest, Purpose};
 use super::knowledge::Knowledge;
 use super::orphans::{self, OwnChildren};
 use super::peers::Peers;
@@ -58,6 +59,10 @@ pub struct Shell {
     pub(super) knowledge: Knowledge,
     pub(super) guardian: GuardianLink,
     pub(super) children: OwnChildren,
+    pub(super) commands: Commands,
+    pub(super) probe_requests: (mpsc::UnboundedSender<ProbeRequest>, mpsc::UnboundedReceiver<ProbeRequest>),
+    /// on_standby has not been run since this node became a standby.
+    pub(super) standby_is_news: bool,
     /// For tasks that answer later.
     pub(super) inner: mpsc::UnboundedSender<Inner>,
     /// Counts candidacies that were elected.
@@ -111,6 +116,9 @@ impl Shell {
             knowledge,
             guardian,
             children,
+            commands: Commands::default(),
+            probe_requests: mpsc::unbounded_channel(),
+            standby_is_news: false,
             inner,
             leadership: 0,
             prober: None,
@@ -179,6 +187,7 @@ impl Shell {
             fact = self.election.facts.recv() => self.hear_election(fact),
             Some(inner) = self.inner_events.recv() => self.hear_inner(inner),
             Some(result) = self.peers.results.recv() => self.hear_peer(result),
+            Some((hook, answer)) = self.probe_requests.1.recv() => { self.run(hook, Purpose::Probe(answer)); None }
             verdict = next_verdict(&mut self.prober) => self.hear_prober(verdict),
             _ = self.signals.terminate.recv() => Some(self.hear_stop("SIGTERM")),
             _ = self.signals.interrupt.recv() => Some(self.hear_stop("SIGINT")),
@@ -303,8 +312,38 @@ impl Shell {
         self.later(Event::TimePassed);
     }
 
+    /// What this process runs when it has become a standby for the last time. A guardian that has ended itself has left nobody to
+    /// run it.
+    async fn run_last_notice(&mut self) {
+        if !self.standby_is_news {
+            return;
+        }
+        if self.guardian.has_ended() {
+            self.start_guardian();
+        } else {
+            self.notice_standby(hooks::LAST_NOTICE_TIMEOUT);
+        }
+        let ended = async {
+            while self.standby_is_news || self.commands.has_notice() {
+                self.guardian.flush();
+                let message = self.guardian.next().await;
+                let gone = matches!(message, Message::Lost(_));
+                self.hear_guardian(message);
+                self.notice_standby(hooks::LAST_NOTICE_TIMEOUT);
+                if gone {
+                    break;
+                }
+            }
+        };
+        let limit = hooks::LAST_NOTICE_TIMEOUT + CLOSE_TIMEOUT;
+        if tokio::time::timeout(limit, ended).await.is_err() {
+            tracing::warn!("on_standby has not ended; it is killed");
+        }
+    }
+
     /// Leaves nothing behind: the session is closed, the guardian has ended.
     pub async fn take_down(mut self) {
+        self.run_last_notice().await;
         self.elect(election::Order::Close);
         let closed = async { while self.election.facts.recv().await.is_some() {} };
         if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_ok() {

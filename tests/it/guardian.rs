@@ -19,6 +19,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod commands;
 mod end;
 mod start;
 mod tree;
@@ -101,7 +102,7 @@ impl Guardian {
     fn acquire(&mut self, expected_volume: Option<String>) -> (String, Option<Record>) {
         self.order(Order::AcquireLock { expected_volume, patient: false });
         self.expect(|report| match report {
-            Report::LockAcquired { volume, record } => Some((volume.clone(), record.clone())),
+            Report::LockAcquired { volume, record, .. } => Some((volume.clone(), record.clone())),
             Report::VolumeUnusable { problem } => panic!("{problem}"),
             _ => None,
         })

@@ -42,6 +42,7 @@ pub fn rules() -> Rules {
         fencing_timeout: units(3),
         watchdog_required: false,
         before_start: false,
+        before_start_timeout: units(3),
         after_stop: false,
         after_stop_timeout: units(3),
         probed: false,

@@ -153,7 +153,8 @@ impl<'a> Candidate<'a> {
     async fn stand(&mut self, node: &str) -> Result<(), End> {
         let (client, paths) = (self.client, Arc::clone(&self.backend.paths));
         self.stands = true;
-        self.backend.tell(Fact::Queued(Box::new(lead::testament_of_a_standby(&self.backend.settings, &paths, node))));
+        let will = lead::testament_of_a_standby(&self.backend.settings, &paths, client.session_id().0, node);
+        self.backend.tell(Fact::Queued(Box::new(will)));
         self.backend.tell(Fact::Standing);
         let mut own = pin!(until_deleted(client, node));
         loop {

@@ -206,7 +206,12 @@ impl Candidate<'_> {
         self.backend.tell(Fact::Claimed {
             epoch: tenure.breadcrumb.epoch,
             sent: tenure.sent,
-            testament: Some(Box::new(testament(&self.backend.settings, &self.backend.paths, &tenure))),
+            testament: Some(Box::new(testament(
+                &self.backend.settings,
+                &self.backend.paths,
+                self.client.session_id().0,
+                &tenure,
+            ))),
         });
         self.lead(own, tenure, true).await
     }
@@ -338,17 +343,18 @@ async fn in_flight<T>(beat: &mut Option<(Moment, BoxFuture<'_, T>)>) -> T {
 }
 
 /// What the guardian undoes when its supervisor dies in the queue: whoever stands behind need not wait for the session's end.
-pub fn testament_of_a_standby(settings: &Settings, paths: &Paths, node: &str) -> Testament {
+pub fn testament_of_a_standby(settings: &Settings, paths: &Paths, session: i64, node: &str) -> Testament {
     Testament {
         zookeeper: settings.access.clone(),
         election_node: node.to_owned(),
         breadcrumb: None,
+        session: Some(session),
         also_delete: vec![paths.member(&settings.node)],
     }
 }
 
 /// What the guardian undoes when it ends this leadership without its supervisor.
-fn testament(settings: &Settings, paths: &Paths, tenure: &Tenure) -> Testament {
+fn testament(settings: &Settings, paths: &Paths, session: i64, tenure: &Tenure) -> Testament {
     let clean = Breadcrumb { clean: true, cause: Some("supervisor_lost".to_owned()), ..tenure.breadcrumb.clone() };
     Testament {
         zookeeper: settings.access.clone(),
@@ -358,6 +364,7 @@ fn testament(settings: &Settings, paths: &Paths, tenure: &Tenure) -> Testament {
             tenure.breadcrumb_version,
             String::from_utf8(json(&clean)).expect("JSON is UTF-8"),
         )),
+        session: Some(session),
         also_delete: vec![paths.service(&settings.node), paths.member(&settings.node)],
     }
 }

@@ -100,6 +100,30 @@ impl LockFile {
         Ok(self.file.metadata()?.ino())
     }
 
+    /// Whether other hosts see what this one has written only once it has been written back. A file system of which that is not
+    /// known counts as such.
+    pub fn needs_write_back(&self) -> bool {
+        // One host's own, all of whose processes see the same pages.
+        const LOCAL: &[libc::c_long] = &[
+            libc::EXT4_SUPER_MAGIC,
+            libc::XFS_SUPER_MAGIC,
+            libc::BTRFS_SUPER_MAGIC,
+            libc::F2FS_SUPER_MAGIC,
+            libc::TMPFS_MAGIC,
+            libc::OVERLAYFS_SUPER_MAGIC,
+            libc::REISERFS_SUPER_MAGIC,
+            0x8584_58f6, // ramfs
+            0x2fc1_2fc1, // ZFS
+            0xca45_1a4e, // bcachefs
+        ];
+        nix::sys::statfs::fstatfs(&self.file).map_or(true, |found| !LOCAL.contains(&found.filesystem_type().0))
+    }
+
+    /// Writes back all that this host has in its memory for the file system that this file lies on.
+    pub fn write_back(&self) -> io::Result<()> {
+        nix::unistd::syncfs(&self.file).map_err(io::Error::from)
+    }
+
     pub fn number(&self) -> RawFd {
         self.file.as_raw_fd()
     }

@@ -74,6 +74,7 @@ pub enum Event {
         fd: RawFd,
         volume: String,
         record: Option<Record>,
+        write_back: bool,
     },
     Written {
         epoch: u64,
@@ -86,7 +87,10 @@ pub enum Event {
         free_bytes: u64,
     },
     Lost(String),
-    Closed,
+    Closed {
+        /// What was written has reached the volume, as far as it needs to be told.
+        clean: bool,
+    },
 }
 
 /// The main thread's end.
@@ -193,6 +197,8 @@ struct Held {
     record: Option<Record>,
     /// Where only the lock decides, the probe is the heartbeat, and every one is told at once.
     urgent: bool,
+    /// A network file system.
+    write_back: bool,
     lost: bool,
     free_bytes: u64,
 }
@@ -241,7 +247,7 @@ impl Thread {
         for task in &self.tasks {
             if let Task::Close { .. } = task {
                 self.file = None;
-                self.outbox.send(Event::Closed);
+                self.outbox.send(Event::Closed { clean: false });
             }
         }
     }
@@ -268,9 +274,12 @@ impl Thread {
                 let (fd, record) = (file.number(), record_in(&content));
                 self.next = clock::now() + self.settings.probe_interval;
                 self.probing.due(self.next);
-                self.outbox.send(Event::Locked { fd, volume: volume.clone(), record: record.clone() });
+                // What cannot be learnt of a file system is that of one that has to be told.
+                let write_back = file.needs_write_back();
+                self.outbox.send(Event::Locked { fd, volume: volume.clone(), record: record.clone(), write_back });
                 let urgent = attempt.is_patient();
-                self.held = Some(Held { volume, content, record: None, urgent, lost: false, free_bytes: 0 });
+                self.held =
+                    Some(Held { volume, content, record: None, urgent, write_back, lost: false, free_bytes: 0 });
             }
             Outcome::Busy { holder } => {
                 if attempt.is_first() && self.clear_leftovers() {
@@ -386,6 +395,7 @@ impl Thread {
 
     fn close(&mut self, cause: &str) {
         self.attempt = None;
+        let clean = self.write_back();
         if let (Some(file), Some(Held { record: Some(record), lost: false, .. })) = (&self.file, &mut self.held) {
             record.ended = Some(Ended { at: clock::timestamp(), cause: cause.to_owned() });
             // Only for people. Not synced: closing must not take longer than it has to.
@@ -400,8 +410,28 @@ impl Thread {
         self.held = None;
         self.file = None;
         self.probing.none();
-        self.outbox.send(Event::Closed);
+        self.outbox.send(Event::Closed { clean });
         self.next = clock::now() + self.settings.probe_interval;
+    }
+}
+
+impl Thread {
+    /// Brings all that this host has written to the volume to where other hosts see it: a killed process leaves pages that its
+    /// living host would write later, over what the next coordinator has written there. May take as long as the file server
+    /// does; the lock is held meanwhile. False where that is not known to have succeeded.
+    fn write_back(&self) -> bool {
+        let (Some(file), Some(held)) = (&self.file, &self.held) else { return true };
+        if !held.write_back {
+            return true;
+        }
+        match file.write_back() {
+            Ok(()) => !held.lost,
+            Err(error) => {
+                let text = problems::of("write back all that was written beside", file.path(), &error);
+                self.outbox.note(NoteLevel::Error, format!("{text}; this end does not count as clean"));
+                false
+            }
+        }
     }
 }
 

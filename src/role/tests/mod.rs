@@ -31,6 +31,7 @@ pub(super) fn plain() -> Rules {
         fencing_timeout: seconds(40),
         watchdog_required: false,
         before_start: false,
+        before_start_timeout: seconds(60),
         after_stop: false,
         after_stop_timeout: seconds(15),
         probed: false,

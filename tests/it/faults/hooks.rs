@@ -42,3 +42,115 @@ fn hooks_run_in_the_order_of_the_coordinators_life_with_its_environment() {
     assert_eq!(order, ["before_start a 1", "on_active a 1", "after_stop a 1", "before_start b 2", "on_active b 2"]);
     cluster.judge();
 }
+
+/// A hook that notes when it lives, with a child that has left its process group and its parent.
+fn lingering(cluster: &Cluster, name: &str, seconds: u32) -> Vec<String> {
+    let alive = cluster.path(&format!("{name}-alive"));
+    let text = format!(
+        "note() {{ while :; do echo \"$PRIMACY_NODE $PRIMACY_EPOCH $(date +%s%N)\" >> {alive}; sleep 0.05; done; }}\n\
+         (setsid sh -c '. {path}.note; note' >/dev/null 2>&1 &)\n\
+         . {path}.note; note & sleep {seconds}; kill $!\n",
+        alive = alive.display(),
+        path = cluster.path(name).display(),
+    );
+    let note = text.lines().next().unwrap().to_owned();
+    fs::write(cluster.path(&format!("{name}.note")), note).unwrap();
+    cluster.script(name, &text)
+}
+
+/// Who noted that it lived, and when it was last seen to.
+fn last_alive(cluster: &Cluster, name: &str, node: &str) -> u128 {
+    let text = fs::read_to_string(cluster.path(&format!("{name}-alive"))).unwrap_or_default();
+    let mine = text.lines().filter(|line| line.split(' ').next() == Some(node));
+    mine.filter_map(|line| line.split(' ').nth(2)?.parse().ok()).max().unwrap_or(0)
+}
+
+fn first_alive(cluster: &Cluster, name: &str, node: &str) -> u128 {
+    let text = fs::read_to_string(cluster.path(&format!("{name}-alive"))).unwrap_or_default();
+    let mine = text.lines().filter(|line| line.split(' ').next() == Some(node));
+    mine.filter_map(|line| line.split(' ').nth(2)?.parse().ok()).min().unwrap_or(u128::MAX)
+}
+
+/// What node a left behind is dead before b's hook begins: the lock was closed between the two.
+#[track_caller]
+fn assert_apart(cluster: &mut Cluster, name: &str) {
+    cluster.until("b's hook runs", |cluster| (first_alive(cluster, name, "b") < u128::MAX).then_some(()));
+    // Were it alive, it would note so many times.
+    cluster.watch_for(std::time::Duration::from_millis(500));
+    let (last, first) = (last_alive(cluster, name, "a"), first_alive(cluster, name, "b"));
+    assert!(last > 0, "a's hook has never run");
+    assert!(last < first, "a's hook lived {} ms into b's", (last - first) / 1_000_000);
+}
+
+fn with_a_lingering_before_start() -> Cluster {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let hook = lingering(&cluster, "before_start", 600);
+    cluster.set("hooks.before_start", hook);
+    cluster.set("coordinator.backoff.first", "60s");
+    cluster.start("a");
+    cluster.until("a's hook runs", |cluster| (last_alive(cluster, "before_start", "a") > 0).then_some(()));
+    cluster.start("b");
+    cluster.until_eligible("b");
+    cluster
+}
+
+#[test]
+fn a_before_start_that_takes_longer_than_the_start_may_is_dead_before_the_next_one_begins() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let hook = lingering(&cluster, "before_start", 600);
+    cluster.set("hooks.before_start", hook);
+    cluster.set_for("a", "health.startup_timeout", "2s");
+    cluster.set("coordinator.backoff.first", "60s");
+    cluster.start("a");
+    cluster.until("a's hook runs", |cluster| (last_alive(cluster, "before_start", "a") > 0).then_some(()));
+    cluster.start("b");
+    assert_apart(&mut cluster, "before_start");
+    cluster.judge();
+}
+
+#[test]
+fn a_hook_is_dead_before_the_next_one_begins_when_its_supervisor_is_asked_to_stop() {
+    let mut cluster = with_a_lingering_before_start();
+    cluster.signal("a", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("a"), 0);
+    assert_apart(&mut cluster, "before_start");
+}
+
+#[test]
+fn a_hook_is_dead_before_the_next_one_begins_when_its_supervisor_is_killed() {
+    let mut cluster = with_a_lingering_before_start();
+    cluster.signal("a", Signal::SIGKILL);
+    assert_apart(&mut cluster, "before_start");
+}
+
+#[test]
+fn a_hook_is_dead_before_the_next_one_begins_when_its_supervisor_is_frozen() {
+    let mut cluster = with_a_lingering_before_start();
+    cluster.signal("a", Signal::SIGSTOP);
+    assert_apart(&mut cluster, "before_start");
+    cluster.signal("a", Signal::SIGCONT);
+}
+
+#[test]
+fn a_hook_is_dead_before_the_next_one_begins_when_its_guardian_is_killed() {
+    let mut cluster = with_a_lingering_before_start();
+    let guardian = cluster.guardian("a");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(guardian), Signal::SIGKILL).unwrap();
+    assert_apart(&mut cluster, "before_start");
+}
+
+#[test]
+fn what_an_on_active_hook_left_is_dead_before_the_next_one_is_active() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    // It ends soon, and leaves something.
+    let hook = lingering(&cluster, "on_active", 1);
+    cluster.set("hooks.on_active", hook);
+    cluster.start_with_active(&["a", "b"]);
+    cluster.until("a's hook runs", |cluster| (last_alive(cluster, "on_active", "a") > 0).then_some(()));
+    cluster.watch_for(std::time::Duration::from_millis(1500));
+    let ended = last_alive(&cluster, "on_active", "a");
+    cluster.watch_for(std::time::Duration::from_millis(500));
+    assert_eq!(last_alive(&cluster, "on_active", "a"), ended, "what it left lives on beside the coordinator");
+    cluster.signal("a", Signal::SIGKILL);
+    assert_apart(&mut cluster, "on_active");
+}

@@ -17,10 +17,16 @@ fn the_deadline_kills_without_any_message() {
     let order: Vec<&Report> = seen
         .iter()
         .filter(|report| {
-            matches!(report, Report::TreeDead | Report::LockClosed | Report::Fenced { .. } | Report::Exited { .. })
+            matches!(
+                report,
+                Report::TreeDead | Report::LockClosed { .. } | Report::Fenced { .. } | Report::Exited { .. }
+            )
         })
         .collect();
-    assert_eq!(order, [&Report::TreeDead, &Report::LockClosed, &Report::Fenced { deadline }]);
+    assert_eq!(
+        order,
+        [&Report::TreeDead, &Report::LockClosed { clean: true }, &Report::Fenced { deadline, clean: true }]
+    );
     assert_eq!(record_on(&settings).ended.unwrap().cause, "lease_expired");
 }
 
@@ -55,7 +61,7 @@ fn a_guardian_that_was_frozen_over_the_deadline_kills_when_it_thaws() {
     guardian.order(Order::SetDeadline { deadline: clock::now() + FAR });
     kill(pid, Signal::SIGCONT).unwrap();
     let seen = guardian.until_end();
-    assert!(seen.contains(&Report::Fenced { deadline }));
+    assert!(seen.contains(&Report::Fenced { deadline, clean: true }));
     assert!(!lives(main, 0));
 }
 
@@ -152,6 +158,7 @@ fn the_testament_is_executed_only_after_the_lock_is_closed() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = Client::connect(&server.address()).await.unwrap();
+        let successor = Client::connect(&server.address()).await.unwrap();
         let persistent = CreateMode::Persistent.with_acls(Acls::anyone_all());
         // A breadcrumb that is still ours, one that another leadership has taken, and none.
         for (name, expected_version) in [("ours", Some(0)), ("taken", Some(7)), ("none", None)] {
@@ -161,6 +168,10 @@ fn the_testament_is_executed_only_after_the_lock_is_closed() {
             // By the session of a supervisor that is frozen: it lives on.
             client.create(&node, b"node-a", &CreateMode::Ephemeral.with_acls(Acls::anyone_all())).await.unwrap();
             client.create(&crumb, b"dirty", &persistent).await.unwrap();
+            // The supervisor that was started again has registered under the same names.
+            let ephemeral = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
+            client.create(&format!("{root}/own"), b"", &ephemeral).await.unwrap();
+            successor.create(&format!("{root}/another-s"), b"", &ephemeral).await.unwrap();
 
             let directory = TempDir::new().unwrap();
             let settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
@@ -174,7 +185,8 @@ fn the_testament_is_executed_only_after_the_lock_is_closed() {
                 },
                 election_node: node.clone(),
                 breadcrumb: expected_version.map(|version| (crumb.clone(), version, "clean".to_owned())),
-                also_delete: vec![format!("{root}/never-there")],
+                session: Some(client.session_id().0),
+                also_delete: vec![format!("{root}/never-there"), format!("{root}/own"), format!("{root}/another-s")],
             })));
             let deleted = client.check_and_watch_stat(&node).await.unwrap();
             assert!(deleted.0.is_some());
@@ -185,6 +197,9 @@ fn the_testament_is_executed_only_after_the_lock_is_closed() {
             assert!(!lives(main, 0));
             assert!(!is_locked(&settings), "the lock is closed before");
             guardian.until_end();
+            assert!(client.check_stat(&format!("{root}/own")).await.unwrap().is_none(), "{name}");
+            let kept = client.check_stat(&format!("{root}/another-s")).await.unwrap();
+            assert!(kept.is_some(), "{name}: what another session has made under the same name is its own");
             let (content, _) = client.get_data(&crumb).await.unwrap();
             assert_eq!(content, if name == "ours" { b"clean".as_slice() } else { b"dirty" });
         }
@@ -205,6 +220,7 @@ fn a_testament_that_cannot_be_executed_does_not_keep_the_guardian_for_ever() {
         },
         election_node: "/election/latch-0".to_owned(),
         breadcrumb: None,
+        session: None,
         also_delete: Vec::new(),
     })));
     guardian.hang_up();

@@ -36,7 +36,7 @@ fn each_failure_to_start_is_explained() {
         assert!(words.iter().all(|word| problem.contains(word)), "{problem}");
         assert!(is_locked(&settings));
         guardian.order(Order::CloseLock { cause: "start_failed".to_owned() });
-        guardian.expect_report(&Report::LockClosed);
+        guardian.expect_report(&Report::LockClosed { clean: true });
     }
 }
 

@@ -35,7 +35,7 @@ fn a_coordinator_is_started_and_stopped_and_the_lock_outlives_it() {
     assert!(!lives(pid, 0));
     assert!(is_locked(&settings));
     guardian.order(Order::CloseLock { cause: "stopped".to_owned() });
-    guardian.expect_report(&Report::LockClosed);
+    guardian.expect_report(&Report::LockClosed { clean: true });
     assert!(!is_locked(&settings));
     assert_eq!(record_on(&settings).ended.unwrap().cause, "stopped");
 }

@@ -192,14 +192,14 @@ fn a_volume_that_hangs_is_lost_and_keeps_nobody_from_killing() {
     assert!(!lives(main, 0) && !lives(daemon, 0));
     guardian.order(Order::CloseLock { cause: "volume_lost".to_owned() });
     guardian.expect(|report| match report {
-        Report::LockClosed => panic!("closed on a volume that hangs"),
+        Report::LockClosed { .. } => panic!("closed on a volume that hangs"),
         Report::Note { text, .. } => text.contains("closing the lock waits").then_some(()),
         _ => None,
     });
     guardian.order(Order::Ping { number: 6 });
     guardian.expect_report(&Report::Pong { number: 6 });
     volume.freeze(false);
-    guardian.expect_report(&Report::LockClosed);
+    guardian.expect_report(&Report::LockClosed { clean: true });
 }
 
 #[test]
