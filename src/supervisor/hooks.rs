@@ -63,6 +63,10 @@ impl Commands {
         self.running.clear();
     }
 
+    fn has_probe(&self) -> bool {
+        self.running.values().any(|(_, purpose)| matches!(purpose, Purpose::Probe(_)))
+    }
+
     pub fn has_notice(&self) -> bool {
         self.running.values().any(|(_, purpose)| matches!(purpose, Purpose::Notice))
     }
@@ -70,6 +74,13 @@ impl Commands {
 
 impl Shell {
     pub(super) fn run(&mut self, hook: Hook, purpose: Purpose) {
+        if self.commands.has_probe()
+            && let Purpose::Probe(answer) = purpose
+        {
+            // It could not be killed when its time was up; the next one would hang in the same place.
+            let _ = answer.send(Err("an earlier one has not ended, and cannot be killed".to_owned()));
+            return;
+        }
         let Hook { name, argv, environment, timeout } = hook;
         self.commands.last += 1;
         let id = self.commands.last;

@@ -23,7 +23,7 @@ mod commands;
 mod end;
 mod start;
 mod tree;
-mod volume;
+pub mod volume;
 mod watchdog;
 
 /// Generous: only a failure takes that long.

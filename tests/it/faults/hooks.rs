@@ -154,3 +154,50 @@ fn what_an_on_active_hook_left_is_dead_before_the_next_one_is_active() {
     cluster.signal("a", Signal::SIGKILL);
     assert_apart(&mut cluster, "on_active");
 }
+
+/// What waits for a file server that is away does not die of SIGKILL. It has the lock's descriptor, so the next one waits for
+/// that, and not for the role.
+#[test]
+fn a_hook_that_cannot_be_killed_costs_the_role_and_keeps_the_lock_until_it_is_dead() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let hanging = cluster.path("hanging");
+    let Some(mut volume) = crate::guardian::volume::Freezable::new(&hanging, &cluster.path("image")) else { return };
+    let hook = cluster.script("before_start", &format!("echo > {0}/file && sync {0}/file", hanging.display()));
+    cluster.set_for("a", "hooks.before_start", hook);
+    cluster.set_for("a", "health.startup_timeout", "1s");
+    cluster.set("coordinator.backoff.first", "60s");
+    volume.freeze(true);
+    cluster.start("a");
+    cluster.until_logged("a", "does not die");
+    cluster.start("b");
+    cluster.until_waiting_for_lock_of("b", "a");
+    volume.freeze(false);
+    cluster.until_active_is("b");
+    cluster.judge();
+}
+
+#[test]
+fn a_probe_that_cannot_be_killed_is_not_joined_by_others() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let hanging = cluster.path("hanging");
+    let Some(mut volume) = crate::guardian::volume::Freezable::new(&hanging, &cluster.path("image")) else { return };
+    let probe = cluster.script("probe", &format!("echo > {0}/file && sync {0}/file", hanging.display()));
+    cluster.set("health.command", probe);
+    cluster.set("health.interval", "100ms");
+    cluster.set("health.timeout", "100ms");
+    cluster.set("health.failures", 1000);
+    cluster.start("a");
+    cluster.until_active_is("a");
+    volume.freeze(true);
+    cluster.until_logged("a", "an earlier one has not ended");
+    cluster.watch_for(std::time::Duration::from_secs(2));
+    let probes = |cluster: &mut Cluster| {
+        let below = primacy::processes::descendants_of(cluster.guardian("a"));
+        let command = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        below.into_iter().filter(|pid| String::from_utf8_lossy(&command(pid)).contains("runner")).count()
+    };
+    assert_eq!(probes(&mut cluster), 1);
+    volume.freeze(false);
+    cluster.until("the probe ends", |cluster| (probes(cluster) == 0).then_some(()));
+    assert!(cluster.is_active("a"));
+}

@@ -142,13 +142,13 @@ fn a_full_volume_is_named() {
 }
 
 /// An ext4 of its own that can be frozen: what writes to it hangs until it thaws, as on a file server that is away.
-struct Freezable {
+pub struct Freezable {
     mounted: Mounted,
     frozen: bool,
 }
 
 impl Freezable {
-    fn new(at: &Path, image: &Path) -> Option<Self> {
+    pub fn new(at: &Path, image: &Path) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
         fs::File::create(image).unwrap().set_len(16 << 20).unwrap();
         let quiet = |command: &mut Command| {
@@ -156,10 +156,13 @@ impl Freezable {
         };
         let mounted = quiet(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image))
             && quiet(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at));
+        if !mounted {
+            eprintln!("SKIPPED: no file system can be mounted here");
+        }
         mounted.then(|| Self { mounted: Mounted(at.to_owned()), frozen: false })
     }
 
-    fn freeze(&mut self, frozen: bool) {
+    pub fn freeze(&mut self, frozen: bool) {
         let flag = if frozen { "--freeze" } else { "--unfreeze" };
         assert!(Command::new("fsfreeze").arg(flag).arg(&self.mounted.0).status().unwrap().success());
         self.frozen = frozen;
