@@ -1,6 +1,6 @@
 //! Exit codes: the one place that knows their numbers, and which error means which.
 //!
-//! Service managers and scripts rely on them (`RestartPreventExitStatus=4 78`), so they are part of the interface.
+//! Service managers and scripts rely on them (`RestartPreventExitStatus=2 78`), so they are part of the interface.
 
 use std::io;
 use std::process::ExitCode;

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::proxy::Proxy;
-use crate::zookeeper::{TICK, spawn_for_life};
+use crate::zookeeper::{Server, TICK, spawn_for_life};
 
 mod ledger;
 
@@ -44,6 +44,8 @@ pub struct Cluster {
     nodes: BTreeMap<String, Node>,
     settings: toml::Table,
     environment: Vec<(&'static str, &'static str)>,
+    /// Of this cluster alone.
+    zookeeper: Option<Server>,
     directory: TempDir,
 }
 
@@ -54,6 +56,8 @@ struct Node {
     log_from: u64,
     /// Started again when it exits with 3.
     restarts: bool,
+    /// Somebody else starts and ends it.
+    elsewhere: bool,
     exits: Vec<i32>,
 }
 
@@ -70,6 +74,7 @@ impl Cluster {
             nodes: BTreeMap::new(),
             settings: toml::Table::new(),
             environment: Vec::new(),
+            zookeeper: None,
             volume,
             directory,
         };
@@ -83,6 +88,11 @@ impl Cluster {
         cluster.set("coordinator.backoff.first", "500ms");
         cluster.coordinator(&[]);
         cluster
+    }
+
+    /// Lets this server live as long as the cluster.
+    pub fn keep(&mut self, server: Server) {
+        self.zookeeper = Some(server);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -138,6 +148,7 @@ impl Cluster {
             child: None,
             log_from: 0,
             restarts: false,
+            elsewhere: false,
             exits: Vec::new(),
         })
     }
@@ -174,6 +185,28 @@ impl Cluster {
         assert!(node.child.is_none(), "{name} runs");
         node.child = Some(child);
         node.log_from = log_from;
+    }
+
+    /// A service manager runs it, with what [`Cluster::dropin`] says.
+    pub fn started_elsewhere(&mut self, name: &str) {
+        self.node(name).elsewhere = true;
+    }
+
+    /// What a node needs of this cluster, as a drop-in of a unit.
+    pub fn dropin(&self, name: &str) -> String {
+        let (program, log) = (env!("CARGO_BIN_EXE_primacy"), self.path(&format!("{name}.log")));
+        format!(
+            "[Service]\nExecStart=\nExecStart={program} run -c {}\nEnvironment={MARK}={}\nUnsetEnvironment=RUST_LOG\n\
+             StandardOutput=append:{log}\nStandardError=append:{log}\n",
+            self.config_file(name).display(),
+            self.directory.path().display(),
+            log = log.display(),
+        )
+    }
+
+    /// Where primacy and the coordinator are.
+    pub fn programs(&self) -> PathBuf {
+        Path::new(env!("CARGO_BIN_EXE_primacy")).parent().unwrap().to_owned()
     }
 
     /// Starts the first, waits until it is active, then starts the others and waits until they stand by.
@@ -293,14 +326,14 @@ impl Cluster {
     fn port(&mut self, name: &str) -> Option<u16> {
         let from = usize::try_from(self.node(name).log_from).unwrap();
         let log = self.log(name);
-        let line = log.get(from..)?.lines().find(|line| line.contains("primacy starts as a standby"))?;
+        let line = log.get(from..)?.lines().rfind(|line| line.contains("primacy starts as a standby"))?;
         let api = line.split(" api=").nth(1)?.split_ascii_whitespace().next()?;
         api.trim_matches('"').rsplit(':').next()?.parse().ok()
     }
 
     /// An answer of its API; `None` while it does not answer.
     pub fn get(&mut self, name: &str, path: &str) -> Option<Value> {
-        self.nodes.get(name)?.child.as_ref()?;
+        self.nodes.get(name).filter(|node| node.elsewhere || node.child.is_some())?;
         let url = format!("http://127.0.0.1:{}{path}", self.port(name)?);
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2)));
         let agent = config.http_status_as_error(false).build().new_agent();

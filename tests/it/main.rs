@@ -19,3 +19,8 @@ mod zookeeper;
 
 // The pages written by hand, held against the code.
 mod docs;
+
+/// For a test that cannot run here, and why. Everything that reports what tests showed looks for this word.
+fn skipped(reason: &str) {
+    println!("SKIPPED: {reason}");
+}
