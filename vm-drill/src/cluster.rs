@@ -40,13 +40,15 @@ pub struct Settings {
     pub probe_timeout: Duration,
     /// The driver of the watchdog that is required.
     pub watchdog: Option<&'static str>,
+    /// What its coordinator dirties of each of its files all the time, beside its other writes.
+    pub dirty_pages: usize,
     /// More sections of its configuration.
     pub more: &'static str,
 }
 
 impl Settings {
     fn usual(timing: &Timing) -> Self {
-        Self { session: timing.session, probe_timeout: PROBE_TIMEOUT, watchdog: None, more: "" }
+        Self { session: timing.session, probe_timeout: PROBE_TIMEOUT, watchdog: None, dirty_pages: 0, more: "" }
     }
 }
 
@@ -227,7 +229,7 @@ servers = "{servers}"
 session_timeout = "{session}ms"
 tick_time = "{tick_time}ms"
 [coordinator]
-command = ["/bin/vm-guest", "coordinator", "--to", "{to}", "--journal", "{MOUNT_POINT}/journal", "--tick", "{tick}", "--write", "{write}"]
+command = ["/bin/vm-guest", "coordinator", "--to", "{to}", "--journal", "{MOUNT_POINT}/journal", "--tick", "{tick}", "--write", "{write}", "--dirty-pages", "{dirty}"]
 stop_timeout = "10s"
 [api]
 listen = "0.0.0.0:{API_PORT}"
@@ -237,6 +239,7 @@ directory = "{MOUNT_POINT}/.primacy"
 probe_timeout = "{probe_timeout}ms"
 {more}"#,
             more = self.settings.more,
+            dirty = self.settings.dirty_pages,
             servers = servers.collect::<Vec<_>>().join(","),
             session = self.settings.session.as_millis(),
             probe_timeout = self.settings.probe_timeout.as_millis(),

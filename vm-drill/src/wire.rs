@@ -6,6 +6,12 @@ use std::str::FromStr;
 /// Bytes of one record that a coordinator writes to the volume.
 pub const RECORD: usize = 64;
 
+/// Bytes of a page.
+pub const PAGE: usize = 4096;
+/// The files in a coordinator's journal that it dirties and never syncs, less `-EPOCH`: mapped and closed, mapped and open,
+/// written.
+pub const DIRTY: [&str; 3] = ["mapped-closed", "mapped-open", "plain"];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A coordinator's first.

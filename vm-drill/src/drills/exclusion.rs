@@ -62,7 +62,7 @@ pub fn crash(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
 }
 
 /// The guest's pid of the coordinator of this epoch.
-fn coordinator(cluster: &Cluster, epoch: u64) -> Result<u32> {
+pub fn coordinator(cluster: &Cluster, epoch: u64) -> Result<u32> {
     let pid = cluster.ticks.with(|book| book.lives.iter().find(|life| life.epoch == epoch).map(|life| life.pid));
     pid.with_context(|| format!("no coordinator of epoch {epoch}"))
 }

@@ -4,8 +4,10 @@ mod cuts;
 mod exclusion;
 mod fencing;
 mod hosts;
+mod late_pages;
 mod refusals;
 mod services;
+mod supervisor;
 mod watchdog;
 mod with_peer;
 
@@ -58,6 +60,48 @@ pub const ALL: &[Drill] = &[
         short: false,
         needs: &[],
         run: exclusion::crash,
+    },
+    Drill {
+        name: "supervisor-killed",
+        what: "the active host's supervisor is killed; its guardian lives",
+        short: false,
+        needs: &[],
+        run: supervisor::killed,
+    },
+    Drill {
+        name: "supervisor-aborted",
+        what: "the active host's supervisor aborts",
+        short: false,
+        needs: &[],
+        run: supervisor::aborted,
+    },
+    Drill {
+        name: "supervisor-out-of-memory",
+        what: "the kernel of the active host kills the supervisor for want of memory",
+        short: false,
+        needs: &[],
+        run: supervisor::out_of_memory,
+    },
+    Drill {
+        name: "late-pages-crash",
+        what: "a coordinator that has not written everything to the volume yet is killed; its host lives",
+        short: false,
+        needs: &[],
+        run: late_pages::crash,
+    },
+    Drill {
+        name: "late-pages-supervisor",
+        what: "the same, killed by its guardian, whose supervisor was killed",
+        short: false,
+        needs: &[],
+        run: late_pages::supervisor,
+    },
+    Drill {
+        name: "late-pages-deadline",
+        what: "the same, killed at its lease's end, since its host is cut off from ZooKeeper",
+        short: false,
+        needs: &[],
+        run: late_pages::deadline,
     },
     Drill {
         name: "graceful-halt",

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::dirty;
 use primacy_vm_drill::wire::{Datagram, Kind, RECORD};
 
-pub fn run(to: SocketAddr, journal: &Path, tick: Duration, write: Duration) -> anyhow::Result<()> {
+pub fn run(to: SocketAddr, journal: &Path, tick: Duration, write: Duration, dirty_pages: usize) -> anyhow::Result<()> {
     let terminated = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, terminated.clone())?;
     let variable = |name| std::env::var(name).unwrap_or_default();
@@ -25,6 +26,15 @@ pub fn run(to: SocketAddr, journal: &Path, tick: Duration, write: Duration) -> a
     send.send(Kind::Start, 0, 0);
     let writer = Writer { directory: journal.to_owned(), every: write, send: send.clone() };
     std::thread::spawn(move || writer.run());
+    if dirty_pages > 0 {
+        let (directory, send) = (journal.to_owned(), send.clone());
+        std::thread::spawn(move || {
+            // For the drill to see: there is nothing late of what was never written.
+            if dirty::run(&directory, epoch, dirty_pages).is_err() {
+                send.send(Kind::Failed, 0, -1);
+            }
+        });
+    }
     for number in 1.. {
         std::thread::sleep(tick);
         send.send(Kind::Tick, number, 0);

@@ -2,6 +2,7 @@
 
 mod agent;
 mod coordinator;
+mod dirty;
 mod lock;
 
 use std::net::SocketAddr;
@@ -35,6 +36,9 @@ enum Command {
         /// Milliseconds between two records.
         #[arg(long)]
         write: u64,
+        /// Pages of each of three files that it dirties all the time, and never syncs.
+        #[arg(long, default_value_t = 0)]
+        dirty_pages: usize,
     },
     /// Tries once: exits with 0 if the lock was free, with 1 if somebody has it.
     TryLock { file: PathBuf },
@@ -57,8 +61,9 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Agent { listen } => agent::serve(listen)?,
-        Command::Coordinator { to, journal, tick, write } => {
-            coordinator::run(to, &journal, Duration::from_millis(tick), Duration::from_millis(write))?;
+        Command::Coordinator { to, journal, tick, write, dirty_pages } => {
+            let (tick, write) = (Duration::from_millis(tick), Duration::from_millis(write));
+            coordinator::run(to, &journal, tick, write, dirty_pages)?;
         }
         Command::TryLock { file } => return Ok(ExitCode::from(u8::from(!lock::try_once(&file)?))),
         Command::HoldLock { file } => lock::hold(&file)?,
