@@ -37,6 +37,18 @@ fuzz TARGET="all" SECONDS="60":
 model:
     ./scripts/test model
 
+# The same with two faults at once: a quarter of an hour, and 6 GB of memory.
+model-long:
+    ./scripts/test model-long
+
+# What the last runs of the tests have shown, promise by promise, as a page.
+evidence:
+    ./scripts/evidence --markdown docs/measurements/evidence.md
+
+# All of scripts/test in a bare Debian 12 with Rust and nothing else: that `needs` installs what is needed (root; half an hour).
+test-bare *STAGES:
+    ./scripts/test-bare {{STAGES}}
+
 # Two candidates and five faults on this machine; `just demo --keep` leaves them up to play with.
 demo *ARGS:
     ./scripts/demo {{ARGS}}
@@ -72,9 +84,9 @@ docs:
     PRIMACY_REGENERATE=1 cargo test --locked --lib role::tests::states
     cargo doc --locked --no-deps
 
-# Licenses, banned crates and sources of the dependencies (cargo install --locked cargo-deny).
+# Licences, banned crates and sources of the dependencies, and advisories where their list can be had.
 deny:
-    cargo deny --locked check licenses bans sources
+    ./scripts/deny
 
 # What CI runs.
 ci:

@@ -1,7 +1,6 @@
 //! PostgreSQL below two real supervisors on this host: killed, stopped, and killed together with its supervisor.
 //!
-//! Needs PostgreSQL 15, HAProxy and a built primacy beside this program; so it is asked for:
-//! `cargo build -p primacy && cargo test -p primacy-drill --test postgresql -- --ignored`
+//! Needs PostgreSQL 15, HAProxy and a built primacy beside this program, and says SKIPPED where one of them is missing.
 
 #![expect(clippy::unwrap_used, reason = "a test: what fails here should fail it")]
 
@@ -16,7 +15,7 @@ use std::time::Duration;
 use drill::clock;
 use drill::history::{Entry, Line, Outcome};
 use drill::workload::clients::{ClientPlan, Kind};
-use drill::workload::postgresql::{Place, PostgreSql};
+use drill::workload::postgresql::{BIN, Place, PostgreSql};
 use drill::workload::ticks;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -197,9 +196,28 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Says what is missing here, if anything is.
+fn cannot_run(needed: &[&Path]) -> bool {
+    let missing = needed.iter().find(|path| !path.exists());
+    if let Some(path) = missing {
+        println!("SKIPPED: no {} here", path.display());
+    }
+    missing.is_some()
+}
+
+fn postgres() -> PathBuf {
+    Path::new(BIN).join("postgres")
+}
+
 #[test]
-#[ignore = "needs PostgreSQL 15, HAProxy and a built primacy"]
 fn ten_fail_overs_lose_no_acknowledged_row_and_leave_a_sound_database() {
+    let primacy = Path::new(env!("CARGO_BIN_EXE_drill")).with_file_name("primacy");
+    if !cannot_run(&[&postgres(), Path::new("/usr/sbin/haproxy"), &primacy]) {
+        ten_fail_overs();
+    }
+}
+
+fn ten_fail_overs() {
     let mut cluster = Cluster::start();
     let through = Some(cluster.start_proxy());
     let plan = ClientPlan {
@@ -287,8 +305,13 @@ fn backend(postmaster: Pid) -> Pid {
 }
 
 #[test]
-#[ignore = "needs PostgreSQL 15"]
 fn the_examination_sees_a_damaged_page() {
+    if !cannot_run(&[&postgres()]) {
+        examine_a_damaged_page();
+    }
+}
+
+fn examine_a_damaged_page() {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     let database = PostgreSql::new(directory.path().join("data"));
@@ -319,7 +342,6 @@ fn the_examination_sees_a_damaged_page() {
 }
 
 #[test]
-#[ignore = "needs PostgreSQL 15"]
 fn the_start_script_does_nothing_without_the_lock() {
     let start = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/postgresql/start");
     let directory = tempfile::tempdir().unwrap();

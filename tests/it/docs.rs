@@ -83,19 +83,105 @@ fn is_compiled(path: &Path) -> bool {
     })
 }
 
+/// A test's function: its attributes, its name, and its lines.
+struct Test<'a> {
+    attributes: Vec<&'a str>,
+    name: &'a str,
+    lines: Vec<&'a str>,
+}
+
+impl<'a> Test<'a> {
+    fn all_in(source: &'a str) -> Vec<Self> {
+        let mut tests = Vec::new();
+        let mut attributes = Vec::new();
+        let mut lines = source.lines();
+        while let Some(line) = lines.next() {
+            let trimmed = line.trim();
+            if trimmed.starts_with("#[") {
+                attributes.push(trimmed);
+                continue;
+            }
+            let found = std::mem::take(&mut attributes);
+            let marked = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            let Some((_, rest)) = trimmed.split_once("fn ").filter(|_| found.iter().any(|line| marked(line))) else {
+                continue;
+            };
+            // As rustfmt writes it, a function ends where its indentation does.
+            let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
+            let lines = lines.by_ref().take_while(|line| *line != end).collect();
+            tests.push(Self { attributes: found, name: name(rest), lines });
+        }
+        tests
+    }
+
+    /// The feature without which it is not compiled.
+    fn feature(&self) -> Option<&'a str> {
+        let condition = self.attributes.iter().find_map(|line| line.strip_prefix("#[cfg(feature = \""))?;
+        condition.split('"').next()
+    }
+
+    fn is_ignored(&self) -> bool {
+        self.attributes.iter().any(|line| line.starts_with("#[ignore"))
+    }
+
+    /// It can end before its end, and whoever reads that it has passed does not learn of it.
+    fn ends_silently(&self) -> bool {
+        self.lines.iter().any(|line| line.contains("return;") || line.contains("{ return }"))
+    }
+}
+
+/// Every source file of this workspace that has tests, and is compiled.
+fn sources() -> Vec<(PathBuf, String)> {
+    let folders = ["src", "tests", "drill", "vm-drill"].map(|folder| files(&root().join(folder), "rs"));
+    let compiled = folders.concat().into_iter().filter(|path| {
+        // A file of its own below tests/ is a target of its own.
+        path.parent().is_some_and(|folder| folder.ends_with("tests")) || is_compiled(path)
+    });
+    compiled.map(|path| (path.clone(), read(path))).collect()
+}
+
 #[test]
-fn every_test_that_the_guarantees_name_exists() {
+fn no_test_is_ignored_and_none_that_cannot_run_passes_without_a_word() {
+    let mut found = Vec::new();
+    let mut looked_at = 0;
+    for (path, source) in sources() {
+        for test in Test::all_in(&source) {
+            looked_at += 1;
+            if test.is_ignored() {
+                found.push(format!("{}: {} is ignored", path.display(), test.name));
+            }
+            if test.ends_silently() {
+                found.push(format!("{}: {} returns without `skipped(…)`", path.display(), test.name));
+            }
+        }
+    }
+    assert!(looked_at > 300, "only {looked_at} tests were found");
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn an_ignored_and_a_silent_test_are_seen() {
+    // Not in one piece: this very test is looked at, too.
+    let source = "    #[test]\n    #[ignore = \"slow\"]\n    fn one() {\n        x();\n    }\n\
+                  #[cfg(feature = \"long\")]\n#[test]\nfn two() {\n    let Some(x) = y() else { RETURN };\n}\n\
+                  fn three() {\n    RETURN;\n}\n"
+        .replace("RETURN", "return");
+    let tests = Test::all_in(&source);
+    let seen: Vec<_> =
+        tests.iter().map(|test| (test.name, test.is_ignored(), test.ends_silently(), test.feature())).collect();
+    assert_eq!(seen, [("one", true, false, None), ("two", false, true, Some("long"))]);
+}
+
+/// Whatever stands in guarantees.md as evidence runs: by `scripts/test`, or by one of its stages that the page names.
+#[test]
+fn every_test_that_the_guarantees_name_exists_and_is_run() {
+    let stages = read("scripts/test");
     let mut tests = BTreeSet::new();
-    let sources = [files(&root().join("src"), "rs"), files(&root().join("tests"), "rs")].concat();
-    for path in sources.iter().filter(|path| is_compiled(path)) {
-        let source = read(path);
-        let mut marked = false;
-        for line in source.lines().map(str::trim) {
-            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-                marked = true;
-            } else if let (true, Some((_, rest))) = (marked, line.split_once("fn ")) {
-                tests.insert(name(rest).to_owned());
-                marked = false;
+    for (_, source) in sources() {
+        for test in Test::all_in(&source) {
+            let run = test.feature().is_none_or(|feature| stages.contains(&format!("--features {feature}")));
+            if run && !test.is_ignored() {
+                tests.insert(test.name.to_owned());
             }
         }
     }
@@ -110,7 +196,7 @@ fn every_test_that_the_guarantees_name_exists() {
     let missing: Vec<_> = named.into_iter().filter(|name| !tests.contains(*name)).collect();
     assert!(
         missing.is_empty(),
-        "docs/guarantees.md names tests that do not exist, or in files that are no modules: {missing:#?}"
+        "docs/guarantees.md names tests that do not exist, in files that are no modules, or that nothing runs: {missing:#?}"
     );
 }
 

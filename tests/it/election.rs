@@ -332,9 +332,9 @@ impl Node {
     }
 }
 
-/// Not a test: prints latencies and the idle load. `cargo test --test it -- --ignored --nocapture measure`
+/// Not a test: prints latencies and the idle load. `cargo test --features measurements --test it -- --nocapture measure`
+#[cfg(feature = "measurements")]
 #[tokio::test]
-#[ignore = "measures"]
 async fn measure() {
     let (server, cluster) = (Server::start(), cluster());
     let client = client(&server).await;

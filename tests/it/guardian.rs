@@ -1,5 +1,6 @@
 //! A real guardian over a real socketpair, with real coordinators, locks and mounts.
 
+use crate::skipped;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use primacy::clock;

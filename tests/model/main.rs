@@ -106,13 +106,13 @@ fn two_nodes_survive_a_supervisor_that_freezes_and_dies_at_a_bad_moment() {
 }
 
 #[test]
-#[ignore = "takes several minutes: cargo test --test model -- --ignored"]
+#[cfg(feature = "long-models")]
 fn two_nodes_survive_two_faults() {
     holds("two nodes, 2 deaths or delays", setup(2, 2, &[DEATHS, DELAYS].concat()));
 }
 
 #[test]
-#[ignore = "takes several minutes: cargo test --test model -- --ignored"]
+#[cfg(feature = "long-models")]
 fn two_nodes_survive_a_lost_lock_and_another_fault() {
     holds(
         "two nodes, 2 faults of volume, hosts, people",
@@ -209,7 +209,7 @@ fn the_lease_alone_protects_while_guardians_keep_time() {
 }
 
 #[test]
-#[ignore = "takes several minutes: cargo test --test model -- --ignored"]
+#[cfg(feature = "long-models")]
 fn the_lease_alone_protects_against_two_faults() {
     holds("two nodes, lock void, 2 faults", void(2));
 }
@@ -242,7 +242,7 @@ fn the_watchdog_alone_protects_when_nothing_else_works() {
 }
 
 #[test]
-#[ignore = "takes several minutes: cargo test --test model -- --ignored"]
+#[cfg(feature = "long-models")]
 fn the_watchdog_alone_protects_against_two_faults() {
     holds("two nodes, lock void, watchdog, 2 faults", watched(2));
 }

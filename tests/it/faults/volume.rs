@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::{TWO_AND_A_HALF_SESSIONS, pair};
 use crate::cluster::{Cluster, Run, make_directory};
+use crate::skipped;
 use crate::zookeeper::Server;
 
 /// The role is given away, nothing is started, both nodes and the log say `text`.
@@ -104,11 +105,7 @@ struct Mounted(PathBuf);
 impl Mounted {
     fn at(path: &Path) -> Option<Self> {
         let mounted = run("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs", path.to_str().unwrap()]);
-        if !mounted {
-            println!("SKIPPED: this test needs the permission to mount");
-            return None;
-        }
-        Some(Self(path.to_owned()))
+        mounted.then(|| Self(path.to_owned()))
     }
 
     fn remount(&self, how: &str) {
@@ -144,7 +141,9 @@ fn never_starts(cluster: &mut Cluster, text: &str) {
 #[test]
 fn a_read_only_volume_is_named_and_nothing_starts_until_it_is_writable() {
     let mut cluster = Cluster::new(&Server::shared().address());
-    let Some(mounted) = Mounted::at(&cluster.volume) else { return };
+    let Some(mounted) = Mounted::at(&cluster.volume) else {
+        return skipped("mounting is not permitted here");
+    };
     make_directory(&cluster.lock_directory());
     mounted.remount("ro");
     never_starts(&mut cluster, "is mounted read-only; remount it for writing");
@@ -156,7 +155,9 @@ fn a_read_only_volume_is_named_and_nothing_starts_until_it_is_writable() {
 #[test]
 fn a_full_volume_is_named_and_nothing_starts_until_there_is_room() {
     let mut cluster = Cluster::new(&Server::shared().address());
-    let Some(_mounted) = Mounted::at(&cluster.volume) else { return };
+    let Some(_mounted) = Mounted::at(&cluster.volume) else {
+        return skipped("mounting is not permitted here");
+    };
     make_directory(&cluster.lock_directory());
     let filler = cluster.volume.join("filler");
     let written = fs::write(&filler, vec![0; 1 << 20]);

@@ -39,14 +39,16 @@ pub fn supervisor(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
 }
 
 pub fn deadline(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
-    let limit = cluster.timing.session + cluster.timing.tick + Duration::from_secs(3) + cluster.allowance() + WRITES;
+    let session = cluster.timing.longest_session() + cluster.timing.tick;
+    let limit = session + Duration::from_secs(3) + cluster.allowance() + WRITES;
     late(cluster, outcome, limit, |cluster, active, _| cluster.candidates[active].machine.cut(Network::ZooKeeper))
 }
 
 type Fault = fn(&mut Cluster, usize, u64) -> Result<At>;
 
 fn late(cluster: &mut Cluster, outcome: &mut Outcome, limit: Duration, fault: Fault) -> Result<()> {
-    cluster.change(Settings { dirty_pages: PAGES, ..cluster.usual() })?;
+    // So that nobody loses the role meanwhile on a host that has little time for its machines.
+    cluster.change(Settings { dirty_pages: PAGES, session: cluster.timing.longest_session(), ..cluster.usual() })?;
     let (active, epoch) = cluster.active()?;
     std::thread::sleep(WORKS);
     let machine = &cluster.candidates[active].machine;
