@@ -28,7 +28,11 @@ pub struct Proxy {
 
 impl Proxy {
     pub async fn start(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0", target).await
+    }
+
+    pub async fn start_at(address: &str, target: String) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, state) = watch::channel(Mode::Open);
         let carried = Arc::new(AtomicUsize::new(0));

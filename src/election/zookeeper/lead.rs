@@ -16,18 +16,18 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult};
 
-use super::backend::End;
+use super::backend::{End, Going};
 use super::candidate::{Candidate, Found};
 use super::paths::Paths;
 use super::service::Announcement;
-use super::{Settings, directories, is_definite, service};
+use super::{Settings, directories, is_definite, protection, service};
 use crate::clock;
 use crate::election::{Fact, Loss, Order};
 use crate::guardian::protocol::Testament;
 use crate::moment::Moment;
 use crate::status::{Breadcrumb, HistoryEntry};
 use crate::timer::Timer;
-use crate::znodes;
+use crate::{znodes, zookeeper};
 
 /// How many leaderships are remembered.
 const HISTORY: usize = 100;
@@ -233,7 +233,7 @@ impl Candidate<'_> {
     async fn lead(&mut self, own: Pin<&mut impl Future<Output = ()>>, tenure: Box<Tenure>, answers: bool) -> End {
         match self.lead_while_connected(own, &tenure, answers).await {
             Some(end) => end,
-            None => End::Parted(tenure),
+            None => End::Parted(Going::Leading(tenure)),
         }
     }
 
@@ -249,13 +249,15 @@ impl Candidate<'_> {
     ) -> Option<End> {
         let (client, settings, paths) =
             (self.client, Arc::clone(&self.backend.settings), Arc::clone(&self.backend.paths));
-        let several = settings.access.servers.contains(',');
+        let protected = Arc::clone(&self.backend.protected);
+        let several = zookeeper::has_alternatives(&settings.access);
         let mut service =
             std::pin::pin!(service::keep(client, &settings, &paths, tenure.epoch_version, &tenure.announcement));
         let mut chores: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
         chores.push(Box::pin(async {
             tokio::time::sleep(AFTER_THE_START).await;
             forget_old_history(client, &paths).await;
+            protection::protect(client, &settings, &paths, &protected).await;
         }));
 
         let mut beat: Option<(Moment, BoxFuture<'_, Result<(), MultiWriteError>>)> = None;
@@ -345,7 +347,7 @@ async fn in_flight<T>(beat: &mut Option<(Moment, BoxFuture<'_, T>)>) -> T {
 /// What the guardian undoes when its supervisor dies in the queue: whoever stands behind need not wait for the session's end.
 pub fn testament_of_a_standby(settings: &Settings, paths: &Paths, session: i64, node: &str) -> Testament {
     Testament {
-        zookeeper: settings.access.clone(),
+        zookeeper: settings.access_with_addresses(),
         election_node: node.to_owned(),
         breadcrumb: None,
         session: Some(session),
@@ -357,7 +359,7 @@ pub fn testament_of_a_standby(settings: &Settings, paths: &Paths, session: i64, 
 fn testament(settings: &Settings, paths: &Paths, session: i64, tenure: &Tenure) -> Testament {
     let clean = Breadcrumb { clean: true, cause: Some("supervisor_lost".to_owned()), ..tenure.breadcrumb.clone() };
     Testament {
-        zookeeper: settings.access.clone(),
+        zookeeper: settings.access_with_addresses(),
         election_node: tenure.node.clone(),
         breadcrumb: Some((
             paths.active.clone(),
