@@ -235,14 +235,13 @@ impl<'a> Round<'a> {
         if let Some(session) = self.session {
             return Ok(session);
         }
+        let material = tls::current(self.access.tls.as_ref());
         let looks = self.failed.iter().map(async |(server, address, refusal)| match refusal {
             Refusal::Settings(what) => Clause::general(Trouble::Settings, what.clone()),
             Refusal::Authentication => diagnosis::of_authentication(server, *address, self.access.digest.is_some()),
-            Refusal::Other(why) => {
-                diagnosis::of_address(server, *address, self.access.tls.as_ref(), Some(why.as_str())).await
-            }
+            Refusal::Other(why) => diagnosis::of_address(server, *address, material.as_ref(), Some(why.as_str())).await,
             Refusal::Expired | Refusal::Silent => {
-                diagnosis::of_address(server, *address, self.access.tls.as_ref(), None).await
+                diagnosis::of_address(server, *address, material.as_ref(), None).await
             }
         });
         self.clauses.extend(futures::future::join_all(looks).await);
@@ -258,10 +257,10 @@ async fn attempt(
     limit: Duration,
 ) -> Result<Session, Refusal> {
     let through = async {
-        let gate = match &access.tls {
+        let gate = match tls::current(access.tls.as_ref()) {
             None => None,
             Some(material) => {
-                let config = tls::config(material).map_err(Refusal::Settings)?;
+                let config = tls::config(&material).map_err(Refusal::Settings)?;
                 let opened = async {
                     let stream = TcpStream::connect(address).await?;
                     Gate::open(gate::shake_hands(stream, &server.host, config).await?).await

@@ -35,7 +35,22 @@ pub use self::backoff::Backoff;
 pub use self::connect::{Parted, Session, Stake, close, has_alternatives, open, open_or_not, open_within, reopen};
 pub use self::diagnosis::{Clause, Failure, Trouble};
 pub use self::grant::other_tick;
-pub use self::names::remembered;
+
+/// As this process would reach it at this moment, for another one that may have to when no name service answers.
+pub fn bequeathed(access: &ZooKeeperAccess) -> ZooKeeperAccess {
+    ZooKeeperAccess {
+        addresses: names::remembered(&access.servers),
+        tls: tls::current(access.tls.as_ref()),
+        ..access.clone()
+    }
+}
+
+/// Takes over the certificates of a configuration that was read again, for every connection that is made from here on.
+pub fn renew_tls(zookeeper: &config::ZooKeeper) {
+    if let Some(material) = access(zookeeper).tls {
+        tls::renew(material);
+    }
+}
 
 /// How the configuration says that ZooKeeper is to be reached.
 pub fn access(zookeeper: &config::ZooKeeper) -> ZooKeeperAccess {

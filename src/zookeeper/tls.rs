@@ -13,6 +13,21 @@ use crate::guardian::protocol::TlsMaterial;
 
 static LAST: Mutex<Option<(TlsMaterial, Arc<ClientConfig>)>> = Mutex::new(None);
 
+/// What a reload has put in the place of the material that was configured at the start.
+static RENEWED: Mutex<Option<TlsMaterial>> = Mutex::new(None);
+
+/// From here on every connection of this process is made with this material.
+pub fn renew(material: TlsMaterial) {
+    *RENEWED.lock().unwrap_or_else(PoisonError::into_inner) = Some(material);
+}
+
+/// What counts where this was configured.
+pub fn current(configured: Option<&TlsMaterial>) -> Option<TlsMaterial> {
+    let configured = configured?;
+    let renewed = RENEWED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Some(renewed.unwrap_or_else(|| configured.clone()))
+}
+
 /// What a handshake needs.
 ///
 /// # Errors

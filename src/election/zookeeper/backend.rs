@@ -1,8 +1,8 @@
 //! The outer loop: one session after another, and what happens between them.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -11,6 +11,7 @@ use zookeeper_client::Client;
 
 use super::candidate::{Candidate, Found};
 use super::lead::Tenure;
+use super::member::HungUp;
 use super::orders::Orders;
 use super::paths::Paths;
 use super::view::{self, Seen};
@@ -44,6 +45,8 @@ pub struct Backend {
     pub pause: Backoff,
     /// Whether this process has seen every node of the cluster protected by the digest.
     pub protected: Arc<AtomicBool>,
+    /// Whether the servers hang up when this node's member is written.
+    pub hung_up: Arc<Mutex<HungUp>>,
 }
 
 /// The pauses between connections that break at once: because of what this node sends over them, say.
@@ -215,7 +218,7 @@ impl Backend {
     /// made of `client` are dropped when this returns.
     async fn serve(&mut self, client: &Client, going: Going) -> End {
         let (settings, paths) = (Arc::clone(&self.settings), Arc::clone(&self.paths));
-        let facts = self.facts.clone();
+        let (facts, hung_up) = (self.facts.clone(), Arc::clone(&self.hung_up));
         let (seen_sender, seen) = watch::channel(Seen::default());
         let (registered_sender, registered) = watch::channel(false);
         let published = self.member.subscribe();
@@ -223,7 +226,7 @@ impl Backend {
         let renewed = watch::channel(!matches!(going, Going::Leading(_))).0;
         let mut member = pin!(async {
             until(&renewed).await;
-            member::keep(client.clone(), &settings, &paths, published, &registered_sender, &facts).await;
+            member::keep(client.clone(), &settings, &paths, published, &registered_sender, &facts, &hung_up).await;
         });
         let mut view = pin!(async {
             until(&renewed).await;

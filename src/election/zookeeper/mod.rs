@@ -52,12 +52,20 @@ use zookeeper_client::{Client, Error, EventType, SessionState};
 
 use crate::config::Config;
 use crate::election::Handle;
-use crate::guardian::protocol::ZooKeeperAccess;
+use crate::guardian::protocol::{Testament, ZooKeeperAccess};
 use crate::status::ProcessIdentity;
 use crate::zookeeper as room;
 
 pub use self::paths::Paths;
 pub use self::protection::{Standing, standing};
+
+/// Takes over the certificates of a configuration that was read again, and tells a last will of them.
+pub fn renew_tls(config: &Config, will: Option<&mut Testament>) {
+    room::renew_tls(&config.zookeeper);
+    if let Some(will) = will {
+        will.zookeeper = room::bequeathed(&will.zookeeper);
+    }
+}
 
 /// What the backend needs to know of the configuration and of this process.
 #[derive(Clone, Debug)]
@@ -78,11 +86,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// For a process that may have to reach ZooKeeper when no name service answers.
-    fn access_with_addresses(&self) -> ZooKeeperAccess {
-        ZooKeeperAccess { addresses: room::remembered(&self.access.servers), ..self.access.clone() }
-    }
-
     /// Where the id of the cluster's volume is.
     pub fn volume_path(&self) -> String {
         paths::Paths::new(&self.root, &self.cluster).volume
@@ -122,6 +125,7 @@ pub fn start(settings: Settings) -> Handle {
         other_tick: None,
         pause: backend::between_connections(),
         protected: Arc::default(),
+        hung_up: Arc::default(),
     };
     tokio::spawn(backend.run());
     Handle { orders, facts }
@@ -147,6 +151,17 @@ fn is_definite(error: &Error) -> bool {
             | Error::Unimplemented
             | Error::BadArguments(_)
     )
+}
+
+/// How much of a sentence others get to read, in bytes: a server hangs up on who sends more than `jute.maxbuffer` (1 MiB).
+const SENTENCE: usize = 2048;
+
+/// A sentence for people as it is written in ZooKeeper.
+fn shortened(text: &str) -> String {
+    if text.len() <= SENTENCE {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(SENTENCE)])
 }
 
 /// Waits until the session is connected; for ever once it has ended.

@@ -122,3 +122,46 @@ async fn servers_that_hang_up_are_asked_less_and_less_often() {
     assert!((2..=36).contains(&knocks), "{knocks} connections in 4 s");
     a.close().await;
 }
+
+#[tokio::test]
+async fn a_leader_that_is_hung_up_on_asks_as_often_as_what_is_left_of_its_lease_demands() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let proxy = Proxy::start(server.address()).await;
+    let mut a = Node::new(settings(&proxy.address(), &cluster, "a"));
+    a.lead().await;
+    a.renewed().await;
+    let before = proxy.accepted();
+    proxy.cut();
+    assert_eq!(a.lost().await, Loss::SessionExpired);
+    let attempts = proxy.accepted() - before;
+    // Fifty a second for as long as the session may live would be 280; the lease is 2 s.
+    assert!((10..=150).contains(&attempts), "{attempts} attempts");
+    a.order(Order::Close);
+}
+
+#[tokio::test]
+async fn a_member_that_the_servers_hang_up_on_costs_neither_the_leadership_nor_a_connection_after_another() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let proxy = Proxy::start(server.address()).await;
+    let mut settings = settings(&proxy.address(), &cluster, "a");
+    settings.access.session_timeout = Duration::from_secs(10);
+    let mut a = Node::new(settings);
+    a.order(Order::Publish(Box::new(member("a"))));
+    a.lead().await;
+    a.renewed().await;
+    let before = proxy.accepted();
+    // A server takes 1 MiB at once.
+    let tags = BTreeMap::from([("note".to_owned(), "x".repeat(2 << 20))]);
+    a.order(Order::Publish(Box::new(Member { tags, ..member("a") })));
+    a.disconnected().await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    a.renewed_again().await;
+    assert!(!a.lost_anything(), "{:#?}", a.past);
+    let connections = proxy.accepted() - before;
+    assert!((1..=10).contains(&connections), "{connections} connections in 12 s");
+    // What fits is published again at once.
+    a.order(Order::Publish(Box::new(Member { priority: 7, ..member("a") })));
+    let (client, path) = (client(server).await, paths(&cluster).member("a"));
+    eventually("the member is published", async || read::<Member>(&client, &path).await.priority == 7).await;
+    a.close().await;
+}
