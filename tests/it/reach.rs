@@ -7,11 +7,13 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use primacy::clock;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
+use crate::cluster::Cluster;
 use crate::deaf::Deaf;
 use crate::zookeeper::{Server, free_port};
 
@@ -290,4 +292,20 @@ fn a_silent_name_service_is_told_from_a_silent_server() {
     assert_eq!(code, 3, "{text}");
     assert!(text.contains("the name service of this host does not answer"), "{text}");
     assert!(clock::now().since(began) < Duration::from_secs(20), "it waited for the name service");
+}
+
+#[test]
+fn certificates_that_were_renewed_count_from_the_reload_on() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = Server::start_tls(&authority.certificate("localhost", VALID), &authority.ca());
+    let mut cluster = Cluster::new(&format!("localhost:{}", server.port));
+    let ca = cluster.path("ca.pem");
+    fs::copy(other.ca(), &ca).unwrap();
+    cluster.set("zookeeper.tls.ca", ca.to_str().unwrap().to_owned());
+    cluster.start("a");
+    cluster.until_logged("a", "signed by somebody else");
+    fs::copy(authority.ca(), &ca).unwrap();
+    cluster.signal("a", Signal::SIGHUP);
+    cluster.until_active_is("a");
+    assert!(cluster.log("a").contains("zookeeper.tls.ca"), "{}", cluster.log("a"));
 }
