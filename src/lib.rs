@@ -5,7 +5,8 @@
 //! ```text
 //! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment and timer are everybody's
 //! supervisor > {role, election, guardian's protocol and frames, api, status, config, processes}
-//! election > {guardian's protocol, status, config, znodes};   guardian > {syscalls, processes}
+//! election > {guardian's protocol, status, config, znodes, zookeeper};   guardian > {syscalls, processes, zookeeper}
+//! zookeeper > {config, guardian's protocol};   client > {config, status, znodes, zookeeper}
 //! preflight > {election, guardian's volume, processes, role, config};   api > {status, config};   role > std (and moment)
 //! ```
 
@@ -29,3 +30,4 @@ pub mod supervisor;
 pub mod syscalls;
 pub mod timer;
 pub mod znodes;
+pub mod zookeeper;

@@ -9,25 +9,33 @@ use crate::config::Problems;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// Done, or a clean stop.
-    Done = 0,
+    Done,
     /// Failed or refused.
-    Failed = 1,
+    Failed,
     /// The command line is wrong.
-    Usage = 2,
-    /// Lost mastership and fenced itself; the number that Dremio uses.
-    LostMastership = 3,
+    Usage,
+    /// Of `run`: lost mastership and fenced itself; the number that Dremio uses.
+    LostMastership,
+    /// Of a client command: nobody could be asked.
+    CouldNotAsk,
     /// Another live member has this node's name.
-    DuplicateName = 4,
+    DuplicateName,
     /// Configuration missing or invalid; `EX_CONFIG` of sysexits.h.
-    Config = 78,
+    Config,
 }
 
 impl Exit {
     pub const fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::LostMastership | Self::CouldNotAsk => 3,
+            Self::DuplicateName => 4,
+            Self::Config => 78,
+        }
     }
 
     /// What an error that ended a command means.
@@ -91,7 +99,8 @@ mod tests {
 
     #[test]
     fn the_exit_codes_are_the_published_ones() {
-        let all = [Exit::Done, Exit::Failed, Exit::Usage, Exit::LostMastership, Exit::DuplicateName, Exit::Config];
-        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 78]);
+        let of_run = [Exit::Done, Exit::Failed, Exit::Usage, Exit::LostMastership, Exit::DuplicateName, Exit::Config];
+        assert_eq!(of_run.map(Exit::code), [0, 1, 2, 3, 4, 78]);
+        assert_eq!(Exit::CouldNotAsk.code(), 3);
     }
 }

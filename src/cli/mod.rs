@@ -182,6 +182,7 @@ impl From<Outcome> for Exit {
         match outcome {
             Outcome::Done => Self::Done,
             Outcome::Failed => Self::Failed,
+            Outcome::Unknown => Self::CouldNotAsk,
         }
     }
 }

@@ -5,8 +5,8 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
-use crate::client::Client;
 use crate::client::render::{Format, render_history, render_status};
+use crate::client::{Client, Error};
 use crate::status::{ActiveView, ClusterView};
 
 /// How a command ended.
@@ -14,6 +14,8 @@ use crate::status::{ActiveView, ClusterView};
 pub enum Outcome {
     Done,
     Failed,
+    /// Nobody could be asked.
+    Unknown,
 }
 
 impl Outcome {
@@ -22,6 +24,7 @@ impl Outcome {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
+            Self::Unknown => 3,
         }
     }
 }
@@ -61,7 +64,14 @@ pub fn history(source: &Client, format: Format) -> Outcome {
 
 /// `primacy which-active`.
 pub fn which_active(source: &Client, which: &Which) -> Outcome {
-    print(source.cluster().map_err(|error| error.to_string()).and_then(|view| choose(&view, which)))
+    match source.cluster().map(|view| choose(&view, which)) {
+        Ok(Ok(text)) => show(&text),
+        Ok(Err(problem)) => {
+            eprintln!("primacy: {problem}");
+            Outcome::Failed
+        }
+        Err(error) => complain(&error),
+    }
 }
 
 /// The line to print, or why there is none.
@@ -86,20 +96,23 @@ pub fn choose(view: &ClusterView, which: &Which) -> Result<String, String> {
     }
 }
 
-fn print(result: Result<String, impl std::fmt::Display>) -> Outcome {
-    match result {
-        Ok(text) => match write(&text) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                eprintln!("primacy: stdout: {error}");
-                Outcome::Failed
-            }
-            _ => Outcome::Done,
-        },
-        Err(error) => {
-            eprintln!("primacy: {error}");
+fn print(result: Result<String, Error>) -> Outcome {
+    result.map_or_else(|error| complain(&error), |text| show(&text))
+}
+
+fn show(text: &str) -> Outcome {
+    match write(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("primacy: stdout: {error}");
             Outcome::Failed
         }
+        _ => Outcome::Done,
     }
+}
+
+fn complain(error: &Error) -> Outcome {
+    eprintln!("primacy: {error}");
+    if error.could_not_ask() { Outcome::Unknown } else { Outcome::Failed }
 }
 
 fn write(text: &str) -> io::Result<()> {

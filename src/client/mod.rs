@@ -4,6 +4,7 @@
 
 use crate::config::{Secret, ZooKeeper};
 use crate::status::{ClusterView, HistoryEntry};
+use crate::zookeeper::Failure;
 
 mod api;
 pub mod commands;
@@ -26,8 +27,30 @@ pub enum Error {
     NoApi,
     #[error("no API answered: {}", .0.join("; "))]
     NoAnswer(Vec<String>),
+    #[error("{0}; {remedy}", remedy = .0.remedy())]
+    NoSession(#[from] Failure),
     #[error("ZooKeeper at {servers}: {reason}")]
     ZooKeeper { servers: String, reason: String },
+    #[error("there is no cluster {cluster:?} below {root} in ZooKeeper: {}", instead(.known))]
+    UnknownCluster { cluster: String, root: String, known: Vec<String> },
+}
+
+impl Error {
+    /// Whether nobody could be asked; otherwise the answer is the error.
+    pub const fn could_not_ask(&self) -> bool {
+        match self {
+            Self::NoApi | Self::NoAnswer(_) | Self::NoSession(_) | Self::ZooKeeper { .. } => true,
+            Self::UnknownCluster { .. } => false,
+        }
+    }
+}
+
+fn instead(known: &[String]) -> String {
+    if known.is_empty() {
+        "no node of any cluster has ever connected with this root; are cluster and zookeeper.root right?".to_owned()
+    } else {
+        format!("there is {}; no node of this one has ever connected, or its name is another", known.join(", "))
+    }
 }
 
 impl Client {

@@ -8,14 +8,13 @@ use zookeeper_client as zk;
 
 use crate::client::Error;
 use crate::config::ZooKeeper;
+use crate::guardian::protocol::ZooKeeperAccess;
 use crate::status::{ClusterView, HistoryEntry, Member, MemberView};
 use crate::znodes::{self, Control};
+use crate::zookeeper::{self, Trouble};
 
-/// For connecting and reading everything.
+/// For connecting, and for reading everything.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// For the session's orderly end; a session that is not ended stays until its timeout, which harms nobody.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub struct Ensemble {
@@ -43,39 +42,44 @@ impl Ensemble {
             .build()
             .map_err(|error| failed(error.to_string()))?;
         runtime.block_on(async {
-            let answer = tokio::time::timeout(PATIENCE, async {
-                let client = self.connect().await?;
-                let answer = read(&client).await;
-                Ok::<_, zk::Error>((client, answer))
-            });
-            match answer.await {
-                Err(_) => Err(failed(format!("no answer within {} s", PATIENCE.as_secs()))),
-                Ok(Err(error)) => Err(failed(error.to_string())),
-                Ok(Ok((client, answer))) => {
-                    let mut states = client.state_watcher();
-                    drop(client);
-                    let closed = async { while !states.changed().await.is_terminated() {} };
-                    let _ = tokio::time::timeout(FAREWELL, closed).await;
-                    answer.map_err(|error| failed(error.to_string()))
+            let access = ZooKeeperAccess { session_timeout: PATIENCE, ..zookeeper::access(&self.config) };
+            let session = zookeeper::open_within(&access, PATIENCE, Trouble::may_be_about_to_serve).await?;
+            let client = &session.client;
+            let answer = async {
+                match self.others(client).await? {
+                    Some(known) => Ok(Err(known)),
+                    None => read(client).await.map(Ok),
                 }
+            };
+            let answer = tokio::time::timeout(PATIENCE, answer).await;
+            zookeeper::close(session).await;
+            match answer {
+                Err(_) => Err(failed(format!("gave a session, but no answer within {} s", PATIENCE.as_secs()))),
+                Ok(Err(zk::Error::NoAuth)) => Err(failed(format!(
+                    "{} may not be read: does zookeeper.digest_file hold this cluster's digest?",
+                    self.path("")
+                ))),
+                Ok(Err(error)) => Err(failed(error.to_string())),
+                Ok(Ok(Err(known))) => {
+                    Err(Error::UnknownCluster { cluster: self.cluster.clone(), root: self.config.root.clone(), known })
+                }
+                Ok(Ok(Ok(answer))) => Ok(answer),
             }
         })
     }
 
-    async fn connect(&self) -> Result<zk::Client, zk::Error> {
-        let mut connector = zk::Client::connector().with_session_timeout(PATIENCE).with_fail_eagerly();
-        if let Some(digest) = &self.config.digest {
-            connector = connector.with_auth("digest", digest.reveal().as_bytes());
+    /// The clusters that there are instead, if this one is not known.
+    async fn others(&self, client: &zk::Client) -> Result<Option<Vec<String>>, zk::Error> {
+        if client.check_stat(self.path("").trim_end_matches('/')).await?.is_some() {
+            return Ok(None);
         }
-        let Some(tls) = &self.config.tls else { return connector.connect(&self.config.servers).await };
-        let mut options = zk::TlsOptions::new();
-        if let Some(ca) = &tls.ca {
-            options = options.with_pem_ca(ca)?;
-        }
-        if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
-            options = options.with_pem_identity(cert, key.reveal())?;
-        }
-        connector.with_tls(options).secure_connect(&self.config.servers).await
+        let mut known = children(client, &self.config.root).await.or_else(|error| match error {
+            zk::Error::NoAuth => Ok(Vec::new()),
+            error => Err(error),
+        })?;
+        known.retain(|name| !name.starts_with('.'));
+        known.sort();
+        Ok(Some(known))
     }
 
     fn path(&self, rest: &str) -> String {

@@ -28,6 +28,48 @@ pub fn node_name(text: &str) -> Result<(), Refusal> {
     name(text, b"_-.", "[A-Za-z0-9_.-]{1,64}")
 }
 
+/// How many tags or endpoints there may be, and how long what they say, in bytes. Each node publishes its own in ZooKeeper,
+/// where a server hangs up on whoever sends more than `jute.maxbuffer` (1 MiB) at once.
+pub const MOST_PUBLISHED: usize = 64;
+const LONGEST_TAG: usize = 256;
+pub const LONGEST_PUBLISHED_URL: usize = 1024;
+
+/// The name of a tag and its value.
+pub fn tag(name: &str, value: &str) -> Result<(), Refusal> {
+    if name.is_empty() {
+        return refuse("has no name", "name the tag");
+    }
+    if name.len() > LONGEST_NAME {
+        return refuse(
+            format!("has a name of {} bytes, and at most {LONGEST_NAME} are published", name.len()),
+            "shorten the tag's name",
+        );
+    }
+    short_enough(value, LONGEST_TAG)
+}
+
+/// What is published must be short.
+pub fn short_enough(text: &str, longest: usize) -> Result<(), Refusal> {
+    if text.len() <= longest {
+        return Ok(());
+    }
+    refuse(
+        format!("has {} bytes, and at most {longest} are published", text.len()),
+        "shorten it, or keep it elsewhere and publish where",
+    )
+}
+
+/// What is published must be few.
+pub fn few_enough(count: usize) -> Result<(), Refusal> {
+    if count <= MOST_PUBLISHED {
+        return Ok(());
+    }
+    refuse(
+        format!("has {count} entries, and at most {MOST_PUBLISHED} are published"),
+        "keep only what others need to know",
+    )
+}
+
 /// The name of an endpoint.
 pub fn endpoint_name(text: &str) -> Result<(), Refusal> {
     name(text, b"_-", "[A-Za-z0-9_-]{1,64}")
@@ -99,9 +141,15 @@ pub fn servers(text: &str) -> Result<String, Refusal> {
     Ok(servers.join(","))
 }
 
+/// In bytes. It is part of every request.
+const LONGEST_ZNODE: usize = 512;
+
 /// An absolute znode path, other than the root itself and ZooKeeper's own.
 pub fn znode(text: &str) -> Result<(), Refusal> {
     let remedy = "write an absolute znode path such as \"/primacy\"";
+    if text.len() > LONGEST_ZNODE {
+        return refuse(format!("has {} bytes, and at most {LONGEST_ZNODE} are meaningful", text.len()), remedy);
+    }
     let Some(rest) = text.strip_prefix('/') else {
         return refuse("is not an absolute znode path", remedy);
     };

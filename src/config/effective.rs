@@ -35,11 +35,15 @@ pub struct KeyChange {
 pub fn reload_differences(old: &Config, new: &Config) -> Vec<KeyChange> {
     let (before, after) = (tree(old, Secrets::Compared), tree(new, Secrets::Compared));
     let switched = old.api.tls.is_some() != new.api.tls.is_some();
+    // Servers that speak TLS have another port for it.
+    let other_port = old.zookeeper.tls.is_some() != new.zookeeper.tls.is_some();
     KEYS.iter()
         .filter(|key| at(&before, key.path) != at(&after, key.path))
         .map(|key| {
             // A listener that speaks TLS is another listener.
-            let takes_effect = key.reloads && !(switched && key.path.starts_with("api.tls."));
+            let takes_effect = key.reloads
+                && !(switched && key.path.starts_with("api.tls."))
+                && !(other_port && key.path.starts_with("zookeeper.tls."));
             KeyChange { key: key.path.to_owned(), takes_effect }
         })
         .collect()

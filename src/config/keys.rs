@@ -177,19 +177,19 @@ pub const KEYS: &[Key] = &[
         Default::Unset,
         "A file with one line `user:password`, readable by its owner only. With it all znodes carry an ACL.",
     ),
-    key(
+    live(
         "zookeeper.tls.ca",
         Kind::Path,
         Default::Unset,
         "PEM file with the authorities that the servers' certificates are checked against.",
     ),
-    key(
+    live(
         "zookeeper.tls.cert",
         Kind::Path,
         Default::Unset,
         "PEM file with the client's certificate; together with `key`.",
     ),
-    key("zookeeper.tls.key", Kind::SecretFile, Default::Unset, "PEM file with the client's private key."),
+    live("zookeeper.tls.key", Kind::SecretFile, Default::Unset, "PEM file with the client's private key."),
     key(
         "lock.directory",
         Kind::Path,
@@ -291,7 +291,7 @@ pub const KEYS: &[Key] = &[
         "coordinator.endpoints",
         Kind::Texts,
         Default::Unset,
-        "Where this node's coordinator can be reached while it is active: `http(s)://…` or `host:port`, by a name of your choice. `web` is the one that service discovery announces.",
+        "Where this node's coordinator can be reached while it is active: `http(s)://…` or `host:port`, by a name of your choice. `web` is the one that service discovery announces. At most 64, of 1024 bytes each.",
     ),
     live(
         "health.startup_timeout",
@@ -390,7 +390,12 @@ pub const KEYS: &[Key] = &[
         Default::Count(defaults::PRIORITY),
         "Higher is preferred at the next election; 0 never becomes active.",
     ),
-    live("candidate.tags", Kind::Texts, Default::Unset, "Labels for people and scripts."),
+    live(
+        "candidate.tags",
+        Kind::Texts,
+        Default::Unset,
+        "Labels for people and scripts: at most 64, each with a name of at most 64 and a value of at most 256 bytes.",
+    ),
     key("api.listen", Kind::Text, Default::Text(defaults::API_LISTEN), "IP address and port of the HTTP interface."),
     key(
         "api.advertise",

@@ -249,9 +249,11 @@ fn environment(reader: &mut Reader) -> BTreeMap<String, String> {
 fn endpoints(reader: &mut Reader) -> BTreeMap<String, String> {
     let key = "coordinator.endpoints";
     let given = reader.given_texts(key);
+    check(reader, key, checks::few_enough(given.len()));
     for (name, value) in &given {
         let example = "http://node-a:9047, or host:port for anything but HTTP";
         let result = checks::endpoint_name(name).and_then(|()| {
+            checks::short_enough(&value.text, checks::LONGEST_PUBLISHED_URL)?;
             if checks::has_credentials(&value.text) {
                 let [what, remedy] = PUBLISHED_CREDENTIALS.map(str::to_owned);
                 Err((what, remedy))
@@ -278,9 +280,10 @@ const PUBLISHED_CREDENTIALS: [&str; 2] =
 fn tags(reader: &mut Reader) -> BTreeMap<String, String> {
     let key = "candidate.tags";
     let given = reader.given_texts(key);
+    check(reader, key, checks::few_enough(given.len()));
     for (name, value) in &given {
-        if name.is_empty() {
-            reader.reject_text(key, name, value, "has no name", "name the tag");
+        if let Err((what, remedy)) = checks::tag(name, &value.text) {
+            reader.reject_text(key, name, value, what, remedy);
         }
     }
     given.into_iter().map(|(name, value)| (name, value.text)).collect()
@@ -398,6 +401,7 @@ fn advertise(reader: &mut Reader) -> Option<String> {
         reader.reject_unshown(key, what, remedy);
         return None;
     }
+    check(reader, key, checks::short_enough(&text, checks::LONGEST_PUBLISHED_URL))?;
     check(reader, key, checks::base_url(&text))
 }
 

@@ -5,6 +5,7 @@
 //! side is gone, whatever killed it. Lengths above [`MAX_FRAME`] are an error, never an allocation.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -382,6 +383,9 @@ pub struct ZooKeeperAccess {
     pub digest: Option<String>,
     /// PEM texts.
     pub tls: Option<TlsMaterial>,
+    /// What the servers' names meant when this was written down, for whoever finds no name service later.
+    #[serde(default)]
+    pub addresses: BTreeMap<String, Vec<IpAddr>>,
 }
 
 /// PEM texts for a TLS client.

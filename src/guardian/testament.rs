@@ -8,27 +8,29 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use zookeeper_client::{Client, Error, MultiWriteError, SessionState, TlsOptions};
+use zookeeper_client::{Client, Error, MultiWriteError};
 
-use super::protocol::{Testament, ZooKeeperAccess};
+use super::protocol::Testament;
 use crate::clock;
+use crate::zookeeper::{self, Backoff};
 
-/// For one request, and for one attempt to connect.
+/// For one request.
 const REQUEST: Duration = Duration::from_secs(2);
-/// For the session's end.
-const CLOSING: Duration = Duration::from_millis(500);
 /// What nobody waits for is written this much later: the next active is claiming its epoch, and a server writes one
 /// thing at a time. Longer than a fail-over takes, shorter than anybody looks.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// Between two attempts.
+/// Between two attempts, from the first to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("no answer in time")]
     TimedOut,
+    #[error("no server gave a session")]
+    NoSession,
     #[error(transparent)]
     ZooKeeper(#[from] Error),
 }
@@ -48,45 +50,28 @@ pub fn execute(testament: &Testament) -> i32 {
 
 async fn until_done(testament: &Testament) -> Result<(), Failure> {
     let began = clock::now();
+    let mut pause = Backoff::new(PAUSE, LONGEST_PAUSE);
     loop {
-        match once(testament).await {
+        // A round over servers that say nothing may itself take that long.
+        let left = testament.zookeeper.session_timeout.saturating_sub(clock::now().since(began));
+        let attempt = timeout(left.max(REQUEST), once(testament)).await.unwrap_or(Err(Failure::TimedOut));
+        let pause = pause.pause();
+        match attempt {
             Ok(()) => return Ok(()),
-            Err(failure) if clock::now().since(began) + PAUSE > testament.zookeeper.session_timeout => {
+            Err(failure) if clock::now().since(began) + pause > testament.zookeeper.session_timeout => {
                 return Err(failure);
             }
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(_) => tokio::time::sleep(pause).await,
         }
     }
 }
 
 async fn once(testament: &Testament) -> Result<(), Failure> {
-    let client = connect(&testament.zookeeper).await?;
-    let done = undo(&client, testament).await;
-    let mut states = client.state_watcher();
-    drop(client);
-    let closed = async { while states.changed().await != SessionState::Closed {} };
+    let session = zookeeper::open_or_not(&testament.zookeeper).await.ok_or(Failure::NoSession)?;
+    let done = undo(&session.client, testament).await;
     // A session that is not closed in time expires.
-    let _ = timeout(CLOSING, closed).await;
+    zookeeper::close(session).await;
     done
-}
-
-async fn connect(access: &ZooKeeperAccess) -> Result<Client, Failure> {
-    let mut connector = Client::connector().with_session_timeout(access.session_timeout);
-    if let Some(digest) = &access.digest {
-        connector = connector.with_auth("digest", digest.as_bytes());
-    }
-    if let Some(tls) = &access.tls {
-        crate::crypto::choose_provider();
-        let mut options = TlsOptions::new();
-        if let Some(ca) = &tls.ca {
-            options = options.with_pem_ca(ca)?;
-        }
-        if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
-            options = options.with_pem_identity(cert, key)?;
-        }
-        return within(connector.with_tls(options).secure_connect(&access.servers)).await;
-    }
-    within(connector.connect(&access.servers)).await
 }
 
 async fn undo(client: &Client, testament: &Testament) -> Result<(), Failure> {

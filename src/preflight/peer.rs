@@ -28,10 +28,10 @@ use uuid::Uuid;
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
 
 use crate::config::{Config, ElectionKind};
-use crate::election::zookeeper::{Paths, Settings, open};
+use crate::election::zookeeper::{Paths, Settings};
 use crate::guardian::volume::{self, problems};
 use crate::status::{CheckResult, PeerResult, PeerTest, ProcessIdentity};
-use crate::{clock, processes};
+use crate::{clock, processes, zookeeper};
 
 use super::{fail, ok, warn};
 
@@ -206,7 +206,6 @@ async fn find_each_other<'a>(
 
 async fn meet(config: &Config, plan: &Plan) -> Result<PeerTest, String> {
     let process = ProcessIdentity { host_id: processes::host_id(), boot_id: String::new(), pid: 0, pid_started: 0 };
-    let host = process.host_id.clone();
     let settings = Settings::new(config, process);
     let paths = Paths::new(&settings.root, &settings.cluster);
     let directory = place(&config.lock.directory)?;
@@ -214,14 +213,30 @@ async fn meet(config: &Config, plan: &Plan) -> Result<PeerTest, String> {
         let directory = config.lock.directory.clone();
         on_volume(move || Ok(volume::id(&directory).ok().flatten())).await?
     };
-    let client = open(&settings.access).await?;
+    let session =
+        zookeeper::open(&settings.access).await.map_err(|failure| format!("{failure} ({})", failure.remedy()))?;
+    let met = meet_in(&session.client, config, plan, &settings, &paths, (directory, volume)).await;
+    zookeeper::close(session).await;
+    met
+}
+
+/// `place`: the directory to try in, and the volume's id.
+async fn meet_in(
+    client: &Client,
+    config: &Config,
+    plan: &Plan,
+    settings: &Settings,
+    paths: &Paths,
+    place: (PathBuf, Option<String>),
+) -> Result<PeerTest, String> {
+    let ((directory, volume), host) = (place, settings.process.host_id.clone());
     let acls = if settings.access.digest.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
     let persistent = CreateMode::Persistent.with_acls(acls);
     for path in [&paths.peers, &paths.verified] {
         answer(client.mkdir(path, &persistent)).await?;
     }
     if plan.reuse
-        && let Some(test) = earlier(&client, &paths, (&config.node, &host), plan, volume.as_deref()).await?
+        && let Some(test) = earlier(client, paths, (&config.node, &host), plan, volume.as_deref()).await?
     {
         return Ok(test);
     }
@@ -235,16 +250,16 @@ async fn meet(config: &Config, plan: &Plan) -> Result<PeerTest, String> {
     };
     let own_path = paths.peer(&own.node, plan.with.as_deref());
     let ephemeral = CreateMode::Ephemeral.with_acls(acls);
-    come(&client, &own_path, &own, &ephemeral).await?;
+    come(client, &own_path, &own, &ephemeral).await?;
     let tested = async {
-        let (mut meeting, other) = find_each_other(&client, &paths, &own_path, &own, plan).await?;
+        let (mut meeting, other) = find_each_other(client, paths, &own_path, &own, plan).await?;
         let test = if own.node < other.node {
             hold(&mut meeting, &other, &directory).await?
         } else {
             contend(&mut meeting, &other, &directory).await?
         };
         if own.node < other.node {
-            keep(&client, &paths, &test, [(&own.node, &own.host), (&other.node, &other.host)], &persistent).await?;
+            keep(client, paths, &test, [(&own.node, &own.host), (&other.node, &other.host)], &persistent).await?;
             meeting.say(Step::Over(test.clone())).await?;
             meeting.until_the_other_leaves().await;
         } else {

@@ -7,14 +7,18 @@ use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 use crate::clock;
 use crate::config::Config;
-use crate::election::zookeeper::{Settings, open};
+use crate::election::zookeeper::{Settings, Standing, standing};
 use crate::role::LeaseTiming;
 use crate::status::{CheckResult, ProcessIdentity};
+use crate::zookeeper::{self, Session, Trouble, other_tick};
 
 use super::{fail, ok, warn};
 
 /// Bounds everything after the connection.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long servers are waited for that may be just starting: a Java machine on a busy host.
+const STARTING: Duration = Duration::from_secs(5);
 
 /// Timestamps in logs and history are compared across hosts by people; leases do not depend on them.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
@@ -30,17 +34,21 @@ pub fn check(config: &Config) -> (Vec<CheckResult>, Option<String>) {
 async fn look(config: &Config) -> (Vec<CheckResult>, Option<String>) {
     let nobody = ProcessIdentity { host_id: String::new(), boot_id: String::new(), pid: 0, pid_started: 0 };
     let settings = Settings::new(config, nobody);
-    let client = match open(&settings.access).await {
-        Ok(client) => client,
-        Err(reason) => {
-            let result = fail("zookeeper.servers", reason, "start ZooKeeper, or correct zookeeper.servers");
-            return (vec![result], None);
-        }
+    let session = match zookeeper::open_within(&settings.access, STARTING, Trouble::may_be_starting).await {
+        Ok(session) => session,
+        Err(failure) => return (vec![fail("zookeeper.servers", failure.to_string(), failure.remedy())], None),
     };
+    let found = look_around(config, &settings, &session).await;
+    zookeeper::close(session).await;
+    found
+}
+
+async fn look_around(config: &Config, settings: &Settings, session: &Session) -> (Vec<CheckResult>, Option<String>) {
+    let client = &session.client;
     let granted = client.session_timeout();
     let asked = config.zookeeper.session_timeout;
     let mut results = vec![if granted == asked {
-        ok("zookeeper.session_timeout", format!("connected; {granted:?} granted"))
+        ok("zookeeper.session_timeout", format!("connected to {}; {granted:?} granted", session.address()))
     } else {
         warn(
             "zookeeper.session_timeout",
@@ -48,8 +56,16 @@ async fn look(config: &Config) -> (Vec<CheckResult>, Option<String>) {
             "the ensemble permits 2 to 20 ticks; what it grants is what counts",
         )
     }];
+    if let Some(problem) = other_tick(asked, granted, config.zookeeper.tick_time) {
+        results.push(warn(
+            "zookeeper.tick_time",
+            problem,
+            "set zookeeper.tick_time to the servers' tickTime (in their zoo.cfg) on every node",
+        ));
+    }
     results.push(lease(config, granted));
-    match timeout(PATIENCE, try_node(&client, config)).await {
+    results.extend(cluster(config, settings, client).await);
+    match timeout(PATIENCE, try_node(client, config)).await {
         Ok(Ok(offset)) if offset <= CLOCK_TOLERANCE => {
             results.push(ok("zookeeper.clock", format!("this host's clock is within {offset:?} of ZooKeeper's")));
         }
@@ -61,7 +77,7 @@ async fn look(config: &Config) -> (Vec<CheckResult>, Option<String>) {
         Ok(Err(Error::NoAuth)) => results.push(fail(
             "zookeeper.permission",
             format!("{} may not be written", config.zookeeper.root),
-            "set zookeeper.digest_file to the user that owns it",
+            "set zookeeper.digest_file to a digest that the ACL of that node permits to create",
         )),
         Ok(Err(error)) => results.push(fail("zookeeper.write", error.to_string(), "see the server's log")),
         Err(_) => results.push(fail(
@@ -74,6 +90,33 @@ async fn look(config: &Config) -> (Vec<CheckResult>, Option<String>) {
     let volume = timeout(PATIENCE, client.get_data(&settings.volume_path())).await;
     let volume = volume.ok().and_then(Result::ok).map(|(data, _)| String::from_utf8_lossy(&data).into_owned());
     (results, volume)
+}
+
+/// Whether the cluster is known, and who may change what is written of it.
+async fn cluster(config: &Config, settings: &Settings, client: &Client) -> Option<CheckResult> {
+    let (name, root) = (&config.cluster, &config.zookeeper.root);
+    match timeout(PATIENCE, standing(client, settings)).await.ok()? {
+        Standing::New { others } if others.is_empty() => None,
+        Standing::New { others } => Some(warn(
+            "zookeeper.cluster",
+            format!("no node of cluster {name:?} has ever connected; below {root} there is {}", others.join(", ")),
+            "correct cluster or zookeeper.root, unless this is a new cluster",
+        )),
+        Standing::Anothers { path } => Some(fail(
+            "zookeeper.digest_file",
+            format!("{path} belongs to somebody else: it may not be read with this digest"),
+            "set zookeeper.digest_file to the digest that the cluster's other nodes use",
+        )),
+        Standing::Open { paths } => Some(warn(
+            "zookeeper.digest_file",
+            format!("anybody may change {}", paths.join(", ")),
+            "start a node with zookeeper.digest_file: it protects what this digest may protect, and names what it may not",
+        )),
+        Standing::Protected => {
+            Some(ok("zookeeper.digest_file", "only who knows the digest may change the cluster's nodes"))
+        }
+        Standing::Unprotected => None,
+    }
 }
 
 fn lease(config: &Config, granted: Duration) -> CheckResult {

@@ -54,6 +54,8 @@ pub struct GuardianLink {
     next_ping: u64,
     /// The oldest ping without an answer.
     unanswered: Option<(u64, Moment)>,
+    /// It has ended a leadership and leaves: it executes its last will, which is bounded, and answers nobody meanwhile.
+    leaves: bool,
     /// Killed or gone: it answers no more, and once it has been waited for its pid may be somebody else's.
     ended: bool,
 }
@@ -84,7 +86,7 @@ impl GuardianLink {
 
     fn of(pid: i32, socket: Arc<UnixStream>, messages: mpsc::UnboundedReceiver<Message>) -> Self {
         let (started, unsent) = (clock::now(), Vec::new());
-        Self { pid, started, socket, unsent, messages, next_ping: 0, unanswered: None, ended: false }
+        Self { pid, started, socket, unsent, messages, next_ping: 0, unanswered: None, leaves: false, ended: false }
     }
 
     pub const fn pid(&self) -> i32 {
@@ -128,9 +130,15 @@ impl GuardianLink {
         true
     }
 
-    /// Asks for a sign of life, unless it has ended.
+    /// It has said that it leaves: its silence means nothing.
+    pub const fn leaves(&mut self) {
+        self.leaves = true;
+        self.unanswered = None;
+    }
+
+    /// Asks for a sign of life, unless it has ended or leaves.
     pub fn ping(&mut self) {
-        if self.ended {
+        if self.ended || self.leaves {
             return;
         }
         self.next_ping += 1;
@@ -241,6 +249,18 @@ async fn read(mut socket: &UnixStream, watched: &AsyncFd<OwnedFd>, buffer: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_guardian_that_leaves_is_not_taken_for_a_silent_one() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (_sender, messages) = mpsc::unbounded_channel();
+        let mut link = GuardianLink::of(0, Arc::new(ours), messages);
+        link.ping();
+        assert!(link.is_silent(clock::now() + 2 * SILENCE));
+        link.leaves();
+        link.ping();
+        assert_eq!(link.silent_from(), None);
+    }
 
     #[tokio::test]
     async fn a_guardian_that_is_gone_is_neither_asked_nor_killed_again() {

@@ -203,6 +203,7 @@ impl Shell {
                 tracing::error!(%deadline, "the guardian ended the leadership at its deadline");
                 knowledge.lock_held = false;
                 knowledge.coordinator = crate::status::CoordinatorView::default();
+                self.guardian.leaves();
                 self.stop_probing();
                 Some(Event::Fenced { clean })
             }
@@ -278,7 +279,7 @@ impl Shell {
                 knowledge.last_contact = Some(sent);
                 self.place = None;
                 // Before the start can be ordered: what a guardian must undo is known to it when there is something to undo.
-                self.order(Order::Testament(testament.map(|testament| *testament)));
+                self.bequeath(testament.map(|testament| *testament));
                 Some(Event::Claimed { epoch, sent })
             }
             Fact::ClaimRefused { reason } => {
@@ -308,7 +309,7 @@ impl Shell {
             }
             Fact::Resigned => {
                 self.place = None;
-                self.order(Order::Testament(None));
+                self.bequeath(None);
                 Some(Event::Resigned)
             }
             Fact::DuplicateName { holder } => {

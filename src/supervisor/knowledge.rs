@@ -196,8 +196,16 @@ impl Knowledge {
         }
     }
 
+    /// Nothing of the leadership is left on this host: only the election has to be told, if it can be.
+    fn has_let_go(&self, machine: &Machine, now: Moment) -> bool {
+        matches!(machine.phase(now), Phase::Stopping | Phase::Fencing) && !machine.tree_may_live() && !self.lock_held
+    }
+
     fn status(&self, machine: &Machine, now: Moment) -> StatusWord {
         match machine.phase(now) {
+            Phase::Stopping | Phase::Fencing if self.has_let_go(machine, now) && self.contact != Contact::Connected => {
+                StatusWord::Disconnected
+            }
             Phase::Leading => StatusWord::Ok,
             Phase::WaitingForLock => StatusWord::WaitingForLock,
             Phase::WaitingForFence => StatusWord::WaitingForFence,
@@ -237,6 +245,19 @@ impl Knowledge {
                 let then = if armed { "; the watchdog resets this host when the lease is over" } else { "" };
                 format!("killed, but not dead: {}{then}", processes.join(", "))
             }
+            Phase::Stopping | Phase::Fencing if self.has_let_go(machine, now) => match &self.contact {
+                Contact::Disconnected(reason) => format!(
+                    "{}; its coordinator is dead and the lock is closed, but ZooKeeper at {} cannot be told: {reason}",
+                    self.ending(machine),
+                    self.config.zookeeper.servers
+                ),
+                Contact::Connecting | Contact::Connected => {
+                    format!(
+                        "{}; its coordinator is dead and the lock is closed; giving the role away",
+                        self.ending(machine)
+                    )
+                }
+            },
             Phase::Stopping => format!("stopping the coordinator: {}", self.ending(machine)),
             Phase::Fencing => format!("killing the coordinator: {}", self.ending(machine)),
             Phase::BackingOff => format!("{}; waiting before it stands for election again", self.story),

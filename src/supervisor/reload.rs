@@ -103,5 +103,8 @@ pub fn reload(current: &Config, source: &Source) -> Option<Arc<Config>> {
     merged.log_level = read.log_level;
     merged.api.token = read.api.token;
     merged.api.read_token = read.api.read_token;
+    if merged.zookeeper.tls.is_some() && read.zookeeper.tls.is_some() {
+        merged.zookeeper.tls = read.zookeeper.tls;
+    }
     Some(Arc::new(merged))
 }

@@ -87,6 +87,8 @@ pub struct Shell {
     pub(super) stops: u32,
     /// What gives up this node's place in the queue, as long as it has no more than that.
     pub(super) place: Option<Testament>,
+    /// What the guardian was told last.
+    will: Option<Testament>,
     timer: Timer,
 }
 
@@ -143,6 +145,7 @@ impl Shell {
             turned,
             stops: 0,
             place: None,
+            will: None,
             timer: Timer::new()?,
         })
     }
@@ -261,8 +264,14 @@ impl Shell {
     /// the first one's tree, and that leadership's place is given up only when its tree is dead.)
     pub(super) fn bequeath_place(&mut self) {
         if let Some(testament) = self.place.clone() {
-            self.order(Order::Testament(Some(testament)));
+            self.bequeath(Some(testament));
         }
+    }
+
+    /// Tells the guardian what to undo when it ends without this process.
+    pub(super) fn bequeath(&mut self, will: Option<Testament>) {
+        self.will.clone_from(&will);
+        self.order(Order::Testament(will));
     }
 
     pub(super) fn elect(&self, order: election::Order) {
@@ -305,6 +314,13 @@ impl Shell {
         self.api.reload_tokens(wiring::tokens(&config));
         if let Err(error) = self.api.reload_tls() {
             tracing::error!(%error, "the API keeps its certificate");
+        }
+        if config.zookeeper.tls.is_some() {
+            election::zookeeper::renew_tls(&config, self.place.as_mut());
+            if let Some(mut will) = self.will.clone() {
+                election::zookeeper::renew_tls(&config, Some(&mut will));
+                self.bequeath(Some(will));
+            }
         }
         self.knowledge.config_shown = Arc::new(config::effective(&config));
         self.knowledge.config = config;

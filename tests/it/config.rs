@@ -442,3 +442,34 @@ proptest! {
         well_formed(config::parse(&text, None), &text)?;
     }
 }
+
+#[test]
+fn what_a_node_would_publish_too_much_of_is_refused_by_its_key_and_size() {
+    let long = "x".repeat(2000);
+    let many: String = (0..65).map(|number| format!("n{number} = \"h:1\",")).collect();
+    for (section, lines, key, words) in [
+        ("candidate", format!("tags = {{ note = \"{long}\" }}"), "candidate.tags.note", "2000 bytes"),
+        ("candidate", format!("tags = {{ {long} = \"x\" }}"), "candidate.tags.", "a name of 2000 bytes"),
+        ("candidate", format!("tags = {{ {many} }}"), "candidate.tags", "65 entries"),
+        ("coordinator", format!("endpoints = {{ {many} }}"), "coordinator.endpoints", "65 entries"),
+        (
+            "coordinator",
+            format!("endpoints = {{ web = \"http://h/{long}\" }}"),
+            "coordinator.endpoints.web",
+            "2009 bytes",
+        ),
+        ("api", format!("advertise = \"http://{long}\""), "api.advertise", "2007 bytes"),
+        ("zookeeper", format!("root = \"/{long}\""), "zookeeper.root", "2001 bytes"),
+    ] {
+        let problems = problems(&with(section, &lines));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let problem = &problems[0];
+        assert!(problem.key.starts_with(key) && problem.what.contains(words), "{problem:?}");
+        assert!(!problem.remedy.is_empty(), "{problem:?}");
+        assert!(problem.value.as_ref().is_none_or(|value| value.len() < 200), "{problem:?}");
+    }
+    // As much as may be is less than a server takes at once.
+    let value = "v".repeat(256);
+    let tags: String = (0..64).map(|number| format!("\"{number:0>64}\" = \"{value}\",")).collect();
+    valid(&with("candidate", &format!("tags = {{ {tags} }}")));
+}

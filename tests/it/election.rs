@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by its panic")]
 
 use crate::proxy::Proxy;
-use crate::zookeeper::{Server, ensemble, free_port};
+use crate::zookeeper::{Server, TICK, ensemble, free_port};
 use nix::sys::signal::Signal;
 use primacy::clock;
 use primacy::election::zookeeper::{self, Paths, Settings};
@@ -23,9 +23,11 @@ use tokio::time::timeout;
 use uuid::Uuid;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
+mod addresses;
 mod contact;
 mod loss;
 mod names;
+mod protection;
 mod queue;
 
 /// How long any single event may take on a busy host before a test gives up.
@@ -53,8 +55,15 @@ fn settings(servers: &str, cluster: &str, node: &str) -> Settings {
         cluster: cluster.to_owned(),
         node: node.to_owned(),
         root: ROOT.to_owned(),
-        access: ZooKeeperAccess { servers: servers.to_owned(), session_timeout: SESSION, digest: None, tls: None },
+        access: ZooKeeperAccess {
+            servers: servers.to_owned(),
+            session_timeout: SESSION,
+            digest: None,
+            tls: None,
+            addresses: BTreeMap::new(),
+        },
         heartbeat_interval: HEARTBEAT,
+        tick_time: Duration::from_millis(TICK),
         patience: PATIENCE,
         process: identity(),
     }

@@ -6,6 +6,7 @@ mod api;
 mod cluster;
 mod config;
 mod curator;
+mod deaf;
 mod demo;
 mod election;
 mod epoch_token;
@@ -14,6 +15,7 @@ mod guardian;
 mod nfs_fencing;
 mod peers;
 mod proxy;
+mod reach;
 mod systemd;
 mod zookeeper;
 

@@ -24,17 +24,24 @@ pub struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
     carried: Arc<AtomicUsize>,
+    accepted: Arc<AtomicUsize>,
 }
 
 impl Proxy {
     pub async fn start(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0", target).await
+    }
+
+    pub async fn start_at(address: &str, target: String) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, state) = watch::channel(Mode::Open);
         let carried = Arc::new(AtomicUsize::new(0));
-        let (count, modes) = (Arc::clone(&carried), mode.clone());
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (count, modes, all) = (Arc::clone(&carried), mode.clone(), Arc::clone(&accepted));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                all.fetch_add(1, Ordering::Relaxed);
                 let (target, state, count) = (target.clone(), state.clone(), Arc::clone(&count));
                 let modes = modes.clone();
                 tokio::spawn(async move {
@@ -60,7 +67,12 @@ impl Proxy {
                 });
             }
         });
-        Self { address, mode, carried }
+        Self { address, mode, carried, accepted }
+    }
+
+    /// How many connections there have been, carried or not.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// How many connections go through it.

@@ -1,23 +1,25 @@
 //! The outer loop: one session after another, and what happens between them.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 use zookeeper_client::Client;
 
-use super::candidate::Candidate;
-use super::connect::Session;
+use super::candidate::{Candidate, Found};
 use super::lead::Tenure;
+use super::member::HungUp;
 use super::orders::Orders;
 use super::paths::Paths;
 use super::view::{self, Seen};
-use super::{Settings, connect, directories, member};
+use super::{Settings, directories, member, protection};
+use crate::clock;
 use crate::election::{Fact, Order};
-use crate::moment::Moment;
 use crate::status::Member;
+use crate::zookeeper::{self, Backoff, Session};
 
 /// Pauses between attempts to connect: doubled from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -37,8 +39,31 @@ pub struct Backend {
     pub stands: bool,
     /// The reason of the disconnection that was told last; `None` while connected.
     pub told: Option<String>,
-    /// When a leadership's session was last taken to another connection.
-    pub reattached: Option<Moment>,
+    /// How the servers' tick differs from the one that is configured, as it was told last.
+    pub other_tick: Option<String>,
+    /// Before a connection is looked for again whose predecessor broke as soon as it was there.
+    pub pause: Backoff,
+    /// Whether this process has seen every node of the cluster protected by the digest.
+    pub protected: Arc<AtomicBool>,
+    /// Whether the servers hang up when this node's member is written.
+    pub hung_up: Arc<Mutex<HungUp>>,
+}
+
+/// The pauses between connections that break at once: because of what this node sends over them, say.
+pub const fn between_connections() -> Backoff {
+    Backoff::new(Duration::from_millis(20), Duration::from_secs(2))
+}
+
+/// What goes on over another connection.
+#[derive(Debug)]
+pub enum Going {
+    /// Not in the queue.
+    Idle,
+    /// In the queue, by this node.
+    Queued(String),
+    /// First in it, and what was told of that.
+    Elected(String, Box<Found>),
+    Leading(Box<Tenure>),
 }
 
 /// Why a session is given up, or its connection.
@@ -50,8 +75,8 @@ pub enum End {
     Closed,
     /// It has expired, or it is unknown what it left: another one follows.
     Abandoned,
-    /// Only the connection is: the leadership goes on as soon as there is another one.
-    Parted(Box<Tenure>),
+    /// Only the connection is: what is under way goes on as soon as there is another one.
+    Parted(Going),
 }
 
 /// How long a session that has nothing left to say is kept: closing it (and opening the next) are writes, and a server
@@ -70,20 +95,21 @@ impl Backend {
         self.tell(Fact::Resigned);
     }
 
-    /// A session from one end to the other, over as many connections as its leadership needs.
+    /// A session from one end to the other, over as many connections as it needs.
     async fn serve_throughout(&mut self, mut session: Session) -> End {
-        let mut tenure = None;
+        let mut going = Going::Idle;
         loop {
-            match self.serve(&session.client, tenure.take()).await {
-                End::Parted(parted) => match self.reattach(session).await {
+            let since = clock::now();
+            match self.serve(&session.client, going).await {
+                End::Parted(parted) => match self.reattach(session, &parted, clock::now().since(since)).await {
                     Some(again) => {
                         session = again;
-                        tenure = Some(parted);
+                        going = parted;
                     }
                     None => return End::Abandoned,
                 },
                 end => {
-                    close(session.client).await;
+                    close(session).await;
                     return end;
                 }
             }
@@ -110,30 +136,41 @@ impl Backend {
         }
     }
 
+    /// Says it, once, when the servers' grant does not fit `zookeeper.tick_time`.
+    fn compare_ticks(&mut self, granted: Duration) {
+        let problem = zookeeper::other_tick(self.settings.access.session_timeout, granted, self.settings.tick_time);
+        if let Some(problem) = problem.as_ref().filter(|_| self.other_tick != problem) {
+            warn!("{problem}");
+        }
+        self.other_tick = problem;
+    }
+
     /// Tries for ever; `None` when ordered to close.
     async fn connect(&mut self) -> Option<Session> {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let (settings, paths) = (Arc::clone(&self.settings), Arc::clone(&self.paths));
-            let mut attempt = pin!(open(&settings, &paths));
+            let protected = Arc::clone(&self.protected);
+            let mut attempt = pin!(open(&settings, &paths, &protected));
             let Some(result) = self.unless_closed(attempt.as_mut()).await else {
                 // A session may be about to come into being: it is closed rather than left to expire.
                 if let Ok(Ok(session)) = tokio::time::timeout(GRACE, attempt).await {
-                    close(session.client).await;
+                    close(session).await;
                 }
                 return None;
             };
             match result {
                 Ok(session) => {
                     let client = &session.client;
-                    info!(session = %client.session_id(), timeout = ?client.session_timeout(), "connected to ZooKeeper");
+                    let (id, timeout, address) = (client.session_id(), client.session_timeout(), session.address());
+                    info!(session = %id, ?timeout, %address, "connected to ZooKeeper");
+                    self.compare_ticks(timeout);
                     self.tell_connected(client);
                     return Some(session);
                 }
                 Err(reason) => self.tell_disconnected(reason),
             }
-            self.unless_closed(tokio::time::sleep(pause)).await?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.unless_closed(tokio::time::sleep(pause.pause())).await?;
         }
     }
 
@@ -179,17 +216,17 @@ impl Backend {
 
     /// Everything that happens within one session, or over one of its leadership's connections. All handles that were
     /// made of `client` are dropped when this returns.
-    async fn serve(&mut self, client: &Client, tenure: Option<Box<Tenure>>) -> End {
+    async fn serve(&mut self, client: &Client, going: Going) -> End {
         let (settings, paths) = (Arc::clone(&self.settings), Arc::clone(&self.paths));
-        let facts = self.facts.clone();
+        let (facts, hung_up) = (self.facts.clone(), Arc::clone(&self.hung_up));
         let (seen_sender, seen) = watch::channel(Seen::default());
         let (registered_sender, registered) = watch::channel(false);
         let published = self.member.subscribe();
         // Whoever leads renews the lease first: a server that has just started takes its time for everything.
-        let renewed = watch::channel(tenure.is_none()).0;
+        let renewed = watch::channel(!matches!(going, Going::Leading(_))).0;
         let mut member = pin!(async {
             until(&renewed).await;
-            member::keep(client.clone(), &settings, &paths, published, &registered_sender, &facts).await;
+            member::keep(client.clone(), &settings, &paths, published, &registered_sender, &facts, &hung_up).await;
         });
         let mut view = pin!(async {
             until(&renewed).await;
@@ -198,7 +235,7 @@ impl Backend {
         let candidate = Candidate::new(self, client, seen, registered, &renewed);
         let end = tokio::select! {
             biased;
-            end = candidate.run(tenure) => end,
+            end = candidate.run(going) => end,
             () = member.as_mut() => unreachable!("the member is kept for as long as the session lives"),
             () = view.as_mut() => unreachable!("the view is followed for as long as the session lives"),
         };
@@ -216,23 +253,25 @@ async fn until(condition: &watch::Sender<bool>) {
 }
 
 /// Opens a session and prepares the cluster's directories.
-async fn open(settings: &Settings, paths: &Paths) -> Result<Session, String> {
-    let session = connect::open(&settings.access).await?;
+async fn open(settings: &Settings, paths: &Paths, protected: &AtomicBool) -> Result<Session, String> {
+    let session = zookeeper::open(&settings.access).await.map_err(|failure| failure.to_string())?;
     let prepared = directories::ensure(&session.client, paths, settings.access.digest.is_some());
     let problem = match tokio::time::timeout(settings.access.session_timeout, prepared).await {
-        Ok(Ok(())) => return Ok(session),
+        Ok(Ok(())) => {
+            protection::protect_unless_led(&session.client, settings, paths, protected).await;
+            return Ok(session);
+        }
         Ok(Err(problem)) => problem,
         Err(_) => "ZooKeeper gave a session but does not answer requests".to_owned(),
     };
-    close(session.client).await;
+    close(session).await;
     Err(problem)
 }
 
 /// Closes a session whose other handles were dropped.
-async fn close(client: Client) {
-    let (id, ending) = (client.session_id(), client.state_watcher());
-    drop(client);
-    if !connect::closed(ending).await {
+async fn close(session: Session) {
+    let id = session.client.session_id();
+    if !zookeeper::close(session).await {
         warn!(session = %id, "the session's end was not confirmed; it expires by itself");
     }
 }

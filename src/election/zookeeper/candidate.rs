@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 
-use super::backend::{Backend, End};
+use super::backend::{Backend, End, Going};
 use super::lead::{self, Claim, Tenure};
 use super::paths::{Paths, Place, place};
 use super::view::Seen;
@@ -38,6 +38,8 @@ pub struct Candidate<'a> {
 #[expect(clippy::large_enum_variant, reason = "a few orders a day")]
 pub enum Woken {
     Event,
+    /// The connection is lost, and may be back already.
+    Disconnected,
     Reconnected,
     /// `Stand`, `Yield` or `Claim`: what depends on where the candidacy is.
     Order(Order),
@@ -53,6 +55,7 @@ enum Look {
 }
 
 /// What the first in the queue found, with the versions that guard its claim.
+#[derive(Debug)]
 pub struct Found {
     pub vacancy: Vacancy,
     pub epoch_version: Option<i32>,
@@ -84,25 +87,35 @@ impl<'a> Candidate<'a> {
         Self { state: client.state_watcher(), backend, client, seen, registered, renewed, stands: false }
     }
 
-    /// `tenure`: the leadership that goes on over this connection.
-    pub async fn run(mut self, tenure: Option<Box<Tenure>>) -> End {
-        match self.candidacies(tenure).await {
+    /// `going`: what goes on over this connection.
+    pub async fn run(mut self, going: Going) -> End {
+        match self.candidacies(going).await {
             Err(end) => end,
         }
     }
 
-    async fn candidacies(&mut self, tenure: Option<Box<Tenure>>) -> Result<Infallible, End> {
-        self.stands = tenure.is_some();
+    async fn candidacies(&mut self, going: Going) -> Result<Infallible, End> {
+        self.stands = !matches!(going, Going::Idle);
         // The watcher reports changes only, and the session may have ended while the directories were made.
         let state = self.client.state();
-        let connected = state == SessionState::SyncConnected || self.take_state(state)?;
-        if let Some(tenure) = tenure {
-            return Err(if connected { self.resume(tenure).await } else { End::Parted(tenure) });
+        if state != SessionState::SyncConnected && !self.take_state(state)? {
+            return Err(End::Parted(going));
+        }
+        match going {
+            Going::Idle => {}
+            Going::Queued(node) => self.stand(&node, None).await?,
+            Going::Elected(node, found) => self.stand(&node, Some(*found)).await?,
+            Going::Leading(tenure) => return Err(self.resume(tenure).await),
         }
         loop {
             self.until_wanted().await?;
             let node = self.enter_queue().await?;
-            self.stand(&node).await?;
+            let session = self.client.session_id().0;
+            let will = lead::testament_of_a_standby(&self.backend.settings, &self.backend.paths, session, &node);
+            self.backend.tell(Fact::Queued(Box::new(will)));
+            self.backend.tell(Fact::Standing);
+            self.stands = true;
+            self.stand(&node, None).await?;
         }
     }
 
@@ -115,7 +128,9 @@ impl<'a> Candidate<'a> {
             }
             tokio::select! {
                 biased;
-                state = self.state.changed() => { self.take_state(state)?; }
+                state = self.state.changed() => if !self.take_state(state)? {
+                    return Err(End::Parted(Going::Idle));
+                },
                 order = self.backend.orders.recv() => self.backend.without_candidacy(order)?,
                 changed = self.registered.changed() => if changed.is_err() { pending::<()>().await },
             }
@@ -129,41 +144,52 @@ impl<'a> Candidate<'a> {
         let options = directories::options(CreateMode::EphemeralSequential, digest);
         let prefix = paths.queue_node(&format!("_c_{}-latch-", Uuid::new_v4()));
         loop {
-            match self.step(client.create(&prefix, settings.node.as_bytes(), &options)).await? {
+            // It may have been created: only the session's end makes sure that it does not stay.
+            let lost = |_: &mut Self| End::Abandoned;
+            match self.step(client.create(&prefix, settings.node.as_bytes(), &options), lost).await? {
                 Ok((_, sequence)) => return Ok(format!("{prefix}{sequence}")),
                 Err(Error::NoNode) => {
-                    if let Err(problem) = self.step(directories::ensure(client, &paths, digest)).await? {
+                    let idle = |_: &mut Self| End::Parted(Going::Idle);
+                    if let Err(problem) = self.step(directories::ensure(client, &paths, digest), idle).await? {
                         self.backend.tell_disconnected(problem);
                     }
                 }
                 Err(error) if is_definite(&error) => {
                     self.backend.tell_disconnected(format!("cannot enter the queue: {error}"));
                 }
-                // It may have been created: only the session's end makes sure that it does not stay.
                 Err(error) => {
                     debug!(%error, "unknown whether the election node was created; starting over");
                     return Err(End::Abandoned);
                 }
             }
-            self.step(before_retry(client)).await?;
+            self.step(before_retry(client), |_| End::Parted(Going::Idle)).await?;
         }
     }
 
-    /// In the queue. Comes back only to enter it again.
-    async fn stand(&mut self, node: &str) -> Result<(), End> {
+    /// In the queue; `found`: first in it, as was told. Comes back only to enter it again.
+    async fn stand(&mut self, node: &str, found: Option<Found>) -> Result<(), End> {
         let (client, paths) = (self.client, Arc::clone(&self.backend.paths));
-        self.stands = true;
-        let will = lead::testament_of_a_standby(&self.backend.settings, &paths, client.session_id().0, node);
-        self.backend.tell(Fact::Queued(Box::new(will)));
-        self.backend.tell(Fact::Standing);
-        let mut own = pin!(until_deleted(client, node));
+        let mut own = pin!(async {
+            // A server that has taken the session over may be behind the one that was lost, and not know of the node yet.
+            while client.sync(&paths.election).await.is_err() {
+                before_retry(client).await;
+            }
+            until_deleted(client, node).await;
+        });
+        if let Some(found) = found
+            && self.elected(own.as_mut(), node, found).await?
+        {
+            return self.leave_queue(node).await;
+        }
+        let queued = |_: &mut Self| End::Parted(Going::Queued(node.to_owned()));
         loop {
-            match self.step(look(client, &paths, node)).await? {
+            match self.step(look(client, &paths, node), queued).await? {
                 Ok(Look::Behind(predecessor)) => {
                     let mut gone = pin!(until_deleted(client, &predecessor));
                     loop {
                         match self.next(own.as_mut(), gone.as_mut()).await? {
                             Woken::Event | Woken::Reconnected => break,
+                            Woken::Disconnected => return Err(queued(self)),
                             Woken::Order(Order::Yield) => return self.leave_queue(node).await,
                             Woken::Order(order) => self.refuse_claim(&order),
                         }
@@ -178,12 +204,17 @@ impl<'a> Candidate<'a> {
                     loop {
                         match self.next(own.as_mut(), resumed.as_mut()).await? {
                             Woken::Event | Woken::Reconnected => break,
+                            Woken::Disconnected => return Err(queued(self)),
                             Woken::Order(Order::Yield) => return self.leave_queue(node).await,
                             Woken::Order(order) => self.refuse_claim(&order),
                         }
                     }
                 }
-                Ok(Look::First(found)) => {
+                Ok(Look::First(mut found)) => {
+                    if found.contested {
+                        found.vacancy.rivals = self.rivals();
+                    }
+                    self.backend.tell(Fact::Elected(Box::new(found.vacancy.clone())));
                     if self.elected(own.as_mut(), node, *found).await? {
                         return self.leave_queue(node).await;
                     }
@@ -195,30 +226,31 @@ impl<'a> Candidate<'a> {
                         self.backend.tell_disconnected(format!("cannot look at the queue: {error}"));
                     }
                     let mut retry = pin!(before_retry(client));
-                    while let Woken::Order(order) = self.next(own.as_mut(), retry.as_mut()).await? {
-                        self.refuse_claim(&order);
+                    loop {
+                        match self.next(own.as_mut(), retry.as_mut()).await? {
+                            Woken::Event | Woken::Reconnected => break,
+                            Woken::Disconnected => return Err(queued(self)),
+                            Woken::Order(order) => self.refuse_claim(&order),
+                        }
                     }
                 }
             }
         }
     }
 
-    /// First in the queue. Comes back to look again (false), or to go to the back of the queue (true).
+    /// First in the queue, and that was told. Comes back to look again (false), or to go to the back of the queue (true).
     async fn elected(
         &mut self,
         mut own: Pin<&mut impl Future<Output = ()>>,
         node: &str,
         mut found: Found,
     ) -> Result<bool, End> {
-        if found.contested {
-            found.vacancy.rivals = self.rivals();
-        }
-        self.backend.tell(Fact::Elected(Box::new(found.vacancy.clone())));
         loop {
             let order = match self.next(own.as_mut(), pin!(pending())).await? {
                 Woken::Order(order) => order,
                 // The claim is guarded by what was seen, so a reconnect changes nothing.
                 Woken::Event | Woken::Reconnected => continue,
+                Woken::Disconnected => return Err(End::Parted(Going::Elected(node.to_owned(), Box::new(found)))),
             };
             match order {
                 Order::Yield => return Ok(true),
@@ -245,8 +277,8 @@ impl<'a> Candidate<'a> {
         if !matches!(claim, Claim::Refused(_)) {
             return Ok(claim);
         }
-        match self.step(look(client, &paths, node)).await? {
-            Ok(Look::First(again)) if found.differs_only_by_the_goodbye(&again) => {
+        match timeout(client.session_timeout(), look(client, &paths, node)).await {
+            Ok(Ok(Look::First(again))) if found.differs_only_by_the_goodbye(&again) => {
                 *found = *again;
                 // Who says goodbye by itself completes its own history entry; its guardian cannot.
                 let gone = found.vacancy.former.as_ref().is_some_and(|former| former.to.is_some());
@@ -268,7 +300,9 @@ impl<'a> Candidate<'a> {
     }
 
     async fn leave_queue(&mut self, node: &str) -> Result<(), End> {
-        match self.step(self.client.delete(node, None)).await? {
+        let lost =
+            |candidate: &mut Self| candidate.abandon("the connection was lost while the queue was left".to_owned());
+        match self.step(self.client.delete(node, None), lost).await? {
             Ok(()) | Err(Error::NoNode) => Ok(()),
             Err(error) => Err(self.abandon(format!("unknown whether the election node was deleted: {error}"))),
         }
@@ -284,9 +318,7 @@ impl<'a> Candidate<'a> {
             tokio::select! {
                 biased;
                 state = self.state.changed() => {
-                    if self.take_state(state)? {
-                        return Ok(Woken::Reconnected);
-                    }
+                    return Ok(if self.take_state(state)? { Woken::Reconnected } else { Woken::Disconnected });
                 }
                 () = event.as_mut() => return Ok(Woken::Event),
                 () = own.as_mut() => return Err(self.fall(Loss::NodeDeleted, None).await),
@@ -299,13 +331,16 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// Carries out one request (or a few); an order to resign or to close cuts it short.
-    async fn step<T>(&mut self, request: impl Future<Output = T>) -> Result<T, End> {
+    /// Carries out one request (or a few); an order to resign or to close cuts it short, and so does the connection's end,
+    /// which means what `lost` says.
+    async fn step<T>(&mut self, request: impl Future<Output = T>, lost: impl Fn(&mut Self) -> End) -> Result<T, End> {
         let mut request = pin!(timeout(self.client.session_timeout(), request));
         loop {
             tokio::select! {
                 biased;
-                state = self.state.changed() => { self.take_state(state)?; }
+                state = self.state.changed() => if !self.take_state(state)? {
+                    return Err(lost(self));
+                },
                 result = request.as_mut() => {
                     return result.map_err(|_| self.abandon("ZooKeeper does not answer".to_owned()));
                 }

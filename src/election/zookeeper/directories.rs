@@ -4,8 +4,7 @@
 //! node with an ACL in an open directory can be deleted by any stranger.
 
 use futures::future::join_all;
-use tracing::warn;
-use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, Permission};
+use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
 
 use super::paths::Paths;
 
@@ -27,7 +26,7 @@ pub async fn ensure(client: &Client, paths: &Paths, digest: bool) -> Result<(), 
     for (path, result) in nodes.iter().zip(results) {
         match result {
             Ok(_) => {}
-            Err(Error::NodeExists) if digest && path.starts_with(&paths.cluster) => protect(client, path).await?,
+            Err(Error::NodeExists) if digest && path.starts_with(&paths.cluster) => is_ours(client, path).await?,
             Err(Error::NodeExists) => {}
             // What lies above the cluster may be somebody else's: then it is enough that the node is there.
             Err(Error::NoAuth) if above(path) && matches!(client.check_stat(path).await, Ok(Some(_))) => {}
@@ -40,19 +39,11 @@ pub async fn ensure(client: &Client, paths: &Paths, digest: bool) -> Result<(), 
     Ok(())
 }
 
-/// Closes a directory that was created while no digest was configured.
-async fn protect(client: &Client, path: &str) -> Result<(), String> {
-    let acl = match client.get_acl(path).await {
-        Ok((acl, _)) => acl,
-        Err(Error::NoAuth) => return Err(format!("not authorized to use {path}: is this another cluster's digest?")),
-        Err(error) => return Err(format!("cannot read the ACL of {path}: {error}")),
-    };
-    let open = acl.iter().any(|acl| acl.scheme() == "world" && acl.permission() != Permission::READ);
-    if open {
-        match client.set_acl(path, &Acls::creator_all(), None).await {
-            Ok(_) => warn!(path, "node was open to anybody; it is protected by the digest from here on"),
-            Err(error) => return Err(format!("cannot protect {path}: {error}")),
-        }
+/// Whether the directory may be used with this digest. (Who else may use it: [`super::protection`].)
+async fn is_ours(client: &Client, path: &str) -> Result<(), String> {
+    match client.get_acl(path).await {
+        Ok(_) => Ok(()),
+        Err(Error::NoAuth) => Err(format!("not authorized to use {path}: is this another cluster's digest?")),
+        Err(error) => Err(format!("cannot read the ACL of {path}: {error}")),
     }
-    Ok(())
 }

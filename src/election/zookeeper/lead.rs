@@ -16,18 +16,18 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult};
 
-use super::backend::End;
+use super::backend::{End, Going};
 use super::candidate::{Candidate, Found};
 use super::paths::Paths;
 use super::service::Announcement;
-use super::{Settings, directories, is_definite, service};
+use super::{Settings, directories, is_definite, protection, service};
 use crate::clock;
 use crate::election::{Fact, Loss, Order};
 use crate::guardian::protocol::Testament;
 use crate::moment::Moment;
 use crate::status::{Breadcrumb, HistoryEntry};
 use crate::timer::Timer;
-use crate::znodes;
+use crate::{znodes, zookeeper};
 
 /// How many leaderships are remembered.
 const HISTORY: usize = 100;
@@ -131,6 +131,7 @@ async fn write_claim(
     let options = directories::options(CreateMode::Persistent, settings.access.digest.is_some());
     let epoch = wanted.breadcrumb.epoch.to_string();
     let history = paths.history_of(wanted.breadcrumb.epoch);
+    let (entry, former_ended) = (short(wanted.entry.clone()), wanted.former_ended.clone().map(short));
     let mut writer = client.new_multi_writer();
     writer.add_check_version(node, -1)?;
     let writes = [
@@ -144,11 +145,11 @@ async fn write_claim(
         }
     }
     if entry_exists {
-        writer.add_set_data(&history, &json(&wanted.entry), None)?;
+        writer.add_set_data(&history, &json(&entry), None)?;
     } else {
-        writer.add_create(&history, &json(&wanted.entry), &options)?;
+        writer.add_create(&history, &json(&entry), &options)?;
     }
-    if let Some(former) = &wanted.former_ended {
+    if let Some(former) = &former_ended {
         writer.add_set_data(&paths.history_of(former.epoch), &json(former), None)?;
     }
     if found.vacancy.volume.is_none() {
@@ -233,7 +234,7 @@ impl Candidate<'_> {
     async fn lead(&mut self, own: Pin<&mut impl Future<Output = ()>>, tenure: Box<Tenure>, answers: bool) -> End {
         match self.lead_while_connected(own, &tenure, answers).await {
             Some(end) => end,
-            None => End::Parted(tenure),
+            None => End::Parted(Going::Leading(tenure)),
         }
     }
 
@@ -249,13 +250,15 @@ impl Candidate<'_> {
     ) -> Option<End> {
         let (client, settings, paths) =
             (self.client, Arc::clone(&self.backend.settings), Arc::clone(&self.backend.paths));
-        let several = settings.access.servers.contains(',');
+        let protected = Arc::clone(&self.backend.protected);
+        let several = zookeeper::has_alternatives(&settings.access);
         let mut service =
             std::pin::pin!(service::keep(client, &settings, &paths, tenure.epoch_version, &tenure.announcement));
         let mut chores: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
         chores.push(Box::pin(async {
             tokio::time::sleep(AFTER_THE_START).await;
             forget_old_history(client, &paths).await;
+            protection::protect(client, &settings, &paths, &protected).await;
         }));
 
         let mut beat: Option<(Moment, BoxFuture<'_, Result<(), MultiWriteError>>)> = None;
@@ -345,7 +348,7 @@ async fn in_flight<T>(beat: &mut Option<(Moment, BoxFuture<'_, T>)>) -> T {
 /// What the guardian undoes when its supervisor dies in the queue: whoever stands behind need not wait for the session's end.
 pub fn testament_of_a_standby(settings: &Settings, paths: &Paths, session: i64, node: &str) -> Testament {
     Testament {
-        zookeeper: settings.access.clone(),
+        zookeeper: zookeeper::bequeathed(&settings.access),
         election_node: node.to_owned(),
         breadcrumb: None,
         session: Some(session),
@@ -357,7 +360,7 @@ pub fn testament_of_a_standby(settings: &Settings, paths: &Paths, session: i64, 
 fn testament(settings: &Settings, paths: &Paths, session: i64, tenure: &Tenure) -> Testament {
     let clean = Breadcrumb { clean: true, cause: Some("supervisor_lost".to_owned()), ..tenure.breadcrumb.clone() };
     Testament {
-        zookeeper: settings.access.clone(),
+        zookeeper: zookeeper::bequeathed(&settings.access),
         election_node: tenure.node.clone(),
         breadcrumb: Some((
             paths.active.clone(),
@@ -369,9 +372,14 @@ fn testament(settings: &Settings, paths: &Paths, session: i64, tenure: &Tenure) 
     }
 }
 
+/// As it is written: what a command said of its failure may be long.
+fn short(entry: HistoryEntry) -> HistoryEntry {
+    HistoryEntry { detail: entry.detail.map(|detail| super::shortened(&detail)), ..entry }
+}
+
 /// Completes a history entry, best effort.
 async fn amend(client: &Client, paths: &Paths, entry: HistoryEntry) {
-    let path = paths.history_of(entry.epoch);
+    let (path, entry) = (paths.history_of(entry.epoch), short(entry));
     let written = timeout(client.session_timeout(), client.set_data(&path, &json(&entry), None)).await;
     if !matches!(written, Ok(Ok(_))) {
         debug!(path, ?written, "history entry was not completed");
@@ -404,7 +412,7 @@ pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool
     // Watches fire in the order of a multi's parts, and the next candidate waits for the election node's.
     let mut parts = vec![Part::CheckEpoch, Part::Leave];
     // The supervisor gave up before it heard that the epoch was taken: it knows of no leadership that could have ended.
-    let ended = ended.or_else(|| clean.then(|| ended_at_once(&tenure.breadcrumb)));
+    let ended = ended.or_else(|| clean.then(|| ended_at_once(&tenure.breadcrumb))).map(short);
     if clean {
         let (cause, to) = ended.as_ref().map_or((None, None), |ended| (ended.cause.clone(), ended.to.clone()));
         parts.push(Part::Breadcrumb(json(&Breadcrumb { clean, cause, to, ..tenure.breadcrumb.clone() })));

@@ -5,6 +5,8 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::libc::ESRCH;
 use tokio::sync::{mpsc, watch};
@@ -13,7 +15,7 @@ use tracing::{info, warn};
 use zookeeper_client::{Client, CreateMode, Error, Stat};
 
 use super::paths::Paths;
-use super::{Settings, before_retry, directories, until_deleted};
+use super::{Settings, before_retry, directories, is_definite, shortened, until_deleted};
 use crate::election::Fact;
 use crate::status::{Member, ProcessIdentity};
 use crate::znodes;
@@ -27,10 +29,12 @@ pub async fn keep(
     mut published: watch::Receiver<Option<Member>>,
     registered: &watch::Sender<bool>,
     facts: &mpsc::UnboundedSender<Fact>,
+    hung_up: &Mutex<HungUp>,
 ) {
     let path = paths.member(&settings.node);
     let options = directories::options(CreateMode::Ephemeral, settings.access.digest.is_some());
     let mut told = None;
+    lock(hung_up).connected();
     loop {
         let Some(member) = published.borrow_and_update().clone() else {
             if published.changed().await.is_err() {
@@ -38,7 +42,21 @@ pub async fn keep(
             }
             continue;
         };
-        let json = serde_json::to_vec(&member).expect("a member has only string keys");
+        let json = json(&member);
+        let pause = lock(hung_up).pause(&json);
+        if let Some(pause) = pause {
+            warn!(
+                path,
+                bytes = json.len(),
+                "the servers hang up when this member is written: is their jute.maxbuffer so small? it is left for a while"
+            );
+            let _ = timeout(pause, published.changed()).await;
+            if lock(hung_up).pause(&json).is_some() && *published.borrow() == Some(member) {
+                lock(hung_up).forgive();
+            }
+            continue;
+        }
+        lock(hung_up).writing(&json);
         let written = match client.create(&path, &json, &options).await {
             Err(Error::NodeExists) => claim_name(&client, settings, &path, &json, facts).await,
             Err(Error::NoNode) => {
@@ -47,10 +65,11 @@ pub async fn keep(
             }
             result => result.map(|_| true),
         };
+        lock(hung_up).heard(written.as_ref().map(drop));
         match written {
             Ok(true) => {
                 registered.send_replace(true);
-                while update_or_gone(&client, &path, &mut published).await {}
+                while update_or_gone(&client, &path, &mut published, hung_up).await {}
                 // The node is written anew below, by this session: the name has not been in doubt.
             }
             Ok(false) => {}
@@ -65,8 +84,13 @@ pub async fn keep(
     }
 }
 
-/// Waits for the next publication and writes it; false when the node has to be created again.
-async fn update_or_gone(client: &Client, path: &str, published: &mut watch::Receiver<Option<Member>>) -> bool {
+/// Waits for the next publication and writes it; false when the node has to be looked at again.
+async fn update_or_gone(
+    client: &Client,
+    path: &str,
+    published: &mut watch::Receiver<Option<Member>>,
+    hung_up: &Mutex<HungUp>,
+) -> bool {
     tokio::select! {
         changed = published.changed() => {
             if changed.is_err() {
@@ -77,12 +101,70 @@ async fn update_or_gone(client: &Client, path: &str, published: &mut watch::Rece
     }
     loop {
         let Some(member) = published.borrow_and_update().clone() else { return true };
-        let json = serde_json::to_vec(&member).expect("a member has only string keys");
-        match client.set_data(path, &json, None).await {
+        let json = json(&member);
+        if lock(hung_up).pause(&json).is_some() {
+            published.mark_changed();
+            return false;
+        }
+        lock(hung_up).writing(&json);
+        let written = client.set_data(path, &json, None).await;
+        lock(hung_up).heard(written.as_ref().map(drop));
+        match written {
             Ok(_) => return true,
             Err(Error::NoNode) => return false,
             Err(_) => before_retry(client).await,
         }
+    }
+}
+
+fn json(member: &Member) -> Vec<u8> {
+    let member = Member { reason: shortened(&member.reason), ..member.clone() };
+    serde_json::to_vec(&member).expect("a member has only string keys")
+}
+
+fn lock(hung_up: &Mutex<HungUp>) -> MutexGuard<'_, HungUp> {
+    hung_up.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Connections that were lost while this node's member was on its way. A server hangs up on who sends more than it takes, and
+/// says nothing: sent again over every connection, it would be repeated for ever.
+#[derive(Debug, Default)]
+pub struct HungUp {
+    on_its_way: Option<Vec<u8>>,
+    times: u32,
+}
+
+impl HungUp {
+    /// As many are no accident.
+    const NO_ACCIDENT: u32 = 3;
+    /// Until it is tried again.
+    const PAUSE: Duration = Duration::from_secs(60);
+
+    /// There is another connection.
+    fn connected(&mut self) {
+        self.times = if self.on_its_way.is_some() { self.times + 1 } else { 0 };
+    }
+
+    /// How long this is not to be written.
+    fn pause(&self, json: &[u8]) -> Option<Duration> {
+        (self.times >= Self::NO_ACCIDENT && self.on_its_way.as_deref() == Some(json)).then_some(Self::PAUSE)
+    }
+
+    fn writing(&mut self, json: &[u8]) {
+        if self.on_its_way.as_deref() != Some(json) {
+            *self = Self { on_its_way: Some(json.to_vec()), times: 0 };
+        }
+    }
+
+    /// An answer, or the connection's end.
+    fn heard(&mut self, answer: Result<(), &Error>) {
+        if answer.is_ok_and(|()| true) || answer.is_err_and(is_definite) {
+            *self = Self::default();
+        }
+    }
+
+    fn forgive(&mut self) {
+        self.times = 0;
     }
 }
 
@@ -175,6 +257,23 @@ fn is_of(process: &ProcessIdentity, stat: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_servers_hang_up_on_is_not_sent_for_ever() {
+        let mut hung_up = HungUp::default();
+        for _ in 0..HungUp::NO_ACCIDENT {
+            assert_eq!(hung_up.pause(b"large"), None);
+            hung_up.connected();
+            hung_up.writing(b"large");
+        }
+        hung_up.connected();
+        assert!(hung_up.pause(b"large").is_some());
+        assert_eq!(hung_up.pause(b"another"), None, "only that very content");
+        hung_up.writing(b"another");
+        hung_up.heard(Ok(()));
+        hung_up.connected();
+        assert_eq!(hung_up.pause(b"large"), None);
+    }
 
     fn identity(host: &str, boot: &str, pid: i32, pid_started: u64) -> ProcessIdentity {
         ProcessIdentity { host_id: host.into(), boot_id: boot.into(), pid, pid_started }

@@ -18,8 +18,8 @@
 //!   versions that the look saw. Between the look and the claim the supervisor takes the lock and fences the former
 //!   active, however long that lasts; a claim that is overtaken meanwhile is refused as a whole. Rejected: taking the
 //!   epoch first. It costs round trips at every fail-over and burns an epoch per wait.
-//! * **Contact.** A leader does not wait for the crate to find a server again: it takes its session to whichever server
-//!   answers first ([`connect::reopen`]), and leads on. One that does not lead leaves that to the crate.
+//! * **Contact.** Nobody waits for the crate to find a server again: the session is taken to whichever server answers first
+//!   ([`crate::zookeeper::reopen`]), and goes on where it was: leading, elected, in the queue.
 //! * **Lease.** Session state, pings and reads prove nothing (a follower that is cut off answers all three), so only an
 //!   acknowledged heartbeat multi renews, and it counts from the clock read before it was sent.
 //! * **Views** are watches, never polls; they run in the same task, so dropping them drops their hold on the session.
@@ -29,13 +29,12 @@
 
 mod backend;
 mod candidate;
-mod connect;
 mod directories;
-mod executor;
 mod lead;
 mod member;
 mod orders;
 mod paths;
+mod protection;
 mod reattach;
 mod service;
 mod view;
@@ -53,14 +52,19 @@ use zookeeper_client::{Client, Error, EventType, SessionState};
 
 use crate::config::Config;
 use crate::election::Handle;
-use crate::guardian::protocol::{TlsMaterial, ZooKeeperAccess};
+use crate::guardian::protocol::{Testament, ZooKeeperAccess};
 use crate::status::ProcessIdentity;
+use crate::zookeeper as room;
 
 pub use self::paths::Paths;
+pub use self::protection::{Standing, standing};
 
-/// Opens a session, for a look around. An error is one sentence for a person.
-pub async fn open(access: &ZooKeeperAccess) -> Result<Client, String> {
-    connect::open(access).await.map(|session| session.client)
+/// Takes over the certificates of a configuration that was read again, and tells a last will of them.
+pub fn renew_tls(config: &Config, will: Option<&mut Testament>) {
+    room::renew_tls(&config.zookeeper);
+    if let Some(will) = will {
+        will.zookeeper = room::bequeathed(&will.zookeeper);
+    }
 }
 
 /// What the backend needs to know of the configuration and of this process.
@@ -72,6 +76,8 @@ pub struct Settings {
     pub root: String,
     pub access: ZooKeeperAccess,
     pub heartbeat_interval: Duration,
+    /// `zookeeper.tick_time`: what the servers' tick is taken for.
+    pub tick_time: Duration,
     /// How long a leader waits for a heartbeat's answer before it asks another server, if there are several: half a lease.
     /// If answers took longer as a rule, the lease could not be kept anyway.
     pub patience: Duration,
@@ -88,22 +94,13 @@ impl Settings {
     /// The settings that the configuration asks for.
     pub fn new(config: &Config, process: ProcessIdentity) -> Self {
         let zookeeper = &config.zookeeper;
-        let tls = zookeeper.tls.as_ref().map(|tls| TlsMaterial {
-            ca: tls.ca.clone(),
-            cert: tls.cert.clone(),
-            key: tls.key.as_ref().map(|key| key.reveal().to_owned()),
-        });
         Self {
             cluster: config.cluster.clone(),
             node: config.node.clone(),
             root: zookeeper.root.clone(),
-            access: ZooKeeperAccess {
-                servers: zookeeper.servers.clone(),
-                session_timeout: zookeeper.session_timeout,
-                digest: zookeeper.digest.as_ref().map(|digest| digest.reveal().to_owned()),
-                tls,
-            },
+            access: room::access(zookeeper),
             heartbeat_interval: zookeeper.heartbeat_interval,
+            tick_time: zookeeper.tick_time,
             patience: zookeeper.lease() / 2,
             process,
         }
@@ -125,7 +122,10 @@ pub fn start(settings: Settings) -> Handle {
         member: watch::channel(None).0,
         stands: false,
         told: None,
-        reattached: None,
+        other_tick: None,
+        pause: backend::between_connections(),
+        protected: Arc::default(),
+        hung_up: Arc::default(),
     };
     tokio::spawn(backend.run());
     Handle { orders, facts }
@@ -151,6 +151,17 @@ fn is_definite(error: &Error) -> bool {
             | Error::Unimplemented
             | Error::BadArguments(_)
     )
+}
+
+/// How much of a sentence others get to read, in bytes: a server hangs up on who sends more than `jute.maxbuffer` (1 MiB).
+const SENTENCE: usize = 2048;
+
+/// A sentence for people as it is written in ZooKeeper.
+fn shortened(text: &str) -> String {
+    if text.len() <= SENTENCE {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(SENTENCE)])
 }
 
 /// Waits until the session is connected; for ever once it has ended.

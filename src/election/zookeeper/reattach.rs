@@ -1,35 +1,46 @@
-//! A leadership whose connection is lost looks for another one, for its session lives on in the ensemble.
+//! A session whose connection is lost looks for another one, for it lives on in the ensemble.
 //!
-//! Every tenth of a second counts here: what is left of the lease has to cover the search, and the first heartbeat after
-//! it. Nothing is renewed and nothing is decided meanwhile; orders wait, and if the lease runs out, the guardian kills and
-//! the supervisor resigns as ever.
+//! With a lease at stake every tenth of a second counts: what is left of it has to cover the search, and the first heartbeat
+//! after it. Nothing is renewed and nothing is decided meanwhile; orders wait, and if the lease runs out, the guardian kills
+//! and the supervisor resigns as ever. Who does not lead has time, and tries less often.
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::backend::Backend;
-use super::connect::{self, Session};
+use super::backend::{Backend, Going};
 use crate::clock;
 use crate::election::{Fact, Loss, Order};
+use crate::zookeeper::{self, Session, Stake};
+
+/// A connection that broke sooner may break as soon again: the next one is not taken at once.
+const SETTLED: Duration = Duration::from_secs(5);
 
 impl Backend {
     /// Goes on with the session over another connection; `None` when it has expired, or nobody answered for so long that it
     /// must have. Then the loss is told, or the order to resign is left to be taken without a session.
-    pub async fn reattach(&mut self, session: Session) -> Option<Session> {
+    ///
+    /// `lived`: how long the connection lasted that was lost.
+    pub async fn reattach(&mut self, session: Session, going: &Going, lived: Duration) -> Option<Session> {
         let settings = Arc::clone(&self.settings);
         let began = clock::now();
         let (id, timeout) = (session.client.session_id(), session.client.session_timeout());
-        // Each of several connections in a row may break at once.
-        let broke_at_once = self.reattached.is_some_and(|at| began.since(at) < connect::PAUSE);
+        let leads = matches!(going, Going::Leading(_));
+        let mut pause = Duration::ZERO;
+        if lived < SETTLED {
+            let longest = if leads { settings.patience / 4 } else { timeout };
+            pause = self.pause.pause().min(longest);
+        } else {
+            self.pause.reset();
+        }
+        let stake = if leads { Stake::Lease { until: began + settings.patience * 2 } } else { Stake::Nothing };
         let mut reopening = pin!(async {
-            if broke_at_once {
-                sleep(connect::PAUSE).await;
-            }
             let parted = session.part().await?;
-            connect::reopen(&settings.access, &parted).await
+            sleep(pause).await;
+            zookeeper::reopen(&settings.access, &parted, stake).await
         });
         // As long as the ensemble may take to expire it, and no longer than a resignation may take.
         let mut until = began + timeout * 7 / 5;
@@ -42,15 +53,16 @@ impl Backend {
                     closing |= matches!(order, Order::Close);
                     if (closing || matches!(order, Order::Resign { .. })) && !resigning {
                         resigning = true;
-                        until = until.min(clock::now() + timeout);
+                        // A leadership has something to say at its end; a place in the queue goes with the session.
+                        until = if leads { until.min(clock::now() + timeout) } else { clock::now() };
                     }
                     self.orders.keep(order);
                 }
                 again = &mut reopening => match again {
                     Some(session) => {
-                        info!(session = %id, after = ?clock::now().since(began), "the session goes on");
+                        let address = session.address();
+                        info!(session = %id, %address, after = ?clock::now().since(began), "the session goes on");
                         self.tell_connected(&session.client);
-                        self.reattached = Some(clock::now());
                         return Some(session);
                     }
                     None => break,
@@ -58,12 +70,17 @@ impl Backend {
                 () = sleep(until.since(clock::now())) => break,
             }
         }
-        self.stands = false;
         if resigning {
-            warn!("ZooKeeper could not be told of the resignation; the session will expire");
+            self.stands = false;
+            if leads {
+                warn!("ZooKeeper could not be told of the resignation; the session will expire");
+            }
         } else {
             warn!(session = %id, "the session has ended");
-            self.tell(Fact::Lost(Loss::SessionExpired));
+            if !matches!(going, Going::Idle) {
+                self.stands = false;
+                self.tell(Fact::Lost(Loss::SessionExpired));
+            }
         }
         None
     }

@@ -144,9 +144,13 @@ fn change(server: &Server, nodes: &[(&str, Option<Vec<u8>>)]) {
 fn a_cluster_is_read_from_zookeeper_and_only_a_present_active_member_is_named_as_active() {
     let server = Server::start();
     let client = Client::from_zookeeper("dremio", config(&server.address));
-    let nothing = ClusterView { cluster: "dremio".into(), ..ClusterView::default() };
-    assert_eq!(client.cluster().unwrap(), nothing);
-    assert_eq!(client.history().unwrap(), []);
+    for problem in [client.cluster().unwrap_err(), client.history().unwrap_err()] {
+        assert!(!problem.could_not_ask());
+        assert!(problem.to_string().contains("there is no cluster \"dremio\""), "{problem}");
+    }
+    change(&server, &[("epoch", Some(b"7".to_vec()))]);
+    let other = Client::from_zookeeper("dremi", config(&server.address)).cluster().unwrap_err().to_string();
+    assert!(other.contains("there is dremio"), "a wrong name looks like an idle cluster: {other}");
 
     let entry = active().history.remove(0);
     let entries = [6, 7].map(|epoch| serde_json::to_vec(&HistoryEntry { epoch, ..entry.clone() }).unwrap());

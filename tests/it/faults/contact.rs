@@ -168,3 +168,27 @@ fn nodes_that_start_before_zookeeper_wait_for_it_and_say_so() {
     cluster.until_eligible(if active == "a" { "b" } else { "a" });
     assert_eq!(cluster.judge().len(), 1);
 }
+
+#[test]
+fn a_node_that_is_cut_off_says_so_once_nothing_of_its_leadership_is_left() {
+    let server = Server::shared();
+    let proxy = proxy(&server.address());
+    let mut cluster = Cluster::new(&proxy.address());
+    // So long that a guardian at its last will would be taken for a silent one.
+    cluster.set("zookeeper.session_timeout", "10s");
+    cluster.start_with_active(&["a"]);
+    let former = cluster.running();
+    proxy.freeze();
+    let status = cluster.until("a says that it can tell nobody", |cluster| {
+        cluster.status("a").filter(|status| status["status"] == "DISCONNECTED" && status["role"] != "standby")
+    });
+    let reason = status["reason"].as_str().unwrap();
+    assert!(reason.contains("its coordinator is dead and the lock is closed"), "{status}");
+    assert!(reason.contains("cannot be told") && reason.contains("the lease ran out"), "{status}");
+    assert_eq!(status["lock"]["held"], false, "{status}");
+    assert!(!primacy::processes::Stat::of(former.pid).is_some_and(|stat| !stat.is_zombie()), "{former:?} lives");
+    assert_eq!(cluster.until_exit("a"), 3);
+    let log = cluster.log("a");
+    assert!(!log.contains("the guardian does not answer"), "{log}");
+    cluster.judge();
+}

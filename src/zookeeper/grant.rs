@@ -1,0 +1,65 @@
+//! What the session that was granted says of the servers' `tickTime`.
+//!
+//! Unless `minSessionTimeout` or `maxSessionTimeout` say otherwise, a server grants between 2 and 20 of its ticks. The lease
+//! is reckoned with `zookeeper.tick_time`: with a longer tick than that it would last too long.
+
+use std::time::Duration;
+
+/// The shortest session, in ticks.
+const LEAST: u32 = 2;
+/// The longest one.
+const MOST: u32 = 20;
+
+/// How the servers' tick differs from `tick`, in one sentence, if the grant betrays it.
+pub fn other_tick(asked: Duration, granted: Duration, tick: Duration) -> Option<String> {
+    let (relation, theirs, key) = if granted > asked {
+        ("", granted / LEAST, "minSessionTimeout")
+    } else if granted < asked {
+        ("", granted / MOST, "maxSessionTimeout")
+    } else if asked < tick * LEAST {
+        ("at most ", asked / LEAST, "minSessionTimeout")
+    } else if asked > tick * MOST {
+        ("at least ", asked / MOST, "maxSessionTimeout")
+    } else {
+        return None;
+    };
+    if theirs == tick {
+        return None;
+    }
+    let consequence = if theirs > tick { ", and the lease is reckoned too long with it" } else { "" };
+    Some(format!(
+        "a session of {} was granted where {} was asked for, so the servers' tickTime is {relation}{}, not \
+         zookeeper.tick_time = {}{consequence} (or {key} is set on them)",
+        humantime::format_duration(granted),
+        humantime::format_duration(asked),
+        humantime::format_duration(theirs),
+        humantime::format_duration(tick),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_that_another_tick_explains_is_told_and_one_that_fits_is_not() {
+        let told = |asked, granted, tick| {
+            other_tick(Duration::from_millis(asked), Duration::from_millis(granted), Duration::from_millis(tick))
+        };
+        // What servers with a tick of 2 s do.
+        assert_eq!(told(10_000, 10_000, 2000), None);
+        assert_eq!(told(1000, 4000, 2000), None);
+        assert_eq!(told(60_000, 40_000, 2000), None);
+        // What others do.
+        for (asked, granted, words) in [
+            (10_000, 12_000, "tickTime is 6s"),
+            (10_000, 6000, "tickTime is 300ms"),
+            (3000, 3000, "at most 1s 500ms"),
+            (50_000, 50_000, "at least 2s 500ms"),
+        ] {
+            let sentence = told(asked, granted, 2000).unwrap();
+            assert!(sentence.contains(words) && sentence.contains("tick_time = 2s"), "{sentence}");
+            assert_eq!(sentence.contains("too long"), words.contains("6s") || words.contains("2s 5"), "{sentence}");
+        }
+    }
+}
