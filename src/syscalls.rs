@@ -338,12 +338,32 @@ pub enum Death {
 /// Waits for any child that is dead already. `None`: all of them live; ECHILD: there are none. (nix's waitpid swallows
 /// the pid of a child that died of a real-time signal.)
 pub fn wait_any() -> nix::Result<Option<(Pid, Death)>> {
+    wait(-1)
+}
+
+/// The same for one child.
+pub fn wait_for(child: Pid) -> nix::Result<Option<Death>> {
+    assert!(child.as_raw() > 0, "other numbers mean many");
+    Ok(wait(child.as_raw())?.map(|(_, death)| death))
+}
+
+fn wait(which: libc::pid_t) -> nix::Result<Option<(Pid, Death)>> {
     let mut status = 0;
     // SAFETY: writes the status into a local integer.
-    match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) } {
+    match unsafe { libc::waitpid(which, &raw mut status, libc::WNOHANG | libc::__WALL) } {
         0 => Ok(None),
         pid if pid < 0 => Err(nix::errno::Errno::last()),
         pid if libc::WIFSIGNALED(status) => Ok(Some((Pid::from_raw(pid), Death::Killed(libc::WTERMSIG(status))))),
         pid => Ok(Some((Pid::from_raw(pid), Death::Exited(libc::WEXITSTATUS(status))))),
     }
+}
+
+/// ECHILD: this process has no child at all, alive or dead. Nobody is waited for.
+pub fn has_children() -> nix::Result<()> {
+    // SAFETY: a structure of integers and a pointer that is not looked at.
+    let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: writes into the local structure.
+    let done = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut found, flags) };
+    nix::errno::Errno::result(done).map(drop)
 }
