@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 
 use nix::libc::ESRCH;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::guardian::protocol::StuckProcess;
 
@@ -92,15 +93,26 @@ pub fn boot_id() -> String {
 }
 
 /// The children of this process, zombies included.
-pub fn children() -> Vec<i32> {
+///
+/// # Errors
+/// Where that cannot be known: /proc cannot be read, or there is no descriptor to read it by.
+pub fn children() -> io::Result<Vec<i32>> {
     let mut found = Vec::new();
-    if !push_children(own_pid(), &mut found) {
-        found = pids().filter_map(Stat::of).filter(|stat| stat.parent == own_pid()).map(|stat| stat.pid).collect();
+    if push_children(own_pid(), &mut found)? {
+        return Ok(found);
     }
-    found
+    // A process that hides from this account (hidepid) cannot be found so.
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if Stat::read(pid)?.is_some_and(|stat| stat.parent == own_pid()) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
 }
 
-/// Everything below this process. A snapshot of a moving target: who kills by it looks again until nothing is left.
+/// Everything below this process. A snapshot of a moving target, and never a proof that there is nobody: who kills by it
+/// looks again until the kernel says that there is no child.
 pub fn descendants() -> Vec<i32> {
     descendants_of(own_pid())
 }
@@ -108,24 +120,57 @@ pub fn descendants() -> Vec<i32> {
 /// Everything below a process.
 pub fn descendants_of(root: i32) -> Vec<i32> {
     let mut found = Vec::new();
-    if !push_children(root, &mut found) {
+    if !push_children(root, &mut found).unwrap_or(true) {
         return descendants_by_parent(root);
     }
     let mut next = 0;
     while let Some(&pid) = found.get(next) {
-        push_children(pid, &mut found);
+        let _ = push_children(pid, &mut found);
         next += 1;
     }
     found
 }
 
+/// How often [`kill_whom`] looks for more in one go.
+const PASSES: usize = 3;
+
+/// SIGKILL to whom `find` finds, to be repeated until nothing is left. They are stopped first, so that a tree that forks
+/// all the time stands still. Returns them.
+pub fn kill_whom(find: impl Fn() -> Vec<i32>) -> Vec<i32> {
+    let mut found: Vec<i32> = Vec::new();
+    for _ in 0..PASSES {
+        let fresh: Vec<i32> = find().into_iter().filter(|pid| !found.contains(pid)).collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for pid in &fresh {
+            send(*pid, Signal::SIGSTOP);
+        }
+        found.extend(fresh);
+    }
+    for pid in &found {
+        send(*pid, Signal::SIGKILL);
+    }
+    found
+}
+
+fn send(pid: i32, signal: Signal) {
+    // Zero and negative numbers would mean whole groups.
+    if pid > 0 {
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
 /// Reads the `children` files of all threads of a process: its cost depends on the tree, not on the machine. False where
-/// the kernel lacks these files.
-fn push_children(pid: i32, found: &mut Vec<i32>) -> bool {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
-    let mut supported = true;
-    for thread in threads.flatten() {
-        match fs::read_to_string(thread.path().join("children")) {
+/// the kernel lacks these files; an error says that this is unknown.
+fn push_children(pid: i32, found: &mut Vec<i32>) -> io::Result<bool> {
+    let threads = match fs::read_dir(format!("/proc/{pid}/task")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && pid != own_pid() => return Ok(true),
+        threads => threads?,
+    };
+    for thread in threads {
+        let thread = thread?.path();
+        match fs::read_to_string(thread.join("children")) {
             Ok(children) => {
                 for child in children.split_ascii_whitespace().filter_map(|text| text.parse().ok()) {
                     if !found.contains(&child) {
@@ -133,12 +178,17 @@ fn push_children(pid: i32, found: &mut Vec<i32>) -> bool {
                     }
                 }
             }
-            Err(error) => {
-                supported &= error.kind() != std::io::ErrorKind::NotFound || !Path::new(&thread.path()).exists();
+            // A thread that has ended since has none.
+            Err(error) if error.raw_os_error() == Some(ESRCH) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if thread.try_exists()? {
+                    return Ok(false);
+                }
             }
+            Err(error) => return Err(error),
         }
     }
-    supported
+    Ok(true)
 }
 
 /// The same from the parents of all processes.

@@ -32,12 +32,36 @@ pub fn watch_for_reading(watched: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>
     unsafe { AsyncFd::register_with_interest(copy, Interest::READABLE) }.map_err(io::Error::from)
 }
 
-/// Keeps every descriptor that was inherited, but for the standard ones, from this process's children. Kernels before 5.11
-/// cannot, and leave them as they are.
+/// Keeps every descriptor that was inherited, but for the standard ones, from this process's children.
 pub fn keep_descriptors_from_children() {
     let (first, last, close_on_exec): (libc::c_uint, libc::c_uint, libc::c_uint) = (3, libc::c_uint::MAX, 1 << 2);
     // SAFETY: sets a flag on descriptors, by number; nothing is closed before an exec.
-    unsafe { libc::syscall(libc::SYS_close_range, first, last, close_on_exec) };
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, close_on_exec) } == 0 {
+        return;
+    }
+    // Kernels before 5.11 cannot do it in one call.
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    for fd in open.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok()).filter(|fd| *fd > 2) {
+        // SAFETY: as above; a number behind which nothing is open any more is refused.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// Takes back what a parent process has had this one ignore or block: where SIGCHLD is ignored nobody hears how a child
+/// ended, and a blocked SIGTERM stops nothing. SIGPIPE stays ignored, for a write into a closed pipe is an error here. For
+/// the start of a process, while it has one thread.
+pub fn hear_signals_again() {
+    for signal in (1..=64).filter(|signal| *signal != libc::SIGPIPE) {
+        // SAFETY: a structure of integers, and of a pointer that is only compared.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: reads into the local structure; a number that is no signal is refused.
+        let known = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) } == 0;
+        if known && action.sa_sigaction == libc::SIG_IGN {
+            // SAFETY: installs no handler.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    }
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
 }
 
 /// From linux/sched.h; libc's constant is too narrow for it.
@@ -122,16 +146,22 @@ pub fn launch(launch: &Launch, cgroup: Option<BorrowedFd<'_>>) -> nix::Result<(P
 /// Forks, into the cgroup where that is possible: moving a process there later waits for the whole machine's forks, and
 /// misses what it has forked by then.
 ///
+/// By the kernel's call rather than the C library's, which first waits for locks that another thread may hold while it
+/// waits for a name service.
+///
 /// # Safety
 /// As for fork, and the child must not call what the C library does for all threads (setuid and its kin): after clone3
 /// it does not know that the other threads are not there.
 unsafe fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<ForkResult> {
-    if let Some(cgroup) = cgroup {
+    // Without the cgroup, where it is not permitted or not known to this kernel.
+    for cgroup in cgroup.map(Some).into_iter().chain([None]) {
         // SAFETY: a structure of integers, for which zero means "nothing special".
         let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-        arguments.flags = CLONE_INTO_CGROUP;
         arguments.exit_signal = libc::SIGCHLD as u64;
-        arguments.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
+        if let Some(cgroup) = cgroup {
+            arguments.flags = CLONE_INTO_CGROUP;
+            arguments.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
+        }
         // SAFETY: without CLONE_VM this is a fork; the kernel only reads the structure.
         match unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) } {
             0 => return Ok(ForkResult::Child),
@@ -139,11 +169,10 @@ unsafe fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<ForkResult> {
                 let child = libc::pid_t::try_from(pid).expect("the kernel returns a pid");
                 return Ok(ForkResult::Parent { child: Pid::from_raw(child) });
             }
-            // Not permitted here, or not known to this kernel.
             _ => {}
         }
     }
-    // SAFETY: by the caller.
+    // SAFETY: by the caller. For kernels before 5.3, and sandboxes that know of no clone3.
     unsafe { nix::unistd::fork() }
 }
 
@@ -338,12 +367,32 @@ pub enum Death {
 /// Waits for any child that is dead already. `None`: all of them live; ECHILD: there are none. (nix's waitpid swallows
 /// the pid of a child that died of a real-time signal.)
 pub fn wait_any() -> nix::Result<Option<(Pid, Death)>> {
+    wait(-1)
+}
+
+/// The same for one child.
+pub fn wait_for(child: Pid) -> nix::Result<Option<Death>> {
+    assert!(child.as_raw() > 0, "other numbers mean many");
+    Ok(wait(child.as_raw())?.map(|(_, death)| death))
+}
+
+fn wait(which: libc::pid_t) -> nix::Result<Option<(Pid, Death)>> {
     let mut status = 0;
     // SAFETY: writes the status into a local integer.
-    match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) } {
+    match unsafe { libc::waitpid(which, &raw mut status, libc::WNOHANG | libc::__WALL) } {
         0 => Ok(None),
         pid if pid < 0 => Err(nix::errno::Errno::last()),
         pid if libc::WIFSIGNALED(status) => Ok(Some((Pid::from_raw(pid), Death::Killed(libc::WTERMSIG(status))))),
         pid => Ok(Some((Pid::from_raw(pid), Death::Exited(libc::WEXITSTATUS(status))))),
     }
+}
+
+/// ECHILD: this process has no child at all, alive or dead. Nobody is waited for.
+pub fn has_children() -> nix::Result<()> {
+    // SAFETY: a structure of integers and a pointer that is not looked at.
+    let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: writes into the local structure.
+    let done = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut found, flags) };
+    nix::errno::Errno::result(done).map(drop)
 }

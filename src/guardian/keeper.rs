@@ -90,6 +90,7 @@ impl Keeper {
         let parent = getppid();
         let socket = syscalls::adopt(GUARDIAN_FD)?;
         syscalls::keep_descriptors_from_children();
+        syscalls::hear_signals_again();
         let wakeups = Wakeups::new()?;
         let surroundings = surroundings::arrange()?;
         Ok(Self {
@@ -472,7 +473,7 @@ impl Keeper {
             return Err("the lease has ended".to_owned());
         }
         let lock = self.held_lock();
-        let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        let mut variables: BTreeMap<OsString, OsString> = super::environment::inherited();
         variables.extend(order.environment.iter().map(|(name, value)| (name.into(), value.into())));
         if let Some(fd) = lock {
             variables.insert("PRIMACY_LOCK_FD".into(), fd.to_string().into());

@@ -19,6 +19,7 @@
 mod cgroup;
 mod commands;
 mod ending;
+mod environment;
 pub mod frames;
 mod keeper;
 mod link;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Uid, User};
 
+use super::environment;
 use super::protocol::{GUARDIAN_FD, Settings};
 use crate::syscalls::{Identity, Launch, LaunchError, Step};
 
@@ -62,7 +63,7 @@ pub struct Purpose {
 
 /// The environment of the coordinator, or of its before_kill hook.
 pub fn variables(settings: &Settings, account: &Account, purpose: &Purpose) -> BTreeMap<OsString, OsString> {
-    let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    let mut variables: BTreeMap<OsString, OsString> = environment::inherited();
     variables.extend(account.variables.iter().map(|(name, value)| (OsString::from(name), value.clone())));
     variables.extend(settings.environment.iter().map(|(name, value)| (name.into(), value.into())));
     for (name, value) in [

@@ -18,7 +18,7 @@ const CAP_IPC_LOCK: u32 = 14;
 /// What was found and done.
 #[derive(Debug, Default)]
 pub struct Surroundings {
-    /// What `oom_score_adj` was, for the coordinator; `None` where it was not changed.
+    /// The `oom_score_adj` of all that is started here; `None` where this process's own cannot be read.
     pub oom_score_adj: Option<String>,
     /// What could not be had.
     pub notes: Vec<String>,
@@ -66,8 +66,26 @@ fn has_capability(bit: u32) -> bool {
 fn lower_oom_score(found: &mut Surroundings) {
     const PATH: &str = "/proc/self/oom_score_adj";
     let Ok(before) = fs::read_to_string(PATH) else { return };
-    match fs::write(PATH, OOM_SCORE_ADJ) {
-        Ok(()) => found.oom_score_adj = Some(before.trim().to_owned()),
-        Err(error) => found.notes.push(format!("the guardian is not spared when memory runs out: {error}")),
+    found.oom_score_adj = Some(score_of_others(&before));
+    if let Err(error) = fs::write(PATH, OOM_SCORE_ADJ) {
+        found.notes.push(format!("the guardian is not spared when memory runs out: {error}"));
+    }
+}
+
+/// What primacy was started with, unless that spares it (`OOMScoreAdjust=-900` of the packaged unit): of all processes the
+/// ones with the memory must not be the last to be killed, after those that watch them. Raising needs no permission.
+fn score_of_others(own: &str) -> String {
+    own.trim().parse::<i32>().map_or(0, |score| score.max(0)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_spares_primacy_does_not_spare_the_coordinator() {
+        assert_eq!(score_of_others("-900\n"), "0");
+        assert_eq!(score_of_others("0\n"), "0");
+        assert_eq!(score_of_others("300\n"), "300");
     }
 }

@@ -14,7 +14,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -32,8 +31,6 @@ const SOON: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_millis(100);
 /// When processes that got SIGKILL and still live are reported.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
-/// How often processes that ignore everything are looked at in one round.
-const PASSES: usize = 3;
 /// When to check again, after a start, whether the coordinator has closed the lock's descriptor.
 const LOCK_CHECKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
@@ -341,20 +338,7 @@ impl Tree {
         if let Some(cgroup) = &self.cgroup {
             cgroup.kill();
         }
-        let mut found = Vec::new();
-        for _ in 0..PASSES {
-            let fresh: Vec<i32> = processes::descendants().into_iter().filter(|pid| !found.contains(pid)).collect();
-            if fresh.is_empty() {
-                break;
-            }
-            for pid in &fresh {
-                send_signal(Pid::from_raw(*pid), libc::SIGSTOP);
-            }
-            found.extend(fresh);
-        }
-        for pid in &found {
-            send_signal(Pid::from_raw(*pid), libc::SIGKILL);
-        }
+        let found = processes::kill_whom(processes::descendants);
         if now.since(since) >= STUCK_AFTER {
             let stuck: Vec<StuckProcess> = found.iter().filter_map(|pid| processes::stuck(*pid)).collect();
             if !stuck.is_empty() && stuck != self.reported_stuck {

@@ -21,7 +21,7 @@ use crate::guardian::protocol::{Order, Report, Settings};
 use crate::moment::Moment;
 use crate::syscalls;
 
-use super::orphans::OwnChildren;
+use super::orphans::{OwnChild, OwnChildren};
 
 /// A guardian that has not answered a ping for so long is killed: it could not kill at a deadline either. Far above any
 /// scheduling delay of a host that can still hold a session.
@@ -75,9 +75,9 @@ impl GuardianLink {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
-        children.add(pid);
+        let own = children.add(pid);
         let (sender, messages) = mpsc::unbounded_channel();
-        tokio::spawn(read_reports(Arc::clone(&socket), watched, child, sender, children.clone(), pid));
+        tokio::spawn(read_reports(Arc::clone(&socket), watched, child, sender, own));
         let mut link = Self::of(pid, socket, messages);
         link.order(Order::Configure(Box::new(settings)));
         link.flush();
@@ -203,8 +203,7 @@ async fn read_reports(
     watched: AsyncFd<OwnedFd>,
     mut child: Child,
     messages: mpsc::UnboundedSender<Message>,
-    children: OwnChildren,
-    pid: i32,
+    own: OwnChild,
 ) {
     let mut frames = Frames::default();
     let mut buffer = vec![0; 4096];
@@ -231,7 +230,7 @@ async fn read_reports(
         let _ = child.start_kill();
         child.wait().await
     };
-    children.remove(pid);
+    drop(own);
     let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
     let _ = messages.send(Message::Lost(format!("{how}; {reason}")));
 }

@@ -194,9 +194,8 @@ async fn run(config_file: PathBuf, node: &str, host: &str, children: OwnChildren
         Err(error) => return unverified(error.to_string()),
     };
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
-    children.add(pid);
+    let _own = children.add(pid);
     let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
-    children.remove(pid);
     match output {
         Ok(Ok(output)) => serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| unverified(format!("the test ended with {}", output.status))),

@@ -11,7 +11,7 @@ use crate::config::{Config, ElectionKind};
 use crate::election::{self, Handle};
 use crate::role::{Exit, Machine};
 use crate::status::ProcessIdentity;
-use crate::{api, clock, config, processes, seeded_bug};
+use crate::{api, clock, config, processes, seeded_bug, syscalls};
 
 use super::knowledge::Knowledge;
 use super::shell::Shell;
@@ -44,6 +44,8 @@ pub enum RunError {
 /// # Errors
 /// Only before anything was started.
 pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
+    // Before there are other threads: they inherit what is blocked.
+    syscalls::hear_signals_again();
     orphans::become_subreaper()?;
     let listener = TcpListener::bind(config.api.listen)
         .map_err(|error| RunError::Listen { address: config.api.listen.to_string(), error })?;

@@ -40,16 +40,92 @@ fn a_coordinator_is_started_and_stopped_and_the_lock_outlives_it() {
     assert_eq!(record_on(&settings).ended.unwrap().cause, "stopped");
 }
 
+/// A guardian of a parent that ignores and blocks signals, as nohup, systemd and careless programs do.
+fn of_a_parent_deaf_to_signals(settings: &Settings) -> Guardian {
+    let mut command = Command::new("python3");
+    command.args([
+        "-c",
+        "import os, sys\n\
+         from signal import *\n\
+         for deaf in SIGCHLD, SIGHUP, SIGPIPE, SIGUSR2, SIGRTMAX: signal(deaf, SIG_IGN)\n\
+         pthread_sigmask(SIG_BLOCK, [SIGTERM, SIGALRM])\n\
+         os.execv(sys.argv[1], [sys.argv[1], 'guardian'])",
+        env!("CARGO_BIN_EXE_primacy"),
+    ]);
+    let mut guardian = Guardian::spawned_by(command).with(settings);
+    guardian.acquire(None);
+    guardian.write_record(settings, 1);
+    guardian
+}
+
 #[test]
 fn signals_are_at_their_defaults_in_the_coordinator() {
     let directory = TempDir::new().unwrap();
     let settings = settings(directory.path(), "exec grep -E '^Sig(Blk|Ign)' /proc/self/status > $DIR/out");
-    let (mut guardian, _) = Guardian::running(&settings);
+    let mut guardian = of_a_parent_deaf_to_signals(&settings);
+    guardian.start(1);
+    // Whoever ignores SIGCHLD is never told how a child ended.
     guardian.expect_report(&Report::Exited { status: ExitStatus::Code(0) });
     for line in fs::read_to_string(directory.path().join("out")).unwrap().lines() {
         let mask = u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap();
         // 32 and 33 are the C library's own: it lets nobody change them.
         assert_eq!(mask & !(0b11 << 31), 0, "{line}");
+    }
+}
+
+#[test]
+fn what_the_service_manager_says_to_primacy_reaches_neither_the_coordinator_nor_before_kill() {
+    let directory = TempDir::new().unwrap();
+    let mut settings = settings(
+        directory.path(),
+        "trap '' TERM; env > $DIR/coordinator; echo >> $DIR/coordinator; while :; do sleep 1000; done",
+    );
+    settings.environment.insert("LISTEN_FDNAMES".to_owned(), "configured".to_owned());
+    settings.stop_timeout = Duration::from_millis(50);
+    settings.before_kill = ["/bin/sh", "-c", "env > $DIR/hook"].map(str::to_owned).to_vec();
+    let private = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "PRIMACY_FORMER_NODE"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primacy"));
+    command.arg("guardian").envs(private.map(|name| (name, "1"))).env("KEPT", "1").env("LISTEN_FDNAMES", "1");
+    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    guardian.acquire(None);
+    guardian.write_record(&settings, 1);
+    guardian.start(1);
+    wait_for("the coordinator's environment", || {
+        fs::read_to_string(directory.path().join("coordinator")).ok()?.ends_with("\n\n").then_some(())
+    });
+    guardian.order(Order::Stop);
+    guardian.expect_report(&Report::TreeDead);
+    for name in ["coordinator", "hook"] {
+        let environment = fs::read_to_string(directory.path().join(name)).unwrap();
+        let names: Vec<&str> = environment.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        assert!(private.iter().all(|private| !names.contains(private)), "{environment}");
+        assert!(names.contains(&"KEPT"), "{environment}");
+        assert!(environment.lines().any(|line| line == "LISTEN_FDNAMES=configured"), "{environment}");
+    }
+}
+
+#[test]
+fn the_coordinator_is_not_spared_with_its_guardian_when_memory_runs_out() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "cat /proc/$$/oom_score_adj > $DIR/out; exec sleep 1000");
+    let out = directory.path().join("out");
+    // As with OOMScoreAdjust= of a unit.
+    for (given, expected) in [("300", "300"), ("-900", "0")] {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo $0 > /proc/self/oom_score_adj && exec $1 guardian", given]);
+        command.arg(env!("CARGO_BIN_EXE_primacy"));
+        if given.starts_with('-') && fs::write("/proc/self/oom_score_adj", "-1").is_err() {
+            println!("SKIPPED: this test needs the permission to lower an OOM score");
+            return;
+        }
+        let mut guardian = Guardian::spawned_by(command).with(&settings);
+        guardian.acquire(None);
+        guardian.write_record(&settings, 1);
+        guardian.start(1);
+        assert_eq!(line_in(&out), expected);
+        guardian.order(Order::Kill);
+        guardian.expect_report(&Report::TreeDead);
+        fs::remove_file(&out).unwrap();
     }
 }
 
