@@ -1,5 +1,6 @@
 //! What `/proc` says of processes. Only local, memory-backed reads: none of them can hang on a dead mount.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 
@@ -131,6 +132,31 @@ pub fn descendants_of(root: i32) -> Vec<i32> {
     found
 }
 
+/// Everything below this process but these children, and what is below them.
+pub fn descendants_except(spared: &BTreeSet<i32>) -> Vec<i32> {
+    let roots = children().unwrap_or_default().into_iter().filter(|pid| !spared.contains(pid));
+    roots.flat_map(|root| [vec![root], descendants_of(root)].concat()).collect()
+}
+
+/// A process, as people know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub pid: i32,
+    /// `/proc/PID/comm`.
+    pub command: String,
+}
+
+/// Those of them who live.
+pub fn named(pids: &[i32]) -> Vec<Named> {
+    let living = pids.iter().filter_map(|pid| Stat::of(*pid)).filter(|stat| !stat.is_zombie());
+    living.map(|stat| Named { pid: stat.pid, command: stat.command }).collect()
+}
+
+/// Those of them who were not waited for yet.
+pub fn named_even_dead(pids: &[i32]) -> Vec<Named> {
+    pids.iter().filter_map(|pid| Stat::of(*pid)).map(|stat| Named { pid: stat.pid, command: stat.command }).collect()
+}
+
 /// How often [`kill_whom`] looks for more in one go.
 const PASSES: usize = 3;
 
@@ -217,14 +243,25 @@ fn threads(pid: i32) -> impl Iterator<Item = Stat> {
     tasks.filter_map(|task| Stat::parse(&fs::read_to_string(task.path().join("stat")).ok()?))
 }
 
-/// What a process that does not die waits for; `None` if it is dead. Of its threads the one that cannot be interrupted
+/// What a process that does not die waits for; `None` if it is dead, and nothing keeps its parent from knowing. Of its threads the one that cannot be interrupted
 /// is told: it is what the others are not gone for.
 pub fn stuck(pid: i32) -> Option<StuckProcess> {
     let stat = Stat::of(pid)?;
     let alive: Vec<Stat> = threads(pid).filter(|thread| !thread.thread_is_dead()).collect();
-    let thread = alive.iter().find(|thread| thread.state == 'D').or_else(|| alive.first())?;
+    let Some(thread) = alive.iter().find(|thread| thread.state == 'D').or_else(|| alive.first()) else {
+        return held_by_tracer(stat);
+    };
     let waits_in = fs::read_to_string(format!("/proc/{pid}/task/{}/wchan", thread.pid)).unwrap_or_default();
     Some(StuckProcess { pid, command: stat.command, waits_in })
+}
+
+/// A dead one is kept from its parent as long as a debugger that traces it does not look.
+fn held_by_tracer(dead: Stat) -> Option<StuckProcess> {
+    let status = fs::read(format!("/proc/{}/status", dead.pid)).ok()?;
+    let status = String::from_utf8_lossy(&status).into_owned();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?.trim().parse().ok()?;
+    let name = Stat::of(tracer).filter(|_| tracer != 0)?.command;
+    Some(StuckProcess { pid: dead.pid, command: dead.command, waits_in: format!("its tracer {name} (pid {tracer})") })
 }
 
 /// Whether a process has an OFD lock on what it has open at descriptor `fd`.

@@ -75,6 +75,8 @@ pub enum Step {
     WorkingDirectory,
     ParentGone,
     Exec,
+    /// It is later than it may be.
+    Late,
 }
 
 /// What a child reports of its failed launch.
@@ -113,6 +115,8 @@ pub struct Launch {
     pub close: RawFd,
     /// Written to `/proc/self/oom_score_adj`.
     pub oom_score_adj: Option<CString>,
+    /// A child that is born later than that, in nanoseconds of CLOCK_BOOTTIME, executes nothing.
+    pub not_after: Option<u64>,
 }
 
 /// Forks and execs. The pipe's end says end-of-file once the exec has happened, or holds a [`LaunchError`] (read it with
@@ -203,6 +207,7 @@ pub fn launch_outcome(pipe: &OwnedFd) -> Option<Result<(), LaunchError>> {
                 2 => Step::WorkingDirectory,
                 3 => Step::ParentGone,
                 4 => Step::Exec,
+                5 => Step::Late,
                 _ => Step::Prepare,
             };
             let errno = i32::from_ne_bytes([message[4], message[5], message[6], message[7]]);
@@ -232,6 +237,13 @@ unsafe fn become_child(
             libc::signal(signal, libc::SIG_DFL);
         }
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if let Some(not_after) = launch.not_after {
+            let mut now: libc::timespec = std::mem::zeroed();
+            let known = libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) == 0;
+            if !known || now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned() >= not_after {
+                return failed(Step::Late);
+            }
+        }
         if libc::setsid() < 0 || libc::dup2(launch.input.unwrap_or(null), 0) < 0 {
             return failed(Step::Prepare);
         }
@@ -395,4 +407,32 @@ pub fn has_children() -> nix::Result<()> {
     // SAFETY: writes into the local structure.
     let done = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut found, flags) };
     nix::errno::Errno::result(done).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_is_born_after_its_time_executes_nothing() {
+        for (not_after, expected) in [(1, Err(Step::Late)), (u64::MAX, Ok(()))] {
+            let order = Launch {
+                programs: vec![c"/bin/true".to_owned()],
+                arguments: vec![c"true".to_owned()],
+                environment: Vec::new(),
+                working_directory: None,
+                identity: None,
+                inherit: None,
+                watchdog: None,
+                input: None,
+                output: None,
+                close: -1,
+                oom_score_adj: None,
+                not_after: Some(not_after),
+            };
+            let (child, outcome) = launch(&order, None).unwrap();
+            nix::sys::wait::waitpid(child, None).unwrap();
+            assert_eq!(launch_outcome(&outcome).unwrap().map_err(|error| error.step), expected);
+        }
+    }
 }

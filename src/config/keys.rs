@@ -224,7 +224,7 @@ pub const KEYS: &[Key] = &[
         "coordinator.kind",
         Kind::Choice(&["foreground", "forking"]),
         Default::Text("foreground"),
-        "`foreground`: the main process's exit is the coordinator's end, and the rest of its tree is killed. `forking`: it lives as long as its tree.",
+        "`foreground`: the main process's exit is the coordinator's end, and the rest of its tree is killed. `forking`: the command is a start script; once that has ended with 0 the coordinator has started, and lives as long as its tree.",
     ),
     key(
         "coordinator.working_directory",

@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use nix::unistd::{Pid, getppid};
 
+use super::account::{self, Lookup};
 use super::cgroup::Cgroup;
 use super::commands::{Commands, Finished, Surrounding};
 use super::ending::{Ending, Step};
+use super::environment;
 use super::link::{Gone, Link};
-use super::preparation::{Account, Purpose, explain, prepare, variables};
+use super::preparation::{Purpose, explain, prepare, variables};
 use super::protocol::{
     CommandOrder, CommandOutcome, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament, WatchdogView,
 };
+use super::sentences;
 use super::surroundings::{self, Surroundings};
 use super::testament;
-use super::tree::{Happening, Tree};
+use super::tree::{Happening, StartFailure, Tree};
 use super::volume::{Event, Probing, Task, Volume};
 use super::wakeups::Wakeups;
 use super::watchdog::Watchdog;
@@ -30,6 +33,9 @@ const BEFORE_KILL: u64 = 0;
 const BEFORE_KILL_LIMIT: Duration = Duration::from_secs(10);
 /// What it takes to kill one that takes longer; the tree is killed after that in any case.
 const BEFORE_KILL_SLACK: Duration = Duration::from_secs(1);
+
+/// How long a start waits for its cgroup: making one takes a few milliseconds, and it can do without.
+const CGROUP_LIMIT: Duration = Duration::from_secs(1);
 
 /// When it is worth saying that closing the lock takes long.
 const CLOSE_IS_LATE: Duration = Duration::from_secs(1);
@@ -50,8 +56,15 @@ enum Lock {
 /// What was configured.
 struct Configured {
     settings: Settings,
-    account: Result<Account, String>,
+    account: Lookup,
     volume: Volume,
+}
+
+/// A start that was ordered and waits for what it needs.
+#[derive(Clone, Copy, Debug)]
+struct AwaitedStart {
+    epoch: u64,
+    since: Moment,
 }
 
 /// The main thread's state.
@@ -69,6 +82,7 @@ pub struct Keeper {
     /// A probe that should have begun and has not, and when that was noticed.
     overdue: Option<(Moment, Moment)>,
     tree: Tree,
+    awaited_start: Option<AwaitedStart>,
     commands: Commands,
     /// on_active or on_standby that waits for the end of an earlier one.
     next_notice: Option<CommandOrder>,
@@ -93,6 +107,7 @@ impl Keeper {
         syscalls::hear_signals_again();
         let wakeups = Wakeups::new()?;
         let surroundings = surroundings::arrange()?;
+        let tree = Tree::new(Cgroup::make(wakeups.bell()));
         Ok(Self {
             wakeups,
             link: Link::new(socket)?,
@@ -103,7 +118,8 @@ impl Keeper {
             lost: false,
             written: None,
             overdue: None,
-            tree: Tree::new(Cgroup::find()),
+            tree,
+            awaited_start: None,
             commands: Commands::default(),
             next_notice: None,
             close_once_dead: None,
@@ -168,6 +184,7 @@ impl Keeper {
         {
             self.close_lock(cause, now);
         }
+        self.go_on_starting(now);
         self.watch_probe(now);
         if let Lock::Closing { late: Some(late) } = self.lock
             && now >= late
@@ -244,7 +261,16 @@ impl Keeper {
         let deadline = self.deadline.filter(|_| self.has_to_end());
         let closing = if let Lock::Closing { late } = self.lock { late } else { None };
         let watchdog = self.watchdog.due(self.deadline);
-        [deadline, self.probe_due(), closing, self.tree.due(), watchdog].into_iter().flatten().min()
+        [deadline, self.probe_due(), closing, self.tree.due(), watchdog, self.start_due()].into_iter().flatten().min()
+    }
+
+    /// When [`Keeper::go_on_starting`] has something to do, if nothing comes before.
+    fn start_due(&self) -> Option<Moment> {
+        let account = &self.configured.as_ref()?.account;
+        let limit = self
+            .awaited_start
+            .map(|start| start.since + if account.account().is_none() { account::LIMIT } else { CGROUP_LIMIT });
+        account.due().into_iter().chain(limit).min()
     }
 
     fn hear_supervisor(&mut self) {
@@ -268,6 +294,9 @@ impl Keeper {
             return;
         }
         let now = clock::now();
+        if let Order::Stop | Order::Kill | Order::CloseLock { .. } = order {
+            self.awaited_start = None;
+        }
         match order {
             Order::Configure(settings) => self.configure(*settings),
             Order::AcquireLock { expected_volume, patient } => match (&self.configured, self.lost) {
@@ -288,9 +317,7 @@ impl Keeper {
             Order::SetWatchdog(terms) => self.watchdog.set_terms(terms),
             Order::Start { epoch, deadline } => {
                 self.set_deadline(deadline);
-                if let Err(problem) = self.start_coordinator(epoch, deadline, now) {
-                    self.link.send(&Report::StartFailed { problem });
-                }
+                self.order_start(epoch, now);
             }
             Order::Run(command) => self.run_command(*command, now),
             Order::Stop => match &self.configured {
@@ -330,7 +357,7 @@ impl Keeper {
         for text in std::mem::take(&mut self.surroundings.notes) {
             self.note(NoteLevel::Info, text);
         }
-        let account = Account::look_up(settings.user.as_deref());
+        let account = Lookup::begin(settings.user.as_deref(), self.wakeups.bell(), clock::now());
         self.configured = Some(Configured { settings, account, volume });
     }
 
@@ -338,37 +365,85 @@ impl Keeper {
         self.deadline = Some(deadline);
     }
 
-    fn start_coordinator(&mut self, epoch: u64, deadline: Moment, now: Moment) -> Result<(), String> {
-        let configured = self.configured.as_mut().ok_or("the guardian has no settings yet")?;
-        let Lock::Held { fd } = self.lock else { return Err("the lock is not held".to_owned()) };
-        if self.lost {
-            return Err("the lock was lost".to_owned());
+    fn order_start(&mut self, epoch: u64, now: Moment) {
+        match (self.refusal(epoch), &mut self.configured) {
+            (None, Some(configured)) => {
+                configured.account.retry(now);
+                self.awaited_start = Some(AwaitedStart { epoch, since: now });
+                self.go_on_starting(now);
+            }
+            (refusal, _) => {
+                let problem = refusal.unwrap_or_default();
+                self.link.send(&Report::StartFailed { problem });
+            }
         }
-        if self.written != Some(epoch) {
-            return Err(format!("the record of epoch {epoch} is not in the lock file"));
+    }
+
+    /// What a start needs may take its time. Nothing waits here: this thread is called again when it is there.
+    fn go_on_starting(&mut self, now: Moment) {
+        let Some(configured) = &mut self.configured else { return };
+        let said = configured.account.hear(now);
+        let account = configured.account.account().map(|account| account.map(drop));
+        let silence = configured.account.silence(now);
+        if let Some(text) = said {
+            self.note(NoteLevel::Warn, text);
         }
-        if deadline <= now {
-            return Err("the lease has ended".to_owned());
+        let Some(start) = self.awaited_start else { return };
+        let started = match account {
+            None if now < start.since + account::LIMIT => return,
+            None => Err(silence),
+            Some(Err(problem)) => Err(problem),
+            Some(Ok(())) if self.tree.awaits_cgroup() && now < start.since + CGROUP_LIMIT => return,
+            Some(Ok(())) => self.start_coordinator(start.epoch),
+        };
+        self.awaited_start = None;
+        if let Err(problem) = started {
+            self.link.send(&Report::StartFailed { problem });
         }
-        if self.tree.has_coordinator() {
-            return Err("processes of the coordinator still live".to_owned());
+    }
+
+    /// Why nothing may be started now.
+    fn refusal(&self, epoch: u64) -> Option<String> {
+        if self.configured.is_none() {
+            Some("the guardian has no settings yet".to_owned())
+        } else if !matches!(self.lock, Lock::Held { .. }) {
+            Some("the lock is not held".to_owned())
+        } else if self.lost {
+            Some("the lock was lost".to_owned())
+        } else if self.written != Some(epoch) {
+            Some(format!("the record of epoch {epoch} is not in the lock file"))
+        } else if self.deadline.is_none_or(|deadline| deadline <= clock::now()) {
+            Some("the lease has ended".to_owned())
+        } else if self.tree.has_coordinator() {
+            Some("processes of the coordinator still live".to_owned())
+        } else {
+            None
         }
-        if configured.account.is_err() {
-            configured.account = Account::look_up(configured.settings.user.as_deref());
-        }
-        let account = configured.account.as_ref().map_err(String::clone)?;
+    }
+
+    fn start_coordinator(&mut self, epoch: u64) -> Result<(), String> {
+        let (Some(configured), Some(fd), Some(deadline)) = (&self.configured, self.held_lock(), self.deadline) else {
+            return Err(self.refusal(epoch).unwrap_or_default());
+        };
+        let account = configured.account.account().ok_or("coordinator.user is not known yet")??;
         let settings = &configured.settings;
         let told = seeded_bug::told(epoch);
         let purpose = Purpose { epoch: told, lock: Some(fd), main: None };
         let mut launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
         let forking = settings.forking;
         // Before the fork: from then on a process may exist that cannot be killed.
-        let armed = self.watchdog.arm(deadline, now);
+        let armed = self.watchdog.arm(deadline, clock::now());
         if self.watchdog.view() != WatchdogView::default() {
             self.tell_watchdog(None);
         }
         armed?;
         launch.watchdog = self.watchdog.descriptor();
+        // The child looks at it once more, for the fork itself may take its time.
+        launch.not_after = Some(deadline.as_nanos());
+        // All that led here took time.
+        if let Some(refusal) = self.refusal(epoch) {
+            return Err(refusal);
+        }
         self.epoch = epoch;
         self.tree.start(&launch, forking).map_err(|error| format!("cannot fork: {}", error.desc()))
     }
@@ -376,10 +451,15 @@ impl Keeper {
     fn tell(&mut self, happening: Happening, now: Moment) {
         let report = match happening {
             Happening::Started { pid, holds_lock } => Report::Started { pid, holds_lock },
-            Happening::StartFailed(error) => {
+            Happening::StartFailed(failure) => {
                 let problem = self.configured.as_ref().map(|configured| {
                     let Settings { command, working_directory, user, .. } = &configured.settings;
-                    explain(command, working_directory.as_deref(), user.as_deref(), error)
+                    match failure {
+                        StartFailure::Launch(error) => {
+                            explain(command, working_directory.as_deref(), user.as_deref(), error)
+                        }
+                        StartFailure::Script { status, left } => sentences::script_failed(command, status, &left),
+                    }
                 });
                 Report::StartFailed { problem: problem.unwrap_or_default() }
             }
@@ -387,7 +467,16 @@ impl Keeper {
             Happening::Exited(status) => Report::Exited { status },
             Happening::Dead => Report::TreeDead,
             Happening::Stuck(processes) => Report::Stuck { processes },
-            Happening::StopTimedOut { main } => return self.stop_timed_out(main, now),
+            Happening::WithoutLock(processes) => {
+                return self.note(NoteLevel::Warn, sentences::without_lock(&processes));
+            }
+            Happening::LeftBehind(status, left) => Report::Remark { text: sentences::left_behind(status, &left) },
+            Happening::StopCutShort(killed) => Report::Remark { text: sentences::stop_cut_short(&killed) },
+            Happening::ScriptStillRan(script) => Report::Remark { text: sentences::script_still_ran(script) },
+            Happening::StopTimedOut { main, left } => {
+                self.link.send(&Report::Remark { text: sentences::stop_timed_out(&left) });
+                return self.stop_timed_out(main, now);
+            }
             Happening::CommandEnded { pid, status } => {
                 if let Some(finished) = self.commands.ended(pid, status) {
                     self.command_ended(finished, now);
@@ -399,10 +488,6 @@ impl Keeper {
     }
 
     fn stop_timed_out(&mut self, main: i32, now: Moment) {
-        self.note(
-            NoteLevel::Warn,
-            format!("process {main} has not ended within coordinator.stop_timeout: it is killed"),
-        );
         match self.run_before_kill(main) {
             Ok(true) => self.tree.ask_first(now + BEFORE_KILL_LIMIT + BEFORE_KILL_SLACK),
             Ok(false) => self.tree.kill(now),
@@ -419,7 +504,7 @@ impl Keeper {
         if settings.before_kill.is_empty() {
             return Ok(false);
         }
-        let account = account.as_ref().map_err(String::clone)?;
+        let account = account.account().ok_or("coordinator.user is not known")??;
         let lock = self.held_lock();
         let surrounding = Surrounding {
             variables: variables(settings, account, &Purpose { epoch: self.epoch, lock, main: Some(main) }),
@@ -473,7 +558,7 @@ impl Keeper {
             return Err("the lease has ended".to_owned());
         }
         let lock = self.held_lock();
-        let mut variables: BTreeMap<OsString, OsString> = super::environment::inherited();
+        let mut variables: BTreeMap<OsString, OsString> = environment::inherited();
         variables.extend(order.environment.iter().map(|(name, value)| (name.into(), value.into())));
         if let Some(fd) = lock {
             variables.insert("PRIMACY_LOCK_FD".into(), fd.to_string().into());
@@ -578,6 +663,7 @@ impl Keeper {
     }
 
     fn begin_to_end(&mut self, ending: Ending, now: Moment) {
+        self.awaited_start = None;
         if !(seeded_bug::lock_goes_before_the_tree() && ending.is_at_deadline()) {
             self.tree.kill(now);
         }

@@ -16,6 +16,7 @@
 //!
 //! Rejected: one process for all. A supervisor that is busy, swapped out or deadlocked must not be what kills.
 
+mod account;
 mod cgroup;
 mod commands;
 mod ending;
@@ -28,6 +29,7 @@ mod preparation;
 pub mod properties;
 pub mod protocol;
 pub mod runner;
+mod sentences;
 mod surroundings;
 mod testament;
 mod tree;

@@ -6,52 +6,13 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use nix::unistd::{Gid, Uid, User};
-
+use super::account::Account;
 use super::environment;
 use super::protocol::{GUARDIAN_FD, Settings};
 use crate::syscalls::{Identity, Launch, LaunchError, Step};
 
 /// Where a program without a slash is looked for if there is no PATH: what execvp uses.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
-
-/// Who the coordinator is to be, looked up before it is needed: name services can be slow.
-#[derive(Clone, Debug)]
-pub struct Account {
-    pub identity: Option<Identity>,
-    variables: Vec<(&'static str, OsString)>,
-}
-
-impl Account {
-    /// The account of `coordinator.user`, a name or a number.
-    pub fn look_up(name: Option<&str>) -> Result<Self, String> {
-        let Some(name) = name else { return Ok(Self { identity: None, variables: Vec::new() }) };
-        let found = match name.parse::<u32>() {
-            Ok(uid) => User::from_uid(Uid::from_raw(uid)),
-            Err(_) => User::from_name(name),
-        };
-        let user = found
-            .map_err(|error| format!("cannot look up coordinator.user \"{name}\": {error}"))?
-            .ok_or_else(|| format!("coordinator.user \"{name}\" does not exist on this host; create it"))?;
-        let variables = vec![
-            ("HOME", user.dir.into_os_string()),
-            ("USER", OsString::from(&user.name)),
-            ("LOGNAME", OsString::from(&user.name)),
-        ];
-        if Uid::effective() == user.uid && Gid::effective() == user.gid && !user.uid.is_root() {
-            return Ok(Self { identity: None, variables });
-        }
-        if !Uid::effective().is_root() {
-            return Err(format!("coordinator.user \"{name}\" needs primacy to run as root, or as that user"));
-        }
-        let c_name =
-            CString::new(user.name.as_str()).map_err(|_| format!("coordinator.user \"{name}\" contains NUL"))?;
-        let groups = nix::unistd::getgrouplist(&c_name, user.gid)
-            .map_err(|error| format!("cannot look up the groups of coordinator.user \"{name}\": {error}"))?;
-        let groups = groups.into_iter().map(Gid::as_raw).collect();
-        Ok(Self { identity: Some(Identity { uid: user.uid.as_raw(), gid: user.gid.as_raw(), groups }), variables })
-    }
-}
 
 /// What differs between the coordinator and its before_kill hook.
 pub struct Purpose {
@@ -146,6 +107,7 @@ pub fn launch_of(target: &Target<'_>) -> Result<Launch, String> {
         output: None,
         close: GUARDIAN_FD,
         oom_score_adj: None,
+        not_after: None,
     })
 }
 
@@ -178,6 +140,7 @@ pub fn explain(command: &[String], working_directory: Option<&Path>, user: Optio
             format!("cannot become coordinator.user \"{user}\": {}; primacy must run as root for that", errno.desc())
         }
         Step::ParentGone => "the guardian ended while the coordinator was being started".to_owned(),
+        Step::Late => format!("the lease had ended before {program} could be started"),
         Step::Prepare => format!("cannot prepare the process for {program}: {}", errno.desc()),
     }
 }

@@ -42,7 +42,7 @@ pub enum Order {
     SetDeadline { deadline: Moment },
     /// How the watchdog is to be set at the next start. Without it, or without a device in the settings, none is armed.
     SetWatchdog(WatchdogTerms),
-    /// Start the coordinator; answered by `Started` or `StartFailed`. Refused unless the lock is held, the record of
+    /// Start the coordinator; answered by `Started` (a forking one: when its start script has ended) or `StartFailed`. Refused unless the lock is held, the record of
     /// this epoch is written and `deadline` lies ahead.
     Start { epoch: u64, deadline: Moment },
     /// Run a command; answered by `CommandEnded` once nothing of it is left. Not while something is being stopped or killed.
@@ -106,15 +106,16 @@ pub enum Report {
         pid: i32,
         holds_lock: bool,
     },
-    /// Said some time after `Started` if it changed: a coordinator that closes inherited descriptors while it starts.
+    /// Said after `Started` when it changes: whether every process of the coordinator's holds the lock. Some close inherited
+    /// descriptors while they start.
     HoldsLock {
         holds_lock: bool,
     },
     StartFailed {
         problem: String,
     },
-    /// The main process ended by itself (nobody had ordered a stop). The guardian clears the rest of the tree and then
-    /// says `TreeDead`.
+    /// The main process ended by itself (nobody had ordered a stop), or the last one of a forking coordinator's. The
+    /// guardian clears the rest of the tree and then says `TreeDead`.
     Exited {
         status: ExitStatus,
     },
@@ -147,6 +148,10 @@ pub enum Report {
     },
     Pong {
         number: u64,
+    },
+    /// A warning for the operator's log that also belongs to what the history says of this leadership.
+    Remark {
+        text: String,
     },
     /// One line for the operator's log.
     Note {

@@ -6,8 +6,16 @@
 //! processes found in /proc, which misses what forks between two looks, and the process group alone, which misses all
 //! that calls setsid.
 //!
+//! Where only the coordinator's part must be known to be gone, beside commands that run on, it is a look at this process's
+//! children that found nobody else. Nobody but this thread waits for them, so whoever dies meanwhile stays in the list, and its
+//! orphans come behind it.
+//!
 //! Killing is SIGKILL to the process group at once; whatever is left is looked for in /proc, stopped (so that a tree
-//! that forks all the time stands still), killed, and looked for again.
+//! that forks all the time stands still), killed, and looked for again. The cgroup's hammer comes after that.
+//!
+//! Stopping is the stop signal to the main process; when that has ended and something is left (the application of a start
+//! script without `exec`), to all of that, once. Rejected: to everything at once. Servers that stop their own
+//! workers in order would lose them.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,7 +28,7 @@ use nix::unistd::Pid;
 use super::cgroup::Cgroup;
 use super::protocol::{ExitStatus, StuckProcess};
 use crate::moment::Moment;
-use crate::processes;
+use crate::processes::{self, Named, Stat};
 use crate::syscalls::{Death, Launch, LaunchError, launch, launch_outcome, send_signal, wait_any};
 
 /// Between the kill of the process group and the first look for what is left: most trees are gone by then.
@@ -31,8 +39,14 @@ const SOON: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_millis(100);
 /// When processes that got SIGKILL and still live are reported.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
-/// When to check again, after a start, whether the coordinator has closed the lock's descriptor.
+/// When to look again, after a start, who holds the lock's descriptor.
 const LOCK_CHECKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+/// And after that, as long as it runs.
+const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// Whoever is younger is not looked at: programs that a coordinator runs for a moment close what they inherit.
+const GROWN_UP: Duration = Duration::from_millis(500);
+/// A tick of `/proc/PID/stat`'s start time (USER_HZ), in nanoseconds.
+const TICK: u64 = 10_000_000;
 
 /// What happened to the tree.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,20 +55,43 @@ pub enum Happening {
         pid: i32,
         holds_lock: bool,
     },
-    StartFailed(LaunchError),
+    StartFailed(StartFailure),
+    /// Whether every process of the coordinator's holds the lock.
     HoldsLock(bool),
-    /// The main process ended and nobody had ordered that.
+    /// These do not.
+    WithoutLock(Vec<Named>),
+    /// It ended and nobody had ordered that: the main process, or the last one of a forking coordinator's.
     Exited(ExitStatus),
+    /// What the main process left when it ended with this status by itself; it is killed.
+    LeftBehind(ExitStatus, Vec<Named>),
     Dead,
     Stuck(Vec<StuckProcess>),
     /// `stop_timeout` has passed: run before_kill with this process, then [`Tree::ask_first`] or [`Tree::kill`].
     StopTimedOut {
         main: i32,
+        /// All that is left.
+        left: Vec<Named>,
     },
+    /// A stop was cut short, and these were killed.
+    StopCutShort(Vec<Named>),
+    /// A stop was ordered while a forking coordinator's start script still ran.
+    ScriptStillRan(i32),
     /// A process that was taken in by [`Tree::adopt`] has ended.
     CommandEnded {
         pid: i32,
         status: ExitStatus,
+    },
+}
+
+/// Why nothing was started.
+#[derive(Debug, PartialEq, Eq)]
+pub enum StartFailure {
+    Launch(LaunchError),
+    /// A forking coordinator's start script has failed, or has left nothing.
+    Script {
+        status: ExitStatus,
+        /// What it left; it was killed.
+        left: Vec<Named>,
     },
 }
 
@@ -65,6 +102,9 @@ enum Phase {
     Running,
     Stopping {
         kill_at: Moment,
+        signal: i32,
+        /// The signal went to all, not to the main process alone.
+        passed_on: bool,
     },
     /// before_kill runs.
     Asking {
@@ -85,17 +125,27 @@ pub struct Tree {
     forking: bool,
     /// Until the exec's outcome is known.
     exec: Option<OwnedFd>,
-    failed: Option<LaunchError>,
+    failed: Option<StartFailure>,
     main: Option<Pid>,
     /// The main process's end, once it has been waited for.
     status: Option<ExitStatus>,
+    /// How whoever was waited for last has ended.
+    last: Option<ExitStatus>,
+    /// Told as started: since then.
+    started: Option<Moment>,
+    /// Its end was ordered, so that is what is told of it.
+    ordered: bool,
+    /// Whoever had to be killed after a stop has been named.
+    named: bool,
     /// The runners of commands.
     commands: BTreeSet<i32>,
     lock: Option<i32>,
     holds_lock: bool,
-    lock_checks: Vec<Moment>,
+    lock_check: Option<Moment>,
     reported_stuck: Vec<StuckProcess>,
     cgroup: Option<Cgroup>,
+    /// What happened outside of [`Tree::advance`].
+    untold: Vec<Happening>,
 }
 
 impl Tree {
@@ -107,12 +157,17 @@ impl Tree {
             failed: None,
             main: None,
             status: None,
+            last: None,
+            started: None,
+            ordered: false,
+            named: false,
             commands: BTreeSet::new(),
             lock: None,
             holds_lock: false,
-            lock_checks: Vec::new(),
+            lock_check: None,
             reported_stuck: Vec::new(),
             cgroup,
+            untold: Vec::new(),
         }
     }
 
@@ -131,6 +186,11 @@ impl Tree {
         !matches!(self.phase, Phase::Empty | Phase::Running)
     }
 
+    /// The cgroup is being made: whoever is started at this moment is not born there.
+    pub fn awaits_cgroup(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(Cgroup::is_busy)
+    }
+
     /// A runner that was started. Its end is told; it dies with the tree.
     pub fn adopt(&mut self, runner: Pid) {
         self.commands.insert(runner.as_raw());
@@ -141,11 +201,12 @@ impl Tree {
         self.exec.as_ref().map(AsFd::as_fd)
     }
 
-    /// Forks. The outcome of the exec comes as `Started` or `StartFailed`. Only for an empty tree.
+    /// Forks. The outcome comes as `Started` or `StartFailed`: after the exec, or, of a forking coordinator, when its start
+    /// script has ended. Only where there is no coordinator.
     pub fn start(&mut self, order: &Launch, forking: bool) -> nix::Result<()> {
         assert!(!self.has_coordinator(), "a second coordinator must never be started");
-        self.cgroup = self.cgroup.take().and_then(Cgroup::unspent);
-        let (pid, pipe) = launch(order, self.cgroup.as_ref().map(AsFd::as_fd))?;
+        let birthplace = self.cgroup.as_ref().and_then(Cgroup::directory);
+        let (pid, pipe) = launch(order, birthplace.as_ref().map(AsFd::as_fd))?;
         *self = Self {
             phase: Phase::Running,
             forking,
@@ -153,6 +214,7 @@ impl Tree {
             main: Some(pid),
             lock: order.inherit,
             commands: std::mem::take(&mut self.commands),
+            untold: std::mem::take(&mut self.untold),
             ..Self::new(self.cgroup.take())
         };
         Ok(())
@@ -160,16 +222,23 @@ impl Tree {
 
     /// The stop signal, then SIGKILL at `kill_at`. A tree that is being stopped or killed already stays so.
     pub fn stop(&mut self, signal: i32, kill_at: Moment) {
+        self.ordered = true;
         if self.phase != Phase::Running {
             return;
         }
-        self.phase = Phase::Stopping { kill_at };
+        self.phase = Phase::Stopping { kill_at, signal, passed_on: self.forking };
+        let main = self.main.filter(|_| self.status.is_none());
         if self.forking {
-            for pid in processes::descendants() {
-                send_signal(Pid::from_raw(pid), signal);
-            }
-        } else if let Some(main) = self.main.filter(|_| self.status.is_none()) {
+            self.untold.extend(main.map(|main| Happening::ScriptStillRan(main.as_raw())));
+            self.signal_all(signal);
+        } else if let Some(main) = main {
             send_signal(main, signal);
+        }
+    }
+
+    fn signal_all(&self, signal: i32) {
+        for pid in processes::descendants_except(&self.commands) {
+            send_signal(Pid::from_raw(pid), signal);
         }
     }
 
@@ -183,7 +252,14 @@ impl Tree {
         if self.is_empty() {
             return;
         }
+        self.ordered = true;
+        let cut_short = matches!(self.phase, Phase::Stopping { .. }) && !self.named;
         self.begin_to_kill(now, true);
+        if cut_short {
+            // After the signals: those who are dead have their names until they are waited for.
+            let killed = processes::named_even_dead(&processes::descendants_except(&self.commands));
+            self.untold.push(Happening::StopCutShort(killed));
+        }
     }
 
     fn begin_to_kill(&mut self, now: Moment, tell: bool) {
@@ -192,9 +268,6 @@ impl Tree {
             return;
         }
         self.phase = Phase::Killing { since: now, next: now + FIRST_LOOK, pause: FIRST_LOOK, told: tell };
-        if let Some(cgroup) = &self.cgroup {
-            cgroup.kill();
-        }
         // A pid is ours until it has been waited for; a group's number may be somebody else's after that.
         if let Some(main) = self.main.filter(|_| self.status.is_none()) {
             let _ = killpg(main, Signal::SIGKILL);
@@ -205,6 +278,9 @@ impl Tree {
         for runner in &self.commands {
             let _ = kill(Pid::from_raw(*runner), Signal::SIGKILL);
         }
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
     }
 
     /// When [`Tree::advance`] has something to do.
@@ -212,20 +288,21 @@ impl Tree {
         let phase = match &self.phase {
             Phase::Empty => return None,
             Phase::Running => None,
-            Phase::Stopping { kill_at } => Some(*kill_at),
+            Phase::Stopping { kill_at, .. } => Some(*kill_at),
             Phase::Asking { until } => Some(*until),
             Phase::Killing { next, .. } => Some(*next),
         };
-        phase.into_iter().chain(self.lock_checks.first().copied()).min()
+        phase.into_iter().chain(self.lock_check).min()
     }
 
     /// Waits for whoever died and does what is due.
     pub fn advance(&mut self, now: Moment) -> Vec<Happening> {
-        let mut happenings = Vec::new();
+        let mut happenings = std::mem::take(&mut self.untold);
         if self.is_empty() {
             return happenings;
         }
         self.look_at_exec(now, &mut happenings);
+        let main_lived = self.status.is_none();
         let anybody = self.reap(now, &mut happenings);
         if !anybody {
             self.look_at_exec(now, &mut happenings);
@@ -236,13 +313,20 @@ impl Tree {
             // A runner was killed, and left what it should have killed.
             self.begin_to_kill(now, false);
         }
+        if let Some(status) = self.status {
+            self.settle(status, main_lived, now, &mut happenings);
+        }
         self.check_lock(now, &mut happenings);
         match &self.phase {
-            Phase::Stopping { kill_at } if now >= *kill_at => {
-                // The main process of a forking coordinator may have gone long ago.
+            Phase::Stopping { kill_at, .. } if now >= *kill_at => {
+                let left = self.left();
+                // The main process of a forking coordinator, or of a start script, may have gone long ago.
                 let main = self.main.filter(|_| self.status.is_none()).map(Pid::as_raw);
-                match main.or_else(|| processes::descendants().first().copied()) {
-                    Some(main) => happenings.push(Happening::StopTimedOut { main }),
+                match main.or_else(|| left.first().map(|first| first.pid)) {
+                    Some(main) => {
+                        self.named = true;
+                        happenings.push(Happening::StopTimedOut { main, left });
+                    }
                     None => self.kill(now),
                 }
             }
@@ -265,27 +349,57 @@ impl Tree {
         match outcome {
             // The end of a child that was killed before its exec looks like an exec.
             Ok(()) if self.phase != Phase::Running => {}
-            Ok(()) => {
-                let pid = self.main.map_or(0, Pid::as_raw);
-                self.holds_lock = self.lock.is_some_and(|fd| processes::holds_ofd_lock(pid, fd));
-                self.lock_checks = LOCK_CHECKS.iter().map(|after| now + *after).collect();
-                happenings.push(Happening::Started { pid, holds_lock: self.holds_lock });
-            }
-            Err(error) => self.failed = Some(error),
+            Ok(()) if self.forking => {}
+            Ok(()) => self.tell_started(self.main.map_or(0, Pid::as_raw), now, happenings),
+            Err(error) => self.failed = Some(StartFailure::Launch(error)),
+        }
+    }
+
+    fn tell_started(&mut self, pid: i32, now: Moment, happenings: &mut Vec<Happening>) {
+        self.started = Some(now);
+        // What a start script has left has had its time.
+        let without = self.without_lock(now, if self.forking { Duration::ZERO } else { GROWN_UP });
+        self.holds_lock = self.lock.is_some() && without.is_empty();
+        self.lock_check = self.lock.map(|_| now + LOCK_CHECKS[0]);
+        happenings.push(Happening::Started { pid, holds_lock: self.holds_lock });
+        if !without.is_empty() {
+            happenings.push(Happening::WithoutLock(without));
         }
     }
 
     fn check_lock(&mut self, now: Moment, happenings: &mut Vec<Happening>) {
-        if self.lock_checks.first().is_none_or(|at| now < *at) {
-            return;
+        let (Some(started), Some(due)) = (self.started, self.lock_check) else { return };
+        if self.phase != Phase::Running {
+            self.lock_check = None;
+        } else if due <= now {
+            let next = LOCK_CHECKS.iter().map(|after| started + *after).find(|at| now < *at);
+            self.lock_check = Some(next.unwrap_or(now + LOCK_CHECK_INTERVAL));
+            let without = self.without_lock(now, GROWN_UP);
+            let holds = without.is_empty();
+            if holds != self.holds_lock {
+                self.holds_lock = holds;
+                happenings.push(Happening::HoldsLock(holds));
+                if !holds {
+                    happenings.push(Happening::WithoutLock(without));
+                }
+            }
         }
-        self.lock_checks.remove(0);
-        let (Some(main), Some(fd), None) = (self.main, self.lock, self.status) else { return };
-        let holds = processes::holds_ofd_lock(main.as_raw(), fd);
-        if holds != self.holds_lock {
-            self.holds_lock = holds;
-            happenings.push(Happening::HoldsLock(holds));
-        }
+    }
+
+    /// Who of the coordinator's processes does not hold the lock, or does not let that be seen: the main process, and those of
+    /// this age.
+    fn without_lock(&self, now: Moment, age: Duration) -> Vec<Named> {
+        let Some(fd) = self.lock else { return Vec::new() };
+        let main = self.main.filter(|_| self.status.is_none()).map_or(0, Pid::as_raw);
+        let mut without = processes::descendants_except(&self.commands);
+        without.retain(|pid| {
+            !processes::holds_ofd_lock(*pid, fd)
+                && Stat::of(*pid).is_some_and(|stat| {
+                    let born = Moment::from_nanos(stat.started.saturating_mul(TICK));
+                    *pid == main || now.since(born) >= age
+                })
+        });
+        processes::named(&without)
     }
 
     /// Waits for the dead. False: there is no child at all, which proves the tree dead.
@@ -299,46 +413,116 @@ impl Tree {
                 // Unknown is never "dead".
                 Err(_) => return true,
             };
+            if self.commands.remove(&pid.as_raw()) {
+                happenings.push(Happening::CommandEnded { pid: pid.as_raw(), status });
+                continue;
+            }
+            self.last = Some(status);
             if Some(pid) == self.main {
                 self.status = Some(status);
                 self.look_at_exec(now, happenings);
-                self.main_ended(status, now, happenings);
-            } else if self.commands.remove(&pid.as_raw()) {
-                happenings.push(Happening::CommandEnded { pid: pid.as_raw(), status });
             }
         }
     }
 
-    fn main_ended(&mut self, status: ExitStatus, now: Moment, happenings: &mut Vec<Happening>) {
-        if self.failed.is_some() || self.forking {
-            return;
+    /// What it means, beside children that live, that the main process has ended with this status. `fresh`: just now.
+    fn settle(&mut self, status: ExitStatus, fresh: bool, now: Moment, happenings: &mut Vec<Happening>) {
+        match self.phase {
+            Phase::Running if self.failed.is_some() => {
+                if self.is_gone() {
+                    happenings.push(self.end_by_itself());
+                    self.forget();
+                }
+            }
+            Phase::Running if self.forking && status != ExitStatus::Code(0) && self.started.is_none() => {
+                self.failed = Some(StartFailure::Script { status, left: self.left() });
+                self.begin_to_kill(now, true);
+            }
+            Phase::Running if self.forking && self.is_gone() => {
+                happenings.push(self.end_by_itself());
+                if self.started.is_some() { self.begin_to_kill(now, true) } else { self.forget() }
+            }
+            Phase::Running if self.forking => {
+                // Who has died already, and was not waited for yet, has no name.
+                if let (None, Some(first)) = (self.started, self.left().first()) {
+                    self.tell_started(first.pid, now, happenings);
+                }
+            }
+            Phase::Running => {
+                let left = self.left();
+                self.begin_to_kill(now, true);
+                happenings.push(Happening::Exited(status));
+                if !left.is_empty() {
+                    happenings.push(Happening::LeftBehind(status, left));
+                }
+            }
+            Phase::Stopping { .. } if self.is_gone() => self.begin_to_kill(now, true),
+            Phase::Stopping { kill_at, signal, passed_on: false } => {
+                self.phase = Phase::Stopping { kill_at, signal, passed_on: true };
+                self.signal_all(signal);
+            }
+            Phase::Asking { .. } if fresh || self.is_gone() => self.kill(now),
+            Phase::Empty | Phase::Stopping { .. } | Phase::Asking { .. } | Phase::Killing { .. } => {}
         }
-        if self.phase == Phase::Running {
-            happenings.push(Happening::Exited(status));
-        }
-        self.kill(now);
     }
 
+    /// The coordinator's living processes, as far as they can be found.
+    fn left(&self) -> Vec<Named> {
+        processes::named(&processes::descendants_except(&self.commands))
+    }
+
+    /// Nothing of the coordinator is left, whatever commands run. What cannot be known is not gone.
+    fn is_gone(&self) -> bool {
+        processes::children().is_ok_and(|children| children.iter().all(|pid| self.commands.contains(pid)))
+    }
+
+    /// What is told of an end that nobody has ordered.
+    fn end_by_itself(&mut self) -> Happening {
+        // Somebody else has waited for it. There is no such one, but a coordinator that is gone must not count as running.
+        let last = self.last.unwrap_or(ExitStatus::Code(255));
+        match self.failed.take() {
+            Some(failure) => Happening::StartFailed(failure),
+            None if self.forking && self.started.is_none() => {
+                Happening::StartFailed(StartFailure::Script { status: self.status.unwrap_or(last), left: Vec::new() })
+            }
+            None => Happening::Exited(last),
+        }
+    }
+
+    /// Nobody is left.
     fn died(&mut self, happenings: &mut Vec<Happening>) {
-        let was = std::mem::replace(&mut self.phase, Phase::Empty);
-        match (self.failed.take(), was) {
-            (Some(error), Phase::Running) => happenings.push(Happening::StartFailed(error)),
-            (_, Phase::Running) if self.forking => {
-                happenings.extend(self.status.map(Happening::Exited));
-                happenings.push(Happening::Dead);
+        match &self.phase {
+            Phase::Running => {
+                let end = self.end_by_itself();
+                let told_as_failed = matches!(end, Happening::StartFailed(_));
+                happenings.push(end);
+                happenings.extend((!told_as_failed).then_some(Happening::Dead));
             }
+            // Its start script has failed.
+            Phase::Killing { .. } if self.failed.is_some() && !self.ordered => happenings.push(self.end_by_itself()),
             // Only commands have lived, and each one's end has been told.
-            (_, Phase::Empty | Phase::Killing { told: false, .. }) => {}
-            _ => happenings.push(Happening::Dead),
+            Phase::Empty | Phase::Killing { told: false, .. } => {}
+            Phase::Stopping { .. } | Phase::Asking { .. } | Phase::Killing { .. } => happenings.push(Happening::Dead),
         }
-        *self = Self::new(self.cgroup.take());
+        happenings.append(&mut self.untold);
+        self.commands.clear();
+        self.forget();
+    }
+
+    /// The coordinator's part is over.
+    fn forget(&mut self) {
+        let commands = std::mem::take(&mut self.commands);
+        *self = Self { commands, ..Self::new(self.cgroup.take()) };
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.renew();
+        }
     }
 
     fn kill_round(&mut self, since: Moment, now: Moment, happenings: &mut Vec<Happening>) {
+        let found = processes::kill_whom(processes::descendants);
         if let Some(cgroup) = &self.cgroup {
             cgroup.kill();
         }
-        let found = processes::kill_whom(processes::descendants);
         if now.since(since) >= STUCK_AFTER {
             let stuck: Vec<StuckProcess> = found.iter().filter_map(|pid| processes::stuck(*pid)).collect();
             if !stuck.is_empty() && stuck != self.reported_stuck {

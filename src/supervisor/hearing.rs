@@ -157,11 +157,6 @@ impl Shell {
                 Some(Event::Started)
             }
             Report::HoldsLock { holds_lock } => {
-                if !holds_lock {
-                    tracing::warn!(
-                        "the coordinator has closed the lock's descriptor: the guardian alone holds the lock"
-                    );
-                }
                 knowledge.coordinator.holds_lock = Some(holds_lock);
                 None
             }
@@ -209,6 +204,14 @@ impl Shell {
             }
             Report::Pong { number } => {
                 self.guardian.answered(number);
+                None
+            }
+            Report::Remark { text } => {
+                tracing::warn!("{text}");
+                knowledge.detail = Some(match knowledge.detail.take() {
+                    Some(detail) => format!("{detail}; {text}"),
+                    None => text,
+                });
                 None
             }
             Report::Note { level, text } => {

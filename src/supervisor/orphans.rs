@@ -153,6 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "what waits for it is what is tested")]
     fn one_that_dies_between_the_look_and_the_wait_hands_its_children_over_and_is_no_proof() {
         become_subreaper().unwrap();
         let mut wrapper =

@@ -34,7 +34,7 @@ use self::output::Output;
 use super::link::Link;
 use super::preparation::{Target, explain, launch_of};
 use super::protocol::{CommandOrder, CommandOutcome, NoteLevel, Report};
-use super::tree::{Happening, Tree};
+use super::tree::{Happening, StartFailure, Tree};
 use super::wakeups::Wakeups;
 use crate::clock;
 use crate::moment::Moment;
@@ -142,10 +142,14 @@ impl Runner {
                 Happening::Exited(status) => {
                     self.outcome.get_or_insert(CommandOutcome::Ended(status));
                 }
-                Happening::StartFailed(error) => {
+                Happening::StartFailed(failure) => {
                     let problem = self.task.as_ref().map(|task| {
                         let (directory, user) = (task.working_directory.as_deref(), task.user.as_deref());
-                        explain(&task.command.argv, directory, user, error)
+                        match failure {
+                            StartFailure::Launch(error) => explain(&task.command.argv, directory, user, error),
+                            // Only of a forking coordinator.
+                            StartFailure::Script { status, .. } => status.to_string(),
+                        }
                     });
                     self.outcome.get_or_insert(CommandOutcome::NotStarted(problem.unwrap_or_default()));
                 }
@@ -164,7 +168,11 @@ impl Runner {
                 }
                 Happening::Started { .. }
                 | Happening::HoldsLock(_)
+                | Happening::WithoutLock(_)
+                | Happening::LeftBehind(..)
                 | Happening::StopTimedOut { .. }
+                | Happening::StopCutShort(_)
+                | Happening::ScriptStillRan(_)
                 | Happening::CommandEnded { .. } => {}
             }
         }

@@ -1,6 +1,7 @@
 //! Coordinators that behave badly.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -47,6 +48,8 @@ fn a_second_sigterm_kills_one_that_ignores_the_first() {
 /// Whatever belongs to the tree is dead before the other node starts its own: the judge would see it writing.
 fn whole_tree_goes(flags: &[&str], end: impl FnOnce(&mut Cluster)) {
     let mut cluster = cluster_of(flags);
+    // Its daemon is deaf to the stop signal.
+    cluster.set("coordinator.stop_timeout", "1s");
     cluster.start_with_active(&["a", "b"]);
     let former = cluster.running();
     end(&mut cluster);
@@ -183,4 +186,59 @@ fn restarts_within_the_budget_keep_node_and_epoch_and_the_next_death_gives_the_r
     let next = cluster.until_run_after(&former);
     assert_eq!((next.node.as_str(), next.epoch), ("b", 2));
     assert_eq!(cluster.judge().len(), 4);
+}
+
+#[test]
+fn a_start_script_without_exec_is_stopped_in_order() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    // Its shell waits for the coordinator, so the stop signal ends the shell first.
+    let program = Path::new(env!("CARGO_BIN_EXE_primacy")).with_file_name("examples").join("ticking-coordinator");
+    let text = format!("{} {}\ntrue\n", program.display(), cluster.path("ticks").display());
+    let command = cluster.script("start", &text);
+    cluster.set("coordinator.command", command);
+    cluster.start_with_active(&["a", "b"]);
+    cluster.signal("a", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("a"), 0);
+    cluster.until_active_is("b");
+    assert_eq!(cluster.judge()[0].events, ["start", "sigterm"]);
+    assert!(!cluster.log("a").contains("so killed"), "nobody had to be");
+}
+
+#[test]
+fn one_that_does_not_stop_in_time_is_named_in_the_history() {
+    let mut cluster = cluster_of(&["--ignore-sigterm"]);
+    cluster.set("coordinator.stop_timeout", "500ms");
+    cluster.start_with_active(&["a", "b"]);
+    let former = cluster.running();
+    cluster.signal("a", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("a"), 0);
+    cluster.until_active_is("b");
+    let detail = detail_of(&mut cluster, "b", 1);
+    assert!(detail.contains("stop_timeout") && detail.contains(&format!("({})", former.pid)), "{detail}");
+}
+
+fn detail_of(cluster: &mut Cluster, asked: &str, epoch: u64) -> String {
+    cluster.until("the history of a leadership that has ended", |cluster| {
+        let entry =
+            cluster.history(asked).into_iter().find(|entry| entry["epoch"] == epoch && !entry["cause"].is_null())?;
+        entry["detail"].as_str().map(str::to_owned)
+    })
+}
+
+#[test]
+fn a_forking_coordinator_whose_start_script_fails_is_a_failed_start_with_the_code() {
+    for (end, words) in [("sleep 1000 & exit 7", "exit status: 7"), ("exit 0", "left nothing that runs")] {
+        let mut cluster = Cluster::new(&Server::shared().address());
+        let command = cluster.script("start", end);
+        cluster.set("coordinator.command", command);
+        cluster.set("coordinator.kind", "forking");
+        cluster.set("coordinator.backoff.first", "60s");
+        cluster.start("a");
+        assert_eq!(cluster.until_cause("a", 1), "start_failed");
+        let detail = detail_of(&mut cluster, "a", 1);
+        assert!(detail.contains(words), "{detail}");
+        // Not for a moment.
+        let log = cluster.log("a");
+        assert!(!log.contains("to=active") && !log.contains("the coordinator runs"), "{log}");
+    }
 }

@@ -17,6 +17,121 @@ fn a_coordinator_that_closes_the_lock_is_reported() {
 }
 
 #[test]
+fn a_daemonised_process_without_the_lock_is_reported_although_the_main_process_holds_it() {
+    let directory = TempDir::new().unwrap();
+    // As sudo does: the descriptors closed, a session of its own.
+    let script =
+        "(setsid bash -c 'exec {PRIMACY_LOCK_FD}>&-; echo $$ > $DIR/daemon; exec sleep 1000' &); exec sleep 1000";
+    let (mut guardian, main) = Guardian::running(&settings(directory.path(), script));
+    let daemon = pid_in(&directory.path().join("daemon"));
+    guardian.expect_report(&Report::HoldsLock { holds_lock: false });
+    let text = guardian.expect(|report| match report {
+        Report::Note { text, .. } => text.contains("PRIMACY_LOCK_FD").then(|| text.clone()),
+        _ => None,
+    });
+    assert!(text.contains(&format!("sleep ({daemon})")) && !text.contains(&format!("({main})")), "{text}");
+    assert!(text.contains("sudo") && text.contains("coordinator.user"), "{text}");
+    // Once it is gone all of them hold it: seen at the next look, ten seconds after the start.
+    kill(Pid::from_raw(daemon), Signal::SIGKILL).unwrap();
+    guardian.expect_report(&Report::HoldsLock { holds_lock: true });
+}
+
+/// A name service that takes some seconds for everything, in a mount namespace of the guardian's; `None` where that cannot be
+/// had.
+fn with_a_slow_name_service(directory: &Path, seconds: u32) -> Option<Command> {
+    // For the coordinator's user.
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).unwrap();
+    let (source, library) = (directory.join("slow.c"), directory.join("libnss_slow.so.2"));
+    let text = format!(
+        "#include <nss.h>\n#include <pwd.h>\n#include <unistd.h>\n\
+         enum nss_status _nss_slow_getpwnam_r(const char *n, struct passwd *p, char *b, size_t s, int *e)\n\
+         {{ sleep({seconds}); return NSS_STATUS_NOTFOUND; }}\n"
+    );
+    fs::write(&source, text).unwrap();
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
+    let switch = directory.join("nsswitch.conf");
+    fs::write(&switch, "passwd: slow files\ngroup: files\n").unwrap();
+    let mount = "mount --bind $0 /etc/nsswitch.conf";
+    let mounted = Command::new("unshare").args(["-m", "sh", "-c", mount]).arg(&switch).status();
+    if !built.is_ok_and(|status| status.success()) || !mounted.is_ok_and(|status| status.success()) {
+        println!("SKIPPED: this test needs a C compiler, /etc/nsswitch.conf, and the permission to mount");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &format!("{mount} && exec $1 guardian")]);
+    command.arg(&switch).arg(env!("CARGO_BIN_EXE_primacy")).env("LD_LIBRARY_PATH", directory);
+    Some(command)
+}
+
+#[test]
+fn a_slow_name_service_is_named_and_delays_the_start_alone() {
+    let directory = TempDir::new().unwrap();
+    let Some(command) = with_a_slow_name_service(directory.path(), 4) else { return };
+    let mut settings = settings(directory.path(), "exec sleep 1000");
+    settings.user = Some("nobody".to_owned());
+    let began = clock::now();
+    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    guardian.acquire(None);
+    guardian.write_record(&settings, 1);
+    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    guardian.order(Order::Ping { number: 1 });
+    guardian.expect(|report| match report {
+        Report::Started { .. } | Report::StartFailed { .. } => {
+            panic!("{report:?} before the name service has answered")
+        }
+        Report::Pong { number: 1 } => Some(()),
+        _ => None,
+    });
+    assert!(clock::now().since(began) < Duration::from_secs(4), "it has waited for the name service");
+    let text = guardian.expect(|report| match report {
+        Report::Note { text, .. } => text.contains("name service").then(|| text.clone()),
+        _ => None,
+    });
+    assert!(text.contains("getent passwd nobody"), "{text}");
+    guardian.expect(|report| match report {
+        Report::StartFailed { problem } => panic!("{problem}"),
+        Report::Started { .. } => Some(()),
+        _ => None,
+    });
+}
+
+#[test]
+fn nothing_starts_once_the_lease_has_ended_while_the_name_service_was_waited_for() {
+    let directory = TempDir::new().unwrap();
+    let Some(command) = with_a_slow_name_service(directory.path(), 3) else { return };
+    let mut settings = settings(directory.path(), "echo started > $DIR/started; exec sleep 1000");
+    settings.user = Some("nobody".to_owned());
+    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    guardian.acquire(None);
+    guardian.write_record(&settings, 1);
+    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + Duration::from_millis(500) });
+    let seen = guardian.until_end();
+    assert!(seen.iter().any(|report| matches!(report, Report::Fenced { .. })), "{seen:?}");
+    assert!(!seen.iter().any(|report| matches!(report, Report::Started { .. })), "{seen:?}");
+    assert!(!directory.path().join("started").exists());
+}
+
+#[test]
+fn a_start_that_is_called_off_while_the_name_service_is_waited_for_does_not_come_later() {
+    let directory = TempDir::new().unwrap();
+    let Some(command) = with_a_slow_name_service(directory.path(), 3) else { return };
+    let mut settings = settings(directory.path(), "echo started >> $DIR/started; exec sleep 1000");
+    settings.user = Some("nobody".to_owned());
+    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    guardian.acquire(None);
+    guardian.write_record(&settings, 1);
+    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    guardian.order(Order::Stop);
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!directory.path().join("started").exists());
+    guardian.start(1);
+    line_in(&directory.path().join("started"));
+    guardian.order(Order::Kill);
+    guardian.expect_report(&Report::TreeDead);
+    assert_eq!(fs::read_to_string(directory.path().join("started")).unwrap(), "started\n");
+}
+
+#[test]
 fn each_failure_to_start_is_explained() {
     let directory = TempDir::new().unwrap();
     let plain = directory.path().join("plain");

@@ -1,5 +1,7 @@
 //! The coordinator's tree: started, inherited, stopped, killed to the last process.
 
+use primacy::guardian::protocol::CommandOrder;
+
 use super::*;
 
 #[test]
@@ -228,17 +230,101 @@ fn a_coordinator_that_ignores_the_stop_signal_is_killed_after_before_kill_has_se
     assert!(!lives(main, 0));
 }
 
+/// A start script without `exec`: its shell waits for the application, which does this when it is asked to stop.
+fn start_script(directory: &Path, on_stop: &str) -> Settings {
+    let application = directory.join("application");
+    let text =
+        format!("#!/bin/bash\ntrap '{on_stop}' TERM\necho $$ > $DIR/application.pid\nwhile :; do sleep 0.02; done\n");
+    fs::write(&application, text).unwrap();
+    fs::set_permissions(&application, fs::Permissions::from_mode(0o755)).unwrap();
+    settings(directory, "$DIR/application; true")
+}
+
+#[test]
+fn what_a_start_script_without_exec_leaves_at_a_stop_gets_the_signal_too_and_the_rest_of_the_time() {
+    let directory = TempDir::new().unwrap();
+    let settings = start_script(directory.path(), "sleep 0.5; echo orderly > $DIR/out; exit 0");
+    let (mut guardian, main) = Guardian::running(&settings);
+    let application = pid_in(&directory.path().join("application.pid"));
+    assert_ne!(main, application);
+    guardian.order(Order::Stop);
+    guardian.expect(|report| match report {
+        Report::Remark { text } => panic!("{text}"),
+        Report::TreeDead => Some(()),
+        _ => None,
+    });
+    assert_eq!(line_in(&directory.path().join("out")), "orderly");
+    assert!(!lives(application, 0));
+}
+
+#[test]
+fn what_a_start_script_left_and_does_not_stop_in_time_is_shown_to_before_kill_and_named() {
+    let directory = TempDir::new().unwrap();
+    let mut settings = start_script(directory.path(), "");
+    settings.stop_timeout = Duration::from_millis(300);
+    settings.before_kill = ["/bin/bash", "-c", "echo $PRIMACY_PID > $DIR/asked"].map(str::to_owned).to_vec();
+    let (mut guardian, main) = Guardian::running(&settings);
+    let application = pid_in(&directory.path().join("application.pid"));
+    guardian.order(Order::Stop);
+    let text = guardian.expect(|report| match report {
+        Report::Remark { text } => Some(text.clone()),
+        Report::TreeDead => panic!("nobody was named"),
+        _ => None,
+    });
+    assert!(text.contains("stop_timeout") && text.contains(&format!("application ({application})")), "{text}");
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(main, 0) && !lives(application, 0));
+    assert_eq!(pid_in(&directory.path().join("asked")), application);
+}
+
+#[test]
+fn a_kill_that_cuts_a_stop_short_names_whom_it_killed() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "trap '' TERM; echo ready > $DIR/ready; while :; do sleep 1000; done");
+    let (mut guardian, main) = Guardian::running(&settings);
+    line_in(&directory.path().join("ready"));
+    guardian.order(Order::Stop);
+    guardian.order(Order::Kill);
+    let text = guardian.expect(|report| match report {
+        Report::Remark { text } => Some(text.clone()),
+        Report::TreeDead => panic!("nobody was named"),
+        _ => None,
+    });
+    assert!(text.contains(&format!("bash ({main})")), "{text}");
+    guardian.expect_report(&Report::TreeDead);
+}
+
+#[test]
+fn a_main_process_that_puts_the_coordinator_into_the_background_is_pointed_to_the_other_kind() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), &format!("{DAEMON}; until [ -s $DIR/daemon ]; do sleep 0.01; done"));
+    let (mut guardian, _) = Guardian::running(&settings);
+    guardian.expect_report(&Report::Exited { status: ExitStatus::Code(0) });
+    let daemon = pid_in(&directory.path().join("daemon"));
+    let text = guardian.expect(|report| match report {
+        Report::Remark { text } => Some(text.clone()),
+        _ => None,
+    });
+    assert!(text.contains(&format!("bash ({daemon})")) && text.contains("coordinator.kind = \"forking\""), "{text}");
+    guardian.expect_report(&Report::TreeDead);
+}
+
+/// A forking coordinator: a daemon that runs until a file `go` appears, and then how its start script ends.
+fn forking(directory: &Path, end: &str) -> Settings {
+    let script = format!(
+        "(setsid bash -c 'echo $$ > $DIR/daemon; until [ -e $DIR/go ]; do sleep 0.01; done; exit 3' &)
+         until [ -s $DIR/daemon ]; do sleep 0.01; done; {end}"
+    );
+    Settings { forking: true, ..settings(directory, &script) }
+}
+
 #[test]
 fn a_forking_coordinator_lives_as_long_as_its_tree() {
     let directory = TempDir::new().unwrap();
-    let mut settings = settings(
-        directory.path(),
-        "(setsid bash -c 'echo $$ > $DIR/daemon; until [ -e $DIR/go ]; do sleep 0.01; done' &); exit 3",
-    );
-    settings.forking = true;
+    let settings = forking(directory.path(), "exit 0");
     let (mut guardian, main) = Guardian::running(&settings);
     let daemon = pid_in(&directory.path().join("daemon"));
-    wait_for_death(main);
+    assert_eq!(main, daemon, "the start script is gone, and its daemon is the coordinator");
     guardian.order(Order::Ping { number: 1 });
     guardian.expect(|report| match report {
         Report::Exited { .. } | Report::TreeDead => panic!("{report:?}"),
@@ -247,6 +333,7 @@ fn a_forking_coordinator_lives_as_long_as_its_tree() {
     });
     assert!(lives(daemon, 0));
     fs::write(directory.path().join("go"), "").unwrap();
+    // The daemon's end, not its start script's.
     guardian.expect_report(&Report::Exited { status: ExitStatus::Code(3) });
     guardian.expect_report(&Report::TreeDead);
 
@@ -257,6 +344,107 @@ fn a_forking_coordinator_lives_as_long_as_its_tree() {
     guardian.order(Order::Stop);
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(daemon, 0));
+}
+
+#[test]
+fn a_forking_coordinator_has_started_when_its_start_script_has_ended() {
+    let directory = TempDir::new().unwrap();
+    let settings = forking(directory.path(), "until [ -e $DIR/ended ]; do sleep 0.01; done; exit 0");
+    let mut guardian = Guardian::leading(&settings, 1);
+    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    pid_in(&directory.path().join("daemon"));
+    guardian.order(Order::Ping { number: 1 });
+    guardian.expect(|report| match report {
+        Report::Started { .. } => panic!("its start script runs"),
+        Report::Pong { number: 1 } => Some(()),
+        _ => None,
+    });
+    fs::write(directory.path().join("ended"), "").unwrap();
+    guardian.expect(|report| matches!(report, Report::Started { holds_lock: true, .. }).then_some(()));
+}
+
+#[test]
+fn a_start_script_that_fails_is_a_failed_start_whatever_it_left() {
+    let directory = TempDir::new().unwrap();
+    let settings = forking(directory.path(), "exit 7");
+    let mut guardian = Guardian::leading(&settings, 1);
+    let problem = guardian.start_failure(1);
+    let daemon = pid_in(&directory.path().join("daemon"));
+    assert!(problem.contains("exit status: 7") && problem.contains(&format!("bash ({daemon})")), "{problem}");
+    assert!(!lives(daemon, 0));
+    guardian.order(Order::Stop);
+    guardian.expect_report(&Report::TreeDead);
+}
+
+#[test]
+fn a_start_script_that_leaves_nothing_is_a_failed_start() {
+    let directory = TempDir::new().unwrap();
+    for (end, words) in
+        [("exit 0", "left nothing that runs"), ("exit 7", "exit status: 7"), ("kill -9 $$", "signal: 9")]
+    {
+        let settings = Settings { forking: true, ..settings(directory.path(), end) };
+        let mut guardian = Guardian::leading(&settings, 1);
+        let problem = guardian.start_failure(1);
+        assert!(problem.contains(words), "{problem}");
+        guardian.order(Order::Stop);
+        guardian.expect_report(&Report::TreeDead);
+    }
+}
+
+#[test]
+fn a_start_script_that_has_not_ended_at_a_stop_is_pointed_to_the_other_kind() {
+    let directory = TempDir::new().unwrap();
+    let settings = Settings { forking: true, ..settings(directory.path(), "echo $$ > $DIR/script; exec sleep 1000") };
+    let mut guardian = Guardian::leading(&settings, 1);
+    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    pid_in(&directory.path().join("script"));
+    guardian.order(Order::Stop);
+    let text = guardian.expect(|report| match report {
+        Report::Remark { text } => Some(text.clone()),
+        Report::StartFailed { .. } | Report::TreeDead => panic!("nothing was said"),
+        _ => None,
+    });
+    assert!(text.contains("coordinator.kind = \"foreground\""), "{text}");
+    guardian.expect(|report| match report {
+        Report::StartFailed { problem } => panic!("{problem}"),
+        Report::TreeDead => Some(()),
+        _ => None,
+    });
+}
+
+/// A command that runs beside the coordinator until the tree is killed.
+fn command(id: u64) -> Order {
+    Order::Run(Box::new(CommandOrder {
+        id,
+        name: "on_active".to_owned(),
+        argv: ["/bin/sleep", "1000"].map(str::to_owned).to_vec(),
+        environment: std::collections::BTreeMap::new(),
+        timeout: FAR,
+        notice: true,
+    }))
+}
+
+#[test]
+fn the_end_of_a_forking_coordinator_is_noticed_beside_a_command_that_runs() {
+    let directory = TempDir::new().unwrap();
+    let settings = forking(directory.path(), "exit 0");
+    let (mut guardian, _) = Guardian::running(&settings);
+    guardian.order(command(1));
+    fs::write(directory.path().join("go"), "").unwrap();
+    guardian.expect_report(&Report::Exited { status: ExitStatus::Code(3) });
+    guardian.expect_report(&Report::TreeDead);
+}
+
+#[test]
+fn a_failed_start_is_told_beside_a_command_that_runs() {
+    let directory = TempDir::new().unwrap();
+    let settings = Settings { command: vec!["/nonexistent/program".to_owned()], ..settings(directory.path(), "") };
+    let mut guardian = Guardian::leading(&settings, 1);
+    guardian.order(command(1));
+    assert!(guardian.start_failure(1).contains("/nonexistent/program"));
+    // The command goes on until it is told otherwise.
+    guardian.order(Order::Stop);
+    guardian.expect_report(&Report::TreeDead);
 }
 
 /// A guardian in a cgroup of its own, where cgroup v2 is mounted and may be changed.
