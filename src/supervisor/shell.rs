@@ -293,6 +293,7 @@ impl Shell {
     fn start_guardian(&mut self) {
         self.knowledge.lock_held = false;
         self.knowledge.volume = crate::guardian::protocol::VolumeView::default();
+        self.knowledge.volume_seen = false;
         self.knowledge.watchdog = None;
         match GuardianLink::start(guardian_settings(&self.knowledge.config), &self.children) {
             Ok(guardian) => {
