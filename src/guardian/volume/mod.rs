@@ -111,6 +111,8 @@ impl Volume {
         let (reports, events) = channel();
         let probing = Arc::new(ProbeClock::default());
         let looking = Arc::new(ProbeClock::default());
+        // At once: whoever watches need not be told when the thread has begun.
+        looking.due(clock::now());
         let clocks = (Arc::clone(&probing), Arc::clone(&looking));
         let settings = Part {
             cluster: settings.cluster.clone(),
@@ -459,9 +461,9 @@ impl Thread {
         self.held = None;
         self.file = None;
         self.probing.none();
-        self.outbox.send(Event::Closed { clean });
         self.next = clock::now() + self.settings.probe_interval;
         self.looking_is_due();
+        self.outbox.send(Event::Closed { clean });
     }
 }
 
