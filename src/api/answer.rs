@@ -39,8 +39,13 @@ pub fn failure(status: StatusCode, error: &str) -> Response {
 /// As [`failure`], and the connection is closed: what else it would carry cannot be understood.
 pub fn last_failure(status: StatusCode, error: &str) -> Response {
     let mut response = failure(status, error);
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    is_the_last(&mut response);
     response
+}
+
+/// The connection is closed after it.
+pub fn is_the_last(response: &mut Response) {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// Whether the client likes plain text better than JSON. Wildcards say nothing; of two equals the first wins.

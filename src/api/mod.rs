@@ -41,6 +41,7 @@ mod answer;
 pub mod endpoints;
 mod metrics;
 mod openlookeng;
+mod places;
 mod process;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
@@ -80,15 +81,22 @@ pub struct Shared {
     advertise: String,
     environment: String,
     tokens: ArcSwap<Tokens>,
-    tls: ArcSwapOption<Acceptor>,
+    tls: ArcSwapOption<TlsAcceptor>,
+    /// Counts the replacements of `tls`.
+    tls_changes: watch::Sender<u64>,
     started: Moment,
     sampler: Mutex<process::Sampler>,
 }
 
-/// An acceptor with the files that it came from.
-struct Acceptor {
-    paths: ApiTls,
-    acceptor: TlsAcceptor,
+/// What the TLS files have become: everything about them that can be wrong has been found.
+pub struct Certificates(TlsAcceptor);
+
+/// Reads the files of `api.tls`. It blocks, so it is not for an async runtime's thread.
+///
+/// # Errors
+/// A file that cannot be read, holds no PEM of its kind, or does not fit the others.
+pub fn certificates(paths: &ApiTls) -> Result<Certificates, Error> {
+    tls::acceptor(paths).map(Certificates)
 }
 
 impl Shared {
@@ -115,7 +123,7 @@ pub struct ApiThread {
 /// # Errors
 /// TLS files that cannot be used; a thread or runtime that cannot be had.
 pub fn start(listener: TcpListener, settings: Settings, snapshot: Arc<ArcSwap<Snapshot>>) -> Result<ApiThread, Error> {
-    let tls = settings.tls.map(load).transpose()?;
+    let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let shared = Arc::new(Shared {
@@ -125,6 +133,7 @@ pub fn start(listener: TcpListener, settings: Settings, snapshot: Arc<ArcSwap<Sn
         environment: settings.environment,
         tokens: ArcSwap::from_pointee(settings.tokens),
         tls: ArcSwapOption::from(tls.map(Arc::new)),
+        tls_changes: watch::Sender::new(0),
         started: crate::clock::now(),
         sampler: Mutex::default(),
     });
@@ -142,10 +151,6 @@ pub fn start(listener: TcpListener, settings: Settings, snapshot: Arc<ArcSwap<Sn
     Ok(ApiThread { shared, address, stop, thread: Some(thread) })
 }
 
-fn load(paths: ApiTls) -> Result<Acceptor, Error> {
-    Ok(Acceptor { acceptor: tls::acceptor(&paths)?, paths })
-}
-
 impl ApiThread {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
@@ -157,16 +162,13 @@ impl ApiThread {
         self.shared.tokens.store(Arc::new(tokens));
     }
 
-    /// Reads the TLS files again, for the next connections; open ones go on. Does nothing without TLS. Reads files, so
-    /// it is not for an async runtime's thread.
-    ///
-    /// # Errors
-    /// Files that cannot be used; the former ones stay in use.
-    pub fn reload_tls(&self) -> Result<(), Error> {
-        let Some(current) = self.shared.tls.load_full() else { return Ok(()) };
-        let acceptor = load(current.paths.clone())?;
-        self.shared.tls.store(Some(Arc::new(acceptor)));
-        Ok(())
+    /// Uses these certificates for the next connections, and ends those that the former ones have let in. Does nothing where
+    /// there is no TLS: a listener that speaks it is another listener.
+    pub fn reload_tls(&self, certificates: Certificates) {
+        if self.shared.tls.load().is_some() {
+            self.shared.tls.store(Some(Arc::new(certificates.0)));
+            self.shared.tls_changes.send_modify(|changes| *changes += 1);
+        }
     }
 }
 

@@ -76,7 +76,7 @@ pub fn connection(data: &[u8]) {
             let _ = client.read_to_end(&mut answer).await;
             answer
         };
-        tokio::join!(said, server::talk(server, Duration::from_secs(10), app)).0
+        tokio::join!(said, server::talk(server, Duration::from_secs(10), app, std::future::pending())).0
     });
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&answer));
 }
@@ -145,6 +145,7 @@ fn standby() -> Shared {
         environment: "testing".into(),
         tokens: ArcSwap::from_pointee(Tokens { full: None, read: Some(Secret::new(TOKEN)) }),
         tls: ArcSwapOption::empty(),
+        tls_changes: tokio::sync::watch::Sender::new(0),
         started: crate::clock::now(),
         sampler: std::sync::Mutex::default(),
     }

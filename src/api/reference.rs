@@ -56,7 +56,15 @@ Errors are `{\"error\": \"...\", \"reasons\": {...}}`: 401 (with `WWW-Authentica
 | header | 16 KiB | 431, connection closed |
 | header, TLS handshake, silence between requests | 10 s; 1 s while fewer than a quarter of the connections are free | cut |
 | a client that does not take its answer | 10 s | cut |
-| connections | 1,024, or 128 fewer than the process may have open files | further ones wait |
+| connections | 1,024, or 128 fewer than the process may have open files | the oldest of the peer that has most makes room |
+| connections of one peer (an address; of IPv6 its /64) | a quarter of them | its oldest makes room |
+| life of a connection | 5 min | the next answer is its last (`Connection: close`); without one it is cut 10 s later |
+
+A connection that makes room finishes the answer it is at. When a reload has changed the files of `api.tls`, the connections
+that the former ones have let in end in the same way.
+
+HAProxy's `option httpchk` without a path asks for `/`, where there is nothing in this version: every node answers 404. Name the
+path: `option httpchk GET /server_status`.
 ";
 
 /// The whole page.

@@ -1,9 +1,10 @@
 //! Connections, and what each may cost: time, memory, places.
 //!
-//! A place is taken before a connection is accepted, so further ones wait in the kernel's queue. Whoever is silent for
-//! ten seconds loses its place; while fewer than a quarter of the places are free, after one second. So a thousand
-//! idle connections delay a health check by a second or so and cannot keep it out.
+//! Whoever is silent for ten seconds loses its place; while fewer than a quarter of the places are free, after one second.
+//! Where a peer has its share of the [`places`], or all are taken, the oldest connection makes room for whoever comes. And no
+//! connection lives for ever: after five minutes it ends with its next answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,17 +17,20 @@ use axum::response::Response;
 use axum::routing::get;
 use futures::StreamExt as _;
 use hyper::server::conn::http1;
+use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::api::endpoints::{Access, Asked, ENDPOINTS, Endpoint};
+use crate::api::places::Places;
 use crate::api::{Shared, answer};
+use crate::clock;
 
 /// Connections at most.
 const CONNECTIONS: usize = 1024;
@@ -40,6 +44,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for headers while places are scarce.
 const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// From then on an answer is a connection's last one: what a client once showed at its beginning (a certificate) should not
+/// count for ever, and load balancers meet the others again.
+const LIFE: Duration = Duration::from_secs(300);
+
+/// For what a connection that has to go is just doing.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Bytes that a request's body may have.
 const BODY: usize = 64 * 1024;
 
@@ -49,13 +60,11 @@ const HEADER: usize = 16 * 1024;
 /// Accepts until `stopped` says so.
 pub async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let app = router(shared.clone());
-    let places = places();
-    let free = Arc::new(Semaphore::new(places));
+    let places = Places::new(places());
     let accept = async {
         loop {
-            let Ok(place) = free.clone().acquire_owned().await else { return };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Either the one connection is broken, or descriptors are short and come back with time.
                     tracing::debug!(%error, "connection not accepted");
@@ -63,11 +72,20 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: watc
                     continue;
                 }
             };
-            let patience = if free.available_permits() < places / 4 { SHORT_PATIENCE } else { PATIENCE };
+            let place = places.take(peer.ip()).await;
+            let patience = if places.are_scarce() { SHORT_PATIENCE } else { PATIENCE };
             let (app, shared) = (app.clone(), shared.clone());
             tokio::spawn(async move {
-                connection(stream, patience, app, &shared).await;
-                drop(place);
+                let mut tls_changes = shared.tls_changes.subscribe();
+                let leave = async {
+                    tokio::select! {
+                        () = place.is_needed() => (),
+                        // Whom the former certificates let in has to show itself to the present ones.
+                        _ = tls_changes.changed() => (),
+                        () = sleep(LIFE + PATIENCE) => (),
+                    }
+                };
+                connection(stream, patience, app, &shared, leave).await;
             });
         }
     };
@@ -84,7 +102,13 @@ fn places() -> usize {
     limit.saturating_sub(DESCRIPTORS_FOR_OTHERS).clamp(16, CONNECTIONS)
 }
 
-async fn connection(stream: TcpStream, patience: Duration, app: Router, shared: &Shared) {
+async fn connection(
+    stream: TcpStream,
+    patience: Duration,
+    app: Router,
+    shared: &Shared,
+    leave: impl Future<Output = ()>,
+) {
     // The kernel cuts a client that does not take its answer, so that nothing in this process has to watch for it.
     let millis = u32::try_from(PATIENCE.as_millis()).unwrap_or(u32::MAX);
     if let Err(error) =
@@ -92,24 +116,52 @@ async fn connection(stream: TcpStream, patience: Duration, app: Router, shared: 
     {
         tracing::debug!(%error, "socket options refused");
     }
-    let tls = shared.tls.load_full();
-    match tls {
-        None => talk(stream, patience, app).await,
-        Some(tls) => match timeout(patience, tls.acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => talk(stream, patience, app).await,
-            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-            Err(_) => tracing::debug!("TLS handshake took too long"),
-        },
+    let mut leave = pin!(leave);
+    let Some(tls) = shared.tls.load_full() else { return talk(stream, patience, app, leave).await };
+    let handshake = tokio::select! {
+        handshake = timeout(patience, tls.accept(stream)) => handshake,
+        () = &mut leave => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => talk(stream, patience, app, leave).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake took too long"),
     }
 }
 
-pub(super) async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, patience: Duration, app: Router) {
-    let served = http1::Builder::new()
+/// Serves one connection until it ends, or `leave` comes.
+pub(super) async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    patience: Duration,
+    app: Router,
+    leave: impl Future<Output = ()>,
+) {
+    let began = clock::now();
+    let app = TowerToHyperService::new(app);
+    let service = hyper::service::service_fn(move |request| {
+        let answer = app.call(request);
+        async move {
+            let mut answer = answer.await?;
+            if clock::now().since(began) >= LIFE {
+                answer::is_the_last(&mut answer);
+            }
+            Ok::<_, std::convert::Infallible>(answer)
+        }
+    });
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
         .max_buf_size(HEADER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = &mut connection => served,
+        () = leave => {
+            connection.as_mut().graceful_shutdown();
+            let Ok(served) = timeout(FAREWELL, connection).await else { return };
+            served
+        }
+    };
     if let Err(error) = served {
         tracing::debug!(%error, "connection ended");
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{ApiArguments, Exit, Options, client};
+use super::{Asked, Exit, Options, client};
 use crate::client::commands;
 use crate::client::render::Format;
 
@@ -10,13 +10,13 @@ use crate::client::render::Format;
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    pub api: ApiArguments,
+    pub asked: Asked,
     /// How the history is written
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
     pub output: Format,
 }
 
-pub fn run(options: &Options, before: Vec<String>, arguments: Arguments) -> anyhow::Result<Exit> {
-    let client = client(options, before, arguments.api.api)?;
+pub fn run(options: &Options, before: Asked, arguments: Arguments) -> anyhow::Result<Exit> {
+    let client = client(options, before, arguments.asked)?;
     Ok(commands::history(&client, arguments.output).into())
 }

@@ -18,6 +18,7 @@ use crate::client::commands::Outcome;
 use crate::config::{self, Config, ElectionKind, defaults};
 use crate::seeded_bug;
 
+mod access;
 mod check;
 mod completions;
 mod config_command;
@@ -48,6 +49,8 @@ pub struct Cli {
     /// Ask these members' APIs, in turn, instead of ZooKeeper (client commands)
     #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = api_url)]
     pub api: Vec<String>,
+    #[command(flatten)]
+    pub access: access::AccessArguments,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -122,13 +125,14 @@ impl Command {
 /// # Errors
 /// What is to be shown to the user; [`Exit::of`] gives the exit code.
 pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
-    let Cli { options, api, command } = cli;
+    let Cli { options, api, access, command } = cli;
+    let before = Asked { api, access };
     match command {
         Command::Run(arguments) => run::run(&options, arguments, logs),
         Command::Check(arguments) => check::run(&options, arguments),
-        Command::Status(arguments) => status::run(&options, api, arguments),
-        Command::WhichActive(arguments) => which_active::run(&options, api, arguments),
-        Command::History(arguments) => history::run(&options, api, arguments),
+        Command::Status(arguments) => status::run(&options, before, arguments),
+        Command::WhichActive(arguments) => which_active::run(&options, before, arguments),
+        Command::History(arguments) => history::run(&options, before, arguments),
         Command::Config(arguments) => config_command::run(&options, &arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::DemoChild(arguments) => demo::run_child(&arguments),
@@ -155,26 +159,36 @@ impl Options {
     }
 }
 
-/// `--api` of a client command.
-#[derive(Clone, Debug, Args)]
-pub struct ApiArguments {
+/// Whom a client command asks, and what it shows there.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Asked {
     /// Ask these members' APIs, in turn, instead of ZooKeeper
     #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = api_url)]
     pub api: Vec<String>,
+    #[command(flatten)]
+    pub access: access::AccessArguments,
 }
 
 /// Whom a client command asks: `--api`, given before or after the command, goes before the configuration. With
 /// `election = "lock"` there is no ZooKeeper to ask: this host's own API knows.
-fn client(options: &Options, before: Vec<String>, after: Vec<String>) -> Result<Client, config::Problems> {
-    let urls: Vec<String> = before.into_iter().chain(after).collect();
+fn client(options: &Options, before: Asked, after: Asked) -> anyhow::Result<Client> {
+    let urls: Vec<String> = before.api.into_iter().chain(after.api).collect();
+    let access = after.access.or(before.access);
     if !urls.is_empty() {
-        return Ok(Client::from_api(urls, None));
+        // Named beside --api, the configuration has the token. A file that cannot be read is no reason not to ask.
+        let configured = options.config.as_ref().and_then(|_| options.load_for_client().ok());
+        return Ok(Client::from_api(urls, access.read(configured.and_then(token))?));
     }
-    let Config { cluster, election, zookeeper, api, .. } = options.load_for_client()?;
-    Ok(match election {
-        ElectionKind::ZooKeeper => Client::from_zookeeper(&cluster, zookeeper),
-        ElectionKind::Lock => Client::from_api([api.advertise], api.read_token.or(api.token)),
+    let config = options.load_for_client()?;
+    Ok(match config.election {
+        ElectionKind::ZooKeeper => Client::from_zookeeper(&config.cluster, config.zookeeper),
+        ElectionKind::Lock => Client::from_api([config.api.advertise.clone()], access.read(token(config))?),
     })
+}
+
+/// The least that opens what a client command reads.
+fn token(config: Config) -> Option<config::Secret> {
+    config.api.read_token.or(config.api.token)
 }
 
 impl From<Outcome> for Exit {
@@ -216,7 +230,7 @@ mod tests {
         for line in ["primacy --api http://a:1/,http://b:2 status", "primacy status --api http://a:1/,http://b:2"] {
             let cli = Cli::try_parse_from(line.split(' ')).unwrap();
             let Command::Status(arguments) = cli.command else { panic!("another command") };
-            let urls: Vec<String> = cli.api.into_iter().chain(arguments.api.api).collect();
+            let urls: Vec<String> = cli.api.into_iter().chain(arguments.asked.api).collect();
             assert_eq!(urls, ["http://a:1", "http://b:2"], "{line}");
         }
     }

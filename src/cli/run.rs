@@ -29,11 +29,7 @@ pub fn run(options: &Options, arguments: Arguments, logs: Option<Logs>) -> anyho
     let source = Source {
         file: options.config_file().to_owned(),
         command,
-        set_log_level: Box::new(move |level| {
-            if let Some(logs) = &logs {
-                logs.set_level(level);
-            }
-        }),
+        set_log_level: Box::new(move |level| logs.as_ref().is_some_and(|logs| logs.set_level(level))),
     };
     Ok(match supervisor::run(config, source)? {
         role::Exit::Stopped => Exit::Done,

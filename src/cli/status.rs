@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{ApiArguments, Exit, Options, client};
+use super::{Asked, Exit, Options, client};
 use crate::client::commands;
 use crate::client::render::Format;
 
@@ -12,7 +12,7 @@ use crate::client::render::Format;
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    pub api: ApiArguments,
+    pub asked: Asked,
     /// How the cluster is written
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
     pub output: Format,
@@ -22,8 +22,8 @@ pub struct Arguments {
     pub watch: Option<u32>,
 }
 
-pub fn run(options: &Options, before: Vec<String>, arguments: Arguments) -> anyhow::Result<Exit> {
-    let client = client(options, before, arguments.api.api)?;
+pub fn run(options: &Options, before: Asked, arguments: Arguments) -> anyhow::Result<Exit> {
+    let client = client(options, before, arguments.asked)?;
     let watch = arguments.watch.map(|seconds| Duration::from_secs(seconds.into()));
     Ok(commands::status(&client, arguments.output, watch).into())
 }

@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args};
 
-use super::{Exit, Options, api_url, client};
+use super::{Asked, Exit, Options, access, api_url, client};
 use crate::client::commands::{self, Which};
 
 /// Print the active node's name; exit with 1 where none is active
@@ -12,23 +12,26 @@ pub struct Arguments {
     #[arg(long, value_name = "URL[,URL…]", num_args = 0..=1, action = ArgAction::Append, default_missing_value = "",
           value_delimiter = ',', value_parser = optional_api_url)]
     pub api: Vec<String>,
+    #[command(flatten)]
+    pub access: access::AccessArguments,
     /// Print this one of its coordinator.endpoints instead
     #[arg(long, value_name = "NAME")]
     pub endpoint: Option<String>,
 }
 
 impl Arguments {
-    /// What to print, and the URLs to ask.
-    fn split(self) -> Result<(Which, Vec<String>), super::exit::Usage> {
+    /// What to print, and whom to ask.
+    fn split(self) -> Result<(Which, Asked), super::exit::Usage> {
         let bare = self.api.iter().any(String::is_empty);
         let urls = self.api.into_iter().filter(|url| !url.is_empty()).collect();
+        let asked = Asked { api: urls, access: self.access };
         match (bare, self.endpoint) {
             (true, Some(_)) => {
                 Err(super::exit::Usage("--api (without a value) and --endpoint exclude each other".to_owned()))
             }
-            (true, None) => Ok((Which::Api, urls)),
-            (false, Some(name)) => Ok((Which::Endpoint(name), urls)),
-            (false, None) => Ok((Which::Node, urls)),
+            (true, None) => Ok((Which::Api, asked)),
+            (false, Some(name)) => Ok((Which::Endpoint(name), asked)),
+            (false, None) => Ok((Which::Node, asked)),
         }
     }
 }
@@ -37,9 +40,9 @@ fn optional_api_url(text: &str) -> Result<String, String> {
     if text.is_empty() { Ok(String::new()) } else { api_url(text) }
 }
 
-pub fn run(options: &Options, before: Vec<String>, arguments: Arguments) -> anyhow::Result<Exit> {
-    let (which, urls) = arguments.split()?;
-    let client = client(options, before, urls)?;
+pub fn run(options: &Options, before: Asked, arguments: Arguments) -> anyhow::Result<Exit> {
+    let (which, asked) = arguments.split()?;
+    let client = client(options, before, asked)?;
     Ok(commands::which_active(&client, &which).into())
 }
 
@@ -54,7 +57,7 @@ mod tests {
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         let Command::WhichActive(arguments) = cli.command else { panic!("another command") };
         let (which, after) = arguments.split().unwrap();
-        (which, cli.api, after)
+        (which, cli.api, after.api)
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use tokio_rustls::rustls;
 use ureq::Agent;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-use crate::client::Error;
+use crate::client::{Access, Error};
 use crate::config::Secret;
 use crate::status::{ClusterView, HistoryEntry};
 
@@ -20,8 +22,9 @@ pub struct Api {
 }
 
 impl Api {
-    pub fn new(urls: Vec<String>, token: Option<Secret>) -> Self {
+    pub fn new(urls: Vec<String>, access: Access) -> Self {
         let agent = Agent::config_builder()
+            .tls_config(tls(&access))
             .timeout_global(Some(PATIENCE))
             .max_redirects(0)
             // Members are neighbours, and a kept connection may be one that the member has cut.
@@ -29,7 +32,7 @@ impl Api {
             .max_idle_connections(0)
             .build()
             .new_agent();
-        Self { urls, token, agent }
+        Self { urls, token: access.token, agent }
     }
 
     /// The first view that names an active node, else the first view: a member out of contact knows of none.
@@ -52,7 +55,7 @@ impl Api {
             match self.get(url, path) {
                 Ok(answer) if satisfies(&answer) => return Ok(answer),
                 Ok(answer) => second_choice = second_choice.or(Some(answer)),
-                Err(error) => problems.push(format!("{url}: {error}")),
+                Err(error) => problems.push(format!("{url}: {}", explain(&error))),
             }
         }
         second_choice.ok_or(Error::NoAnswer(problems))
@@ -65,4 +68,40 @@ impl Api {
         }
         request.call()?.body_mut().read_json()
     }
+}
+
+/// What failed, with what can be done on the command line about it.
+fn explain(error: &ureq::Error) -> String {
+    let remedy = match error {
+        ureq::Error::StatusCode(401) => "; it wants a token: name its file with --token-file or PRIMACY_TOKEN_FILE",
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => TLS_REMEDY,
+        ureq::Error::Io(error)
+            if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) =>
+        {
+            TLS_REMEDY
+        }
+        _ => "",
+    };
+    format!("{error}{remedy}")
+}
+
+const TLS_REMEDY: &str = "; name the authority of its certificate with --tls-ca, and a certificate that it takes with --tls-cert and --tls-key";
+
+fn tls(access: &Access) -> TlsConfig {
+    let mut tls = TlsConfig::builder();
+    if let Some(ca) = &access.ca {
+        tls = tls.root_certs(RootCerts::new_with_certs(&certificates(ca)));
+    }
+    if let Some((chain, key)) = &access.identity
+        && let Ok(key) = PrivateKey::from_pem(key.reveal().as_bytes())
+    {
+        tls = tls.client_cert(Some(ClientCert::new_with_certs(&certificates(chain), key)));
+    }
+    tls.build()
+}
+
+/// All of them; what else the text holds is passed over.
+fn certificates(pem: &str) -> Vec<Certificate<'static>> {
+    let items = parse_pem(pem.as_bytes()).flatten();
+    items.filter_map(|item| if let PemItem::Certificate(it) = item { Some(it) } else { None }).collect()
 }

@@ -13,6 +13,22 @@ pub mod properties;
 pub mod render;
 mod zookeeper;
 
+/// What is shown to an API, and by what an API is known.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    pub token: Option<Secret>,
+    /// PEM text: the authorities of the members' certificates. Without it those that everybody knows.
+    pub ca: Option<String>,
+    /// PEM texts of a client certificate and its key.
+    pub identity: Option<(String, Secret)>,
+}
+
+impl Access {
+    pub fn by_token(token: Secret) -> Self {
+        Self { token: Some(token), ..Self::default() }
+    }
+}
+
 /// A way to look at a cluster.
 #[derive(Debug)]
 pub enum Client {
@@ -55,8 +71,8 @@ fn instead(known: &[String]) -> String {
 
 impl Client {
     /// Through the APIs at `urls`, tried in turn.
-    pub fn from_api(urls: impl IntoIterator<Item = impl Into<String>>, token: Option<Secret>) -> Self {
-        Self::Api(api::Api::new(urls.into_iter().map(Into::into).collect(), token))
+    pub fn from_api(urls: impl IntoIterator<Item = impl Into<String>>, access: Access) -> Self {
+        Self::Api(api::Api::new(urls.into_iter().map(Into::into).collect(), access))
     }
 
     /// Through the ensemble that `config` names.

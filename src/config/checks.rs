@@ -263,9 +263,20 @@ pub fn token(text: &str) -> Result<(), Refusal> {
     refuse("names a file whose token cannot be sent in a header", "use printable ASCII characters without blanks")
 }
 
+/// Blanks without width, marks of the byte order and of the direction: left by editors and copying.
+const fn is_invisible(it: char) -> bool {
+    matches!(it, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
 /// `user:password` of the digest scheme.
 pub fn digest(text: &str) -> Result<(), Refusal> {
     let pair = text.split_once(':').is_some_and(|(user, password)| !user.is_empty() && !password.is_empty());
+    if text.chars().any(is_invisible) {
+        return refuse(
+            "names a file that holds a character that nobody sees",
+            "write user:password anew, with an editor for plain text",
+        );
+    }
     if pair && !text.chars().any(char::is_control) {
         return Ok(());
     }

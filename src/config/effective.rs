@@ -1,4 +1,4 @@
-//! The configuration as it applies, for people; and what differs between two of them.
+//! The configuration as it applies, for people.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::keys::KEYS;
 use super::{AfterLoss, ApiTls, Config, CoordinatorKind, ElectionKind, HealthProbe, Secret, ZooKeeperTls, checks};
 
 /// What stands for a secret.
@@ -15,42 +14,19 @@ const SECRET: &str = "(secret)";
 const PEM: &str = "(PEM)";
 
 /// The effective configuration with every key of the file's structure; unset ones are `""`, `[]` or `{}`. Secrets are
-/// hidden: a file that holds one is named, a value that may be one is `(secret)`.
+/// hidden: a file that holds one is named, a value that may be one is `(secret)`, a command is shown without its arguments,
+/// a URL without user, password and query.
 pub fn effective(config: &Config) -> Value {
     tree(config, Secrets::Hidden)
 }
 
-/// One key whose value differs.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct KeyChange {
-    /// Dotted.
-    pub key: String,
-    /// A reload carries it out; otherwise it needs a restart.
-    pub takes_effect: bool,
-}
-
-/// What differs between the configuration that applies and one read at a reload, in the order of the reference page.
-///
-/// The texts of the files in `api.tls` are not compared: they are read again at every reload.
-pub fn reload_differences(old: &Config, new: &Config) -> Vec<KeyChange> {
-    let (before, after) = (tree(old, Secrets::Compared), tree(new, Secrets::Compared));
-    let switched = old.api.tls.is_some() != new.api.tls.is_some();
-    // Servers that speak TLS have another port for it.
-    let other_port = old.zookeeper.tls.is_some() != new.zookeeper.tls.is_some();
-    KEYS.iter()
-        .filter(|key| at(&before, key.path) != at(&after, key.path))
-        .map(|key| {
-            // A listener that speaks TLS is another listener.
-            let takes_effect = key.reloads
-                && !(switched && key.path.starts_with("api.tls."))
-                && !(other_port && key.path.starts_with("zookeeper.tls."));
-            KeyChange { key: key.path.to_owned(), takes_effect }
-        })
-        .collect()
+/// The same with the texts of secrets, for comparison only: such a tree never leaves this crate's configuration.
+pub(super) fn compared(config: &Config) -> Value {
+    tree(config, Secrets::Compared)
 }
 
 /// The value at a dotted path.
-fn at<'v>(tree: &'v Value, path: &str) -> Option<&'v Value> {
+pub(super) fn at<'v>(tree: &'v Value, path: &str) -> Option<&'v Value> {
     path.split('.').try_fold(tree, |value, name| value.get(name))
 }
 
@@ -68,6 +44,13 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
         (Some(secret), Secrets::Compared) => secret.reveal().to_owned(),
         (Some(secret), Secrets::Hidden) => secret.file().map_or_else(|| SECRET.to_owned(), |file| text(Some(file))),
     };
+    let command = |argv: &[String]| match secrets {
+        Secrets::Hidden => argv.iter().take(1).cloned().collect::<Vec<String>>(),
+        Secrets::Compared => argv.to_vec(),
+    };
+    let url = |url: &str| if secrets == Secrets::Hidden { shown_url(url) } else { url.to_owned() };
+    let endpoints: BTreeMap<&str, String> =
+        coordinator.endpoints.iter().map(|(name, endpoint)| (name.as_str(), url(endpoint))).collect();
     let variables: BTreeMap<&str, &str> = coordinator
         .environment
         .iter()
@@ -91,7 +74,7 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
             "min_free_space": size(config.lock.min_free_space),
         },
         "coordinator": {
-            "command": coordinator.command,
+            "command": command(&coordinator.command),
             "kind": match coordinator.kind {
                 CoordinatorKind::Foreground => "foreground",
                 CoordinatorKind::Forking => "forking",
@@ -101,31 +84,31 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
             "user": coordinator.user.as_deref().unwrap_or_default(),
             "stop_signal": checks::signal_name(coordinator.stop_signal),
             "stop_timeout": span(coordinator.stop_timeout),
-            "before_kill": coordinator.before_kill,
+            "before_kill": command(&coordinator.before_kill),
             "restarts": { "max": coordinator.restarts.max, "within": span(coordinator.restarts.within) },
             "backoff": {
                 "first": span(coordinator.backoff.first),
                 "max": span(coordinator.backoff.max),
                 "reset": span(coordinator.backoff.reset),
             },
-            "endpoints": coordinator.endpoints,
+            "endpoints": endpoints,
         },
         "health": {
             "startup_timeout": span(health.startup_timeout),
-            "http": if let Some(HealthProbe::Http(url)) = &health.probe { url } else { "" },
+            "http": if let Some(HealthProbe::Http(it)) = &health.probe { url(it) } else { String::new() },
             "tcp": if let Some(HealthProbe::Tcp(address)) = &health.probe { address } else { "" },
-            "command": if let Some(HealthProbe::Command(command)) = &health.probe { command.clone() } else { vec![] },
+            "command": if let Some(HealthProbe::Command(argv)) = &health.probe { command(argv) } else { vec![] },
             "interval": span(health.interval),
             "timeout": span(health.timeout),
             "failures": health.failures,
         },
         "drain": {
             "grace_period": span(drain.grace_period),
-            "command": drain.command,
+            "command": command(&drain.command),
             "timeout": span(drain.timeout),
         },
         "fencing": {
-            "command": fencing.command,
+            "command": command(&fencing.command),
             "timeout": span(fencing.timeout),
             "required": fencing.required,
             "frees_lock": fencing.frees_lock,
@@ -137,10 +120,10 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
             "watchdog_device": fencing.watchdog_device,
         },
         "hooks": {
-            "on_active": hooks.on_active,
-            "on_standby": hooks.on_standby,
-            "before_start": hooks.before_start,
-            "after_stop": hooks.after_stop,
+            "on_active": command(&hooks.on_active),
+            "on_standby": command(&hooks.on_standby),
+            "before_start": command(&hooks.before_start),
+            "after_stop": command(&hooks.after_stop),
         },
         "candidate": { "priority": candidate.priority, "tags": candidate.tags },
         "api": {
@@ -151,6 +134,15 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
             "tls": api_tls(config.api.tls.as_ref()),
         },
     })
+}
+
+/// A URL, or `host:port`, without what may be a secret in it.
+pub fn shown_url(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if scheme.is_empty() { format!("{host}{path}") } else { format!("{scheme}://{host}{path}") }
 }
 
 fn zookeeper(config: &Config, secrets: Secrets, secret: &dyn Fn(Option<&Secret>) -> String) -> Value {

@@ -24,7 +24,8 @@ pub fn secret(path: &str) -> Result<String, Refusal> {
 
 /// The one line of the text of the file at `path`.
 pub fn secret_in(path: &str, text: &str) -> Result<String, Refusal> {
-    let line = text.trim();
+    // A mark that some editors put at the beginning, and that nobody sees.
+    let line = text.trim_start_matches('\u{feff}').trim();
     if line.is_empty() {
         return Err((format!("{path} is empty"), "write the secret into it, on one line".to_owned()));
     }

@@ -169,7 +169,7 @@ pub const KEYS: &[Key] = &[
         SPAN_OR_ZERO,
         Default::Duration(defaults::MARGIN),
         "What the lease ends earlier than it would have to. The lease is `session_timeout` − `tick_time` / 2 − \
-         `heartbeat_interval` − `margin` and must last for 3 heartbeats.",
+         `heartbeat_interval` − `margin` and must last for 4 heartbeats.",
     ),
     key(
         "zookeeper.digest_file",
@@ -187,7 +187,7 @@ pub const KEYS: &[Key] = &[
         "zookeeper.tls.cert",
         Kind::Path,
         Default::Unset,
-        "PEM file with the client's certificate; together with `key`.",
+        "PEM file with the client's certificate; together with `key` and `ca`.",
     ),
     live("zookeeper.tls.key", Kind::SecretFile, Default::Unset, "PEM file with the client's private key."),
     key(
@@ -242,7 +242,7 @@ pub const KEYS: &[Key] = &[
         "coordinator.user",
         Kind::Text,
         Default::Unset,
-        "The account that the coordinator runs as, when the supervisor runs as root.",
+        "The account that the coordinator runs as, by name or number, when the supervisor runs as root.",
     ),
     key(
         "coordinator.stop_signal",
@@ -297,7 +297,7 @@ pub const KEYS: &[Key] = &[
         "health.startup_timeout",
         SPAN,
         Default::Duration(defaults::HEALTH_STARTUP_TIMEOUT),
-        "A coordinator that is not ready by then has failed to start.",
+        "A coordinator that is not ready by then has failed to start. A change counts from the next start on.",
     ),
     live(
         "health.http",
@@ -329,7 +329,7 @@ pub const KEYS: &[Key] = &[
         "drain.grace_period",
         SPAN_OR_ZERO,
         Default::Duration(defaults::DRAIN_GRACE_PERIOD),
-        "How long the health checks answer 503 before draining begins: time for load balancers to notice.",
+        "How long the health checks answer 503 before draining begins: time for load balancers to notice. Nothing uses `[drain]` in this version, which is said at the start.",
     ),
     live("drain.command", Kind::Arguments, Default::Unset, "argv that exits with 0 when nothing is in flight."),
     live(

@@ -19,13 +19,15 @@ mod problems;
 pub mod properties;
 mod reader;
 mod reference;
+mod reload;
 mod schema;
 mod suggest;
 mod validate;
 
-pub use effective::{KeyChange, effective, reload_differences};
+pub use effective::{effective, shown_url};
 pub use problems::{Problem, Problems};
 pub use reference::reference;
+pub use reload::{KeyChange, merge, reload_differences};
 pub use schema::schema;
 
 /// Reads and validates a file. `command_override`: a command given after `--`, in the place of `coordinator.command`.
@@ -71,6 +73,31 @@ pub fn base_url(text: &str) -> Result<String, (String, String)> {
     checks::base_url(text)
 }
 
+/// The token in a file that only its owner may read.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub fn token_file(path: &str) -> Result<String, (String, String)> {
+    let token = files::secret(path)?;
+    checks::token(&token).map(|()| token)
+}
+
+/// The text of a PEM file with certificates.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub fn certificates_file(path: &str) -> Result<String, (String, String)> {
+    files::certificates(path)
+}
+
+/// The text of a PEM file with a private key that others may not read.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub fn private_key_file(path: &str) -> Result<String, (String, String)> {
+    files::private_key(path)
+}
+
 /// A commented example with every key; it loads once the paths and accounts in it exist.
 pub fn default_text() -> &'static str {
     include_str!("example.toml")
@@ -98,6 +125,8 @@ pub struct Config {
     pub hooks: Hooks,
     pub candidate: Candidate,
     pub api: Api,
+    /// What the file says and nothing does, one sentence each.
+    pub without_effect: Vec<String>,
 }
 
 /// The names are those of the keys' table, quietest first.
@@ -196,7 +225,7 @@ pub struct Backoff {
     pub reset: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     pub startup_timeout: Duration,
     pub probe: Option<HealthProbe>,

@@ -77,12 +77,25 @@ pub fn read(text: &str) -> Reader {
     for error in errors {
         let line = error.span().map(|span| line_of(text, span.start));
         // The message alone: the error's Display quotes the line, and a line may hold a secret.
-        let what = format!("is not valid TOML: {}", error.message().replace('\n', "; "));
+        let what = match duplicate(text, &error) {
+            Some(name) => format!("is not valid TOML: {name} is there a second time"),
+            None => format!("is not valid TOML: {}", error.message().replace('\n', "; ")),
+        };
         let remedy = "correct the syntax (https://toml.io); the rest of the file is checked after that".to_owned();
         reader.problems.push(Problem { key: String::new(), line, value: None, what, remedy });
     }
     reader.problems.dedup_by_key(|problem| (problem.key.clone(), problem.line, problem.what.clone()));
     reader
+}
+
+/// The name of a key that is there twice. A name may be shown, other than what an error's line may hold.
+fn duplicate(text: &str, error: &toml::de::Error) -> Option<String> {
+    if !error.message().starts_with("duplicate key") {
+        return None;
+    }
+    let name = text.get(error.span()?)?;
+    let plain = name.chars().all(|it| it.is_alphanumeric() || "_-.\"' []".contains(it));
+    (plain && !name.is_empty()).then(|| name.trim_matches(['[', ']']).to_owned())
 }
 
 impl Reader {
@@ -285,6 +298,9 @@ fn scalar(kind: Kind, value: &DeValue<'_>) -> Result<Value, Refusal> {
             "contains a NUL character, which no path, argument or name can".to_owned(),
             "remove the \\u0000".to_owned(),
         )),
+        (Kind::SecretFile | Kind::Path, DeValue::String(text)) if text.trim() != text => {
+            Err(("begins or ends with a blank".to_owned(), "remove the blank".to_owned()))
+        }
         (Kind::Text | Kind::SecretFile | Kind::Path, DeValue::String(text)) => {
             if text.is_empty() || kind == Kind::Text || text.starts_with('/') {
                 return Ok(Value::Text(text.to_string()));
@@ -341,6 +357,12 @@ fn arguments(items: &toml::de::DeArray<'_>) -> Result<Value, Refusal> {
         return Err((
             "has an empty program name".to_owned(),
             "name the program first, or write [] for none".to_owned(),
+        ));
+    }
+    if arguments.first().is_some_and(|program| program.trim() != program) {
+        return Err((
+            "has a program name that begins or ends with a blank".to_owned(),
+            "remove the blank; arguments are items of their own".to_owned(),
         ));
     }
     Ok(Value::Arguments(arguments))

@@ -14,7 +14,7 @@ pub fn reference() -> String {
          is an error. Every problem is reported at once, with its line and what to do, and the exit code is 78.\n\n\
          - Durations and sizes are texts with units: `\"500ms\"`, `\"10s\"`, `\"1h 30m\"`; `\"100MiB\"`, `\"2GB\"`.\n\
          - `\"\"`, `[]` and `{}` mean \"not set\".\n\
-         - *Reload*: SIGHUP and `POST /reload` carry a change out. All else needs a restart.\n\
+         - *Reload*: SIGHUP carries a change out. All else needs a restart.\n\
          - `primacy config default` prints an example with every key, `primacy config show` what applies, and\n  \
          `primacy config schema` a JSON Schema for editors (also in [configuration.schema.json](configuration.schema.json)).\n",
     );

@@ -67,7 +67,26 @@ pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
             tags: tags(reader),
         },
         api: api(reader, host),
+        without_effect: without_effect(reader, election),
     }
+}
+
+/// Keys that are taken and do nothing here. Whoever wrote them should not rely on them.
+fn without_effect(reader: &Reader, election: ElectionKind) -> Vec<String> {
+    let given = |keys: &[&str]| {
+        let given: Vec<&str> = keys.iter().copied().filter(|key| reader.has(key)).collect();
+        (!given.is_empty()).then(|| given.join(", "))
+    };
+    let drain = given(&["drain.grace_period", "drain.command", "drain.timeout"]).map(|keys| {
+        format!("{keys}: nothing uses [drain] in this version; the coordinator is stopped without draining")
+    });
+    let fencing = (election == ElectionKind::Lock && !reader.arguments("fencing.command").is_empty())
+        .then(|| given(&["fencing.command", "fencing.timeout", "fencing.required", "fencing.frees_lock"]))
+        .flatten()
+        .map(|keys| {
+            format!("{keys}: with election = \"lock\" nobody is fenced; only the lock keeps a former active node out")
+        });
+    drain.into_iter().chain(fencing).collect()
 }
 
 /// Reports a refusal; gives what was accepted.
@@ -140,6 +159,13 @@ fn zookeeper(reader: &mut Reader, election: ElectionKind) -> ZooKeeper {
 
 fn zookeeper_tls(reader: &mut Reader) -> Option<ZooKeeperTls> {
     both_or_none(reader, "zookeeper.tls.cert", "zookeeper.tls.key");
+    if reader.asks("zookeeper.tls.cert") && reader.asks("zookeeper.tls.key") && !reader.asks("zookeeper.tls.ca") {
+        reader.reject(
+            "zookeeper.tls.ca",
+            "is missing, and without it no server's certificate can be checked",
+            "name the PEM file with the authority of the servers' certificates",
+        );
+    }
     let ca = file(reader, "zookeeper.tls.ca", files::certificates).map(|(_, text)| text);
     let cert = file(reader, "zookeeper.tls.cert", files::certificates).map(|(_, text)| text);
     let key = file(reader, "zookeeper.tls.key", files::private_key).map(|(path, text)| Secret::from_file(path, text));
@@ -291,7 +317,11 @@ fn tags(reader: &mut Reader) -> BTreeMap<String, String> {
 
 fn user(reader: &mut Reader) -> Option<String> {
     let user = reader.text("coordinator.user")?;
-    match nix::unistd::User::from_name(&user) {
+    let found = match user.parse() {
+        Ok(uid) => nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)),
+        Err(_) => nix::unistd::User::from_name(&user),
+    };
+    match found {
         Ok(Some(_)) => {}
         Ok(None) => reader.reject(
             "coordinator.user",

@@ -15,13 +15,13 @@ use super::environment;
 use super::link::{Gone, Link};
 use super::preparation::{Purpose, explain, prepare, variables};
 use super::protocol::{
-    CommandOrder, CommandOutcome, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament, WatchdogView,
+    CommandOrder, CommandOutcome, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament, VolumeView, WatchdogView,
 };
 use super::sentences;
 use super::surroundings::{self, Surroundings};
 use super::testament;
 use super::tree::{Happening, StartFailure, Tree};
-use super::volume::{Event, Probing, Task, Volume};
+use super::volume::{Event, Task, Volume, Watch};
 use super::wakeups::Wakeups;
 use super::watchdog::Watchdog;
 use crate::moment::Moment;
@@ -79,8 +79,10 @@ pub struct Keeper {
     lost: bool,
     /// The epoch whose record is in the lock file.
     written: Option<u64>,
-    /// A probe that should have begun and has not, and when that was noticed.
-    overdue: Option<(Moment, Moment)>,
+    probe_watch: Watch,
+    look_watch: Watch,
+    /// A look at the volume hangs, which was told.
+    hung: bool,
     tree: Tree,
     awaited_start: Option<AwaitedStart>,
     commands: Commands,
@@ -117,7 +119,9 @@ impl Keeper {
             lock: Lock::Open,
             lost: false,
             written: None,
-            overdue: None,
+            probe_watch: Watch::default(),
+            look_watch: Watch::default(),
+            hung: false,
             tree,
             awaited_start: None,
             commands: Commands::default(),
@@ -185,7 +189,7 @@ impl Keeper {
             self.close_lock(cause, now);
         }
         self.go_on_starting(now);
-        self.watch_probe(now);
+        self.watch_volume(now);
         if let Lock::Closing { late: Some(late) } = self.lock
             && now >= late
         {
@@ -197,36 +201,30 @@ impl Keeper {
         }
     }
 
-    /// A volume that does not answer is a lost one. A probe that has not begun although it is due is given its time from
-    /// when that was noticed: it may be this process that was frozen.
-    fn watch_probe(&mut self, now: Moment) {
-        let Some(configured) = self.configured.as_ref().filter(|_| !self.lost) else { return };
-        let since = match configured.volume.probing() {
-            None => return self.overdue = None,
-            Some(Probing::Since(began)) => began,
-            Some(Probing::Due(due)) if now < due + configured.settings.probe_timeout => return self.overdue = None,
-            Some(Probing::Due(due)) => match self.overdue {
-                Some((known, noticed)) if known == due => noticed,
-                _ => {
-                    self.overdue = Some((due, now));
-                    return;
-                }
-            },
+    /// A volume that does not answer is a lost one while the lock is held, and one that cannot be used while it is not.
+    fn watch_volume(&mut self, now: Moment) {
+        let Some(Configured { settings, volume, .. }) = self.configured.as_ref() else { return };
+        let silent = || {
+            let directory = settings.lock_directory.display();
+            format!("the volume at {directory} has not answered within lock.probe_timeout; is its server reachable?")
         };
-        if now >= since + configured.settings.probe_timeout {
-            let directory = configured.settings.lock_directory.display();
-            self.lose(format!("the volume at {directory} has not answered within lock.probe_timeout"));
+        if !self.lost && self.probe_watch.hangs(volume.probing(), settings.probe_timeout, now) {
+            let problem = silent();
+            return self.lose(problem);
+        }
+        if !self.hung && self.look_watch.hangs(volume.looking(), settings.probe_timeout, now) {
+            let view = VolumeView { problem: Some(silent()), ..VolumeView::default() };
+            self.hung = true;
+            self.link.send(&Report::Volume(view));
         }
     }
 
-    /// When [`Keeper::watch_probe`] should look again.
-    fn probe_due(&self) -> Option<Moment> {
-        let configured = self.configured.as_ref().filter(|_| !self.lost)?;
-        let timeout = configured.settings.probe_timeout;
-        Some(match (configured.volume.probing()?, self.overdue) {
-            (Probing::Due(due), Some((known, noticed))) if known == due => noticed + timeout,
-            (Probing::Due(at) | Probing::Since(at), _) => at + timeout,
-        })
+    /// When [`Keeper::watch_volume`] should look again.
+    fn volume_due(&self) -> Option<Moment> {
+        let Configured { settings, volume, .. } = self.configured.as_ref()?;
+        let probe = self.probe_watch.due(volume.probing(), settings.probe_timeout).filter(|_| !self.lost);
+        let look = self.look_watch.due(volume.looking(), settings.probe_timeout).filter(|_| !self.hung);
+        [probe, look].into_iter().flatten().min()
     }
 
     /// Armed while a tree may live, fed while the lease allows it.
@@ -261,7 +259,7 @@ impl Keeper {
         let deadline = self.deadline.filter(|_| self.has_to_end());
         let closing = if let Lock::Closing { late } = self.lock { late } else { None };
         let watchdog = self.watchdog.due(self.deadline);
-        [deadline, self.probe_due(), closing, self.tree.due(), watchdog, self.start_due()].into_iter().flatten().min()
+        [deadline, self.volume_due(), closing, self.tree.due(), watchdog, self.start_due()].into_iter().flatten().min()
     }
 
     /// When [`Keeper::go_on_starting`] has something to do, if nothing comes before.
@@ -604,7 +602,10 @@ impl Keeper {
         let events = self.configured.as_ref().map(|configured| configured.volume.events()).unwrap_or_default();
         for event in events {
             match event {
-                Event::Report(report) => self.link.send(&report),
+                Event::Report(report) => {
+                    self.hung &= !matches!(report, Report::Volume(_));
+                    self.link.send(&report);
+                }
                 Event::Locked { fd, volume, record, write_back } => {
                     // A lock that comes after CloseLock was asked for is closed by that.
                     if self.lock == Lock::Open {

@@ -17,6 +17,14 @@ pub use volume::try_lock;
 /// Runs all checks.
 pub fn check(config: &Config) -> Vec<CheckResult> {
     let mut results = vec![ok("configuration", "valid")];
+    for text in &config.without_effect {
+        let (keys, why) = text.split_once(": ").unwrap_or(("", text));
+        results.push(warn(
+            "configuration",
+            format!("{keys} has no effect: {why}"),
+            "do not rely on it, or leave it out",
+        ));
+    }
     let mut volume = None;
     if config.election == ElectionKind::ZooKeeper {
         let (found, known) = zookeeper::check(config);

@@ -29,7 +29,7 @@ use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
 
 use crate::config::{Config, ElectionKind};
 use crate::election::zookeeper::{Paths, Settings};
-use crate::guardian::volume::{self, problems};
+use crate::guardian::volume::{self, files, problems};
 use crate::status::{CheckResult, PeerResult, PeerTest, ProcessIdentity};
 use crate::{clock, processes, zookeeper};
 
@@ -44,6 +44,9 @@ const STEP: Duration = Duration::from_secs(20);
 const ROUND: Duration = Duration::from_secs(1);
 /// How long the contender tries to get a lock whose holder is dead. Measured on NFS: at most 50 ms.
 const RELEASE: Duration = Duration::from_secs(5);
+
+/// Bytes read of the other's file; a nonce has 36.
+const NONCE_LIMIT: u64 = 256;
 
 const REMEDY: &str = "mount the same NFSv4 volume on both hosts, without nolock or local_lock, and try again";
 
@@ -373,7 +376,7 @@ async fn contend(meeting: &mut Meeting<'_>, other: &Word, directory: &Path) -> R
     let file = directory.join(name);
     let (path, nonce) = (file.clone(), other.nonce.clone());
     let (unread, said) = on_volume(move || {
-        let unread = match std::fs::read_to_string(&path) {
+        let unread = match read(&path) {
             Ok(content) if content == nonce => None,
             Ok(_) => Some(format!("{} has another content here", path.display())),
             Err(error) => Some(format!("{}: {error}", path.display())),
@@ -508,9 +511,24 @@ fn place(directory: &Path) -> Result<PathBuf, String> {
 }
 
 fn write(path: &Path, content: &str) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().create_new(true).write(true).open(path)?;
+    let (directory, name) = split(path)?;
+    let mut file = files::create(&directory, name)?;
     std::io::Write::write_all(&mut file, content.as_bytes())?;
     file.sync_all()
+}
+
+/// What another node has written: a nonce.
+fn read(path: &Path) -> std::io::Result<String> {
+    let (directory, name) = split(path)?;
+    let mut content = String::new();
+    files::open(&directory, name, false)?.take(NONCE_LIMIT).read_to_string(&mut content)?;
+    Ok(content)
+}
+
+fn split(path: &Path) -> std::io::Result<(std::fs::File, &str)> {
+    let parts = path.parent().zip(path.file_name().and_then(std::ffi::OsStr::to_str));
+    let (directory, name) = parts.ok_or(std::io::ErrorKind::InvalidInput)?;
+    Ok((files::directory(directory)?, name))
 }
 
 /// Another process that tries the lock, and keeps it until it is killed if it is to.
@@ -553,7 +571,7 @@ impl Drop for Locker {
 
 /// The other process: says whether it has the lock, and keeps it until its standard input ends.
 pub fn hold_lock(path: &Path) -> String {
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(path);
+    let file = split(path).and_then(|(directory, name)| files::open(&directory, name, true));
     let locked = file.and_then(|file| Ok((volume::try_lock(&file)?, file)));
     match locked {
         Ok((true, file)) => {

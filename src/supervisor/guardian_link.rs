@@ -108,7 +108,8 @@ impl GuardianLink {
     pub fn order(&mut self, order: Order) {
         match encode(&order) {
             Ok(frame) => self.unsent.extend_from_slice(&frame),
-            Err(_) => tracing::error!(?order, "an order does not fit into a frame"),
+            // Not the order itself: the settings among them hold environment and arguments of commands.
+            Err(error) => tracing::error!(%error, "an order does not fit into a frame"),
         }
     }
 

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Health, HealthProbe};
+use crate::config::{self, Health, HealthProbe};
 
 use super::hooks::{Hook, ProbeRequest};
 
@@ -32,18 +32,21 @@ pub enum Verdict {
     },
 }
 
-/// Probes until it is dropped.
+/// Probes until it is dropped. `ready`: it was ready already, so that failures count from the beginning.
 pub async fn watch(
     health: Health,
+    ready: bool,
     environment: std::collections::BTreeMap<String, String>,
     commands: mpsc::UnboundedSender<ProbeRequest>,
     verdicts: mpsc::UnboundedSender<Verdict>,
 ) {
     let Some(probe) = health.probe.clone() else { return };
-    while ask(&probe, health.timeout, &environment, &commands).await.is_err() {
-        tokio::time::sleep(STARTUP_INTERVAL.min(health.interval)).await;
+    if !ready {
+        while ask(&probe, health.timeout, &environment, &commands).await.is_err() {
+            tokio::time::sleep(STARTUP_INTERVAL.min(health.interval)).await;
+        }
+        let _ = verdicts.send(Verdict::Ready);
     }
-    let _ = verdicts.send(Verdict::Ready);
     let mut failures = 0;
     loop {
         tokio::time::sleep(health.interval).await;
@@ -94,7 +97,9 @@ async fn ask(
 }
 
 async fn ask_http(url: &str) -> Result<(), String> {
-    let uri: hyper::Uri = url.parse().map_err(|error| format!("{url}: {error}"))?;
+    let uri: hyper::Uri = url.parse().map_err(|error| format!("health.http: {error}"))?;
+    // What is told ends in status and history, which others read.
+    let url = config::shown_url(url);
     let host = uri.host().ok_or_else(|| format!("{url}: no host"))?;
     let port = uri.port_u16().unwrap_or(80);
     let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(|e| format!("{url}: {e}"))?;

@@ -101,6 +101,7 @@ impl Shell {
                 }
                 knowledge.metrics.volume_free_bytes = view.free_bytes;
                 knowledge.volume = view;
+                knowledge.volume_seen = true;
                 self.tend_peers(clock::now());
                 Some(Event::VolumeSeen { usable: self.knowledge.volume_usable() })
             }

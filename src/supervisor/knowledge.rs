@@ -36,6 +36,8 @@ pub struct Knowledge {
     pub last_contact: Option<Moment>,
     pub vacancy: Option<Vacancy>,
     pub volume: VolumeView,
+    /// The guardian has told of the volume. What is not known yet is not usable.
+    pub volume_seen: bool,
     pub volume_id: Option<String>,
     /// Whether the lock was seen to exclude other hosts.
     pub verified: PeerResult,
@@ -90,6 +92,7 @@ impl Knowledge {
             last_contact: None,
             vacancy: None,
             volume: VolumeView::default(),
+            volume_seen: false,
             volume_id: None,
             verified: PeerResult::Unverified,
             verified_detail: None,
@@ -128,7 +131,8 @@ impl Knowledge {
         let fresh = self.config.election == ElectionKind::ZooKeeper
             && self.contact == Contact::Connected
             && self.cluster.epoch.unwrap_or(0) == 0;
-        (self.volume.problem.is_none() || (self.volume.missing && fresh))
+        self.volume_seen
+            && (self.volume.problem.is_none() || (self.volume.missing && fresh))
             && self.verified != PeerResult::Failed
             && self.verifying.is_none()
     }
@@ -294,6 +298,9 @@ impl Knowledge {
         }
         if let Some(problem) = &self.volume.problem {
             return problem.clone();
+        }
+        if !self.volume_seen {
+            return format!("trying the volume at {} before it stands", self.config.lock.directory.display());
         }
         if self.config.candidate.priority == 0 {
             return "never stands for election: candidate.priority is 0".to_owned();

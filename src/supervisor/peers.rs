@@ -92,7 +92,7 @@ impl Shell {
         self.note_peers(now);
         let first = self.knowledge.cluster.epoch.unwrap_or(0) == 0;
         let volume = &self.knowledge.volume;
-        let looks_usable = volume.problem.is_none() || (volume.missing && first);
+        let looks_usable = self.knowledge.volume_seen && (volume.problem.is_none() || (volume.missing && first));
         let tests = &mut self.peers;
         if tests.running.is_none()
             && looks_usable

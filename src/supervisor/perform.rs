@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::config::{ElectionKind, WatchdogUse};
+use crate::config::{ElectionKind, Health, WatchdogUse};
 use crate::election;
 use crate::guardian::protocol::{Order, Record};
 use crate::processes;
@@ -237,6 +237,26 @@ impl Shell {
 
     /// Begins to probe a coordinator that has just been started.
     pub(super) fn begin_probing(&mut self) {
+        self.probe(false);
+    }
+
+    /// After a reload: what runs is asked by what is configured.
+    pub(super) fn probe_anew(&mut self, former: &Health) {
+        let runs = self.machine.tree_may_live() && self.knowledge.coordinator.pid.is_some();
+        if *former == self.knowledge.config.health || !runs || self.machine.end().is_some() {
+            return;
+        }
+        self.stop_probing();
+        if self.knowledge.config.health.probe.is_none() {
+            // Without a probe it is ready as soon as it runs.
+            self.knowledge.coordinator.ready = true;
+            self.later(Event::Ready);
+        } else {
+            self.probe(self.knowledge.coordinator.ready);
+        }
+    }
+
+    fn probe(&mut self, ready: bool) {
         let config = self.knowledge.config.clone();
         self.prober = None;
         if config.health.probe.is_none() {
@@ -245,7 +265,7 @@ impl Shell {
         let environment = self.knowledge.hook_environment(self.machine.epoch());
         let (sender, receiver) = mpsc::unbounded_channel();
         let commands = self.probe_requests.0.clone();
-        let task = tokio::spawn(health::watch(config.health.clone(), environment, commands, sender));
+        let task = tokio::spawn(health::watch(config.health.clone(), ready, environment, commands, sender));
         self.prober = Some((task.abort_handle(), receiver));
     }
 }

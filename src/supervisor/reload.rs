@@ -1,13 +1,16 @@
 //! From the configuration to the core's rules, and SIGHUP.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use crate::api;
 use crate::config::{self, AfterLoss, Config, ElectionKind, WatchdogUse};
 use crate::role::{Backoff, LeaseTiming, Restarts, Rules};
 
 use super::hooks::AFTER_STOP_TIMEOUT;
-use super::wiring::Source;
+use super::wiring::{self, Source};
 
 /// How long what was killed may take to die before the role is given away all the same. A process in an NFS server's
 /// outage does not die until the server answers; the lock goes on protecting the volume meanwhile.
@@ -78,33 +81,80 @@ pub fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
     }
 }
 
-/// Reads the file again. `None`: it is invalid, and everything stays as it was.
-pub fn reload(current: &Config, source: &Source) -> Option<Arc<Config>> {
-    let read = match config::load(&source.file, source.command.clone()) {
-        Ok(read) => read,
-        Err(problems) => {
-            tracing::error!("the configuration was not reloaded, everything stays as it was:\n{problems}");
-            return None;
+/// What was read at a reload, everything that can be wrong with it found.
+pub struct Reread {
+    config: Config,
+    /// Of `api.tls`, where there is one.
+    certificates: Option<api::Certificates>,
+}
+
+/// A reload under way: files are read on a thread of its own, for they may lie on anything, and `coordinator.user` is looked
+/// up by whatever this host asks for names.
+#[derive(Default)]
+pub struct Reloading {
+    reading: Option<oneshot::Receiver<Result<Reread, String>>>,
+    /// Asked for again meanwhile.
+    again: bool,
+}
+
+impl Reloading {
+    pub fn begin(&mut self, source: &Source) {
+        if self.reading.is_some() {
+            tracing::info!("SIGHUP: the configuration is being read already; it is read once more after that");
+            self.again = true;
+            return;
         }
-    };
-    (source.set_log_level)(read.log_level);
+        tracing::info!("SIGHUP: reading the configuration again");
+        let (sender, receiver) = oneshot::channel();
+        let (file, command) = (source.file.clone(), source.command.clone());
+        let thread = std::thread::Builder::new().name("reload".to_owned());
+        match thread.spawn(move || drop(sender.send(reread(&file, command)))) {
+            Ok(_) => self.reading = Some(receiver),
+            Err(error) => tracing::error!(%error, "the configuration was not reloaded, everything stays as it was"),
+        }
+    }
+
+    /// What was read; `None` if that ended with nothing. Cancel safe.
+    pub async fn done(&mut self) -> Option<Result<Reread, String>> {
+        let Some(reading) = &mut self.reading else { return std::future::pending().await };
+        let read = reading.await.ok();
+        self.reading = None;
+        read
+    }
+
+    /// Whether it was asked for once more; said once.
+    pub fn is_wanted_again(&mut self) -> bool {
+        std::mem::take(&mut self.again)
+    }
+}
+
+fn reread(file: &Path, command: Option<Vec<String>>) -> Result<Reread, String> {
+    let config = config::load(file, command).map_err(|problems| problems.to_string())?;
+    let certificates = config.api.tls.as_ref().map(api::certificates).transpose().map_err(|error| error.to_string())?;
+    Ok(Reread { config, certificates })
+}
+
+/// Takes over what takes effect at run time, and says of every key that differs which it is.
+pub fn apply(current: &Config, read: Reread, source: &Source, api: &api::ApiThread) -> Config {
+    let Reread { config: read, certificates } = read;
+    let level_applies = (source.set_log_level)(read.log_level);
     for change in config::reload_differences(current, &read) {
-        if change.takes_effect {
+        if change.key == "log_level" && !level_applies {
+            tracing::warn!(key = change.key, "changed in the file, but -v, -q or RUST_LOG has precedence");
+        } else if change.takes_effect {
             tracing::info!(key = change.key, "reloaded");
         } else {
             tracing::warn!(key = change.key, "changed in the file, but needs a restart of primacy");
         }
     }
-    let mut merged = current.clone();
-    merged.health = read.health;
-    merged.drain = read.drain;
-    merged.hooks = read.hooks;
-    merged.candidate = read.candidate;
-    merged.log_level = read.log_level;
-    merged.api.token = read.api.token;
-    merged.api.read_token = read.api.read_token;
-    if merged.zookeeper.tls.is_some() && read.zookeeper.tls.is_some() {
-        merged.zookeeper.tls = read.zookeeper.tls;
+    for text in read.without_effect.iter().filter(|text| !current.without_effect.contains(text)) {
+        tracing::warn!("{text}");
     }
-    Some(Arc::new(merged))
+    let merged = config::merge(current, &read);
+    api.reload_tokens(wiring::tokens(&merged));
+    if let Some(certificates) = certificates.filter(|_| merged.api.tls.is_some()) {
+        tracing::info!("the files of api.tls have been read again");
+        api.reload_tls(certificates);
+    }
+    merged
 }

@@ -27,8 +27,9 @@ use super::knowledge::Knowledge;
 use super::orphans::{self, OwnChildren};
 use super::peers::Peers;
 use super::publish::Publisher;
+use super::reload::{Reloading, Reread};
 use super::wiring::Source;
-use super::{notify, reload, wiring};
+use super::{notify, reload};
 
 /// A loop that did not turn for so long was itself frozen: what it thinks of others' silence does not count.
 const OWN_SILENCE: Duration = Duration::from_millis(500);
@@ -78,6 +79,7 @@ pub struct Shell {
     pub(super) publisher: Publisher,
     api: ApiThread,
     source: Source,
+    reloading: Reloading,
     signals: Signals,
     pub(super) next_ping: Moment,
     /// When to start another guardian, if there is none.
@@ -133,6 +135,7 @@ impl Shell {
             publisher: Publisher::new(snapshot),
             api,
             source,
+            reloading: Reloading::default(),
             signals: Signals {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
@@ -194,7 +197,8 @@ impl Shell {
             verdict = next_verdict(&mut self.prober) => self.hear_prober(verdict),
             _ = self.signals.terminate.recv() => Some(self.hear_stop("SIGTERM")),
             _ = self.signals.interrupt.recv() => Some(self.hear_stop("SIGINT")),
-            _ = self.signals.hangup.recv() => { self.reload(); None }
+            _ = self.signals.hangup.recv() => { self.reloading.begin(&self.source); None }
+            read = self.reloading.done() => self.hear_reread(read),
             _ = self.signals.child.recv() => { orphans::reap(&self.children); None }
             () = self.timer.rings() => Some(self.pass_time()),
         }
@@ -293,6 +297,7 @@ impl Shell {
     fn start_guardian(&mut self) {
         self.knowledge.lock_held = false;
         self.knowledge.volume = crate::guardian::protocol::VolumeView::default();
+        self.knowledge.volume_seen = false;
         self.knowledge.watchdog = None;
         match GuardianLink::start(guardian_settings(&self.knowledge.config), &self.children) {
             Ok(guardian) => {
@@ -306,15 +311,20 @@ impl Shell {
         }
     }
 
-    fn reload(&mut self) {
-        tracing::info!("SIGHUP: reading the configuration again");
-        let Some(config) = reload::reload(&self.knowledge.config, &self.source) else { return };
+    fn hear_reread(&mut self, read: Option<Result<Reread, String>>) -> Option<Event> {
+        if self.reloading.is_wanted_again() {
+            self.reloading.begin(&self.source);
+        }
+        let read = match read? {
+            Ok(read) => read,
+            Err(problems) => {
+                tracing::error!("the configuration was not reloaded, everything stays as it was:\n{problems}");
+                return None;
+            }
+        };
+        let config = Arc::new(reload::apply(&self.knowledge.config, read, &self.source, &self.api));
         let timeout = self.knowledge.session_timeout_ms.map(Duration::from_millis);
         self.machine.set_rules(reload::rules(&config, timeout));
-        self.api.reload_tokens(wiring::tokens(&config));
-        if let Err(error) = self.api.reload_tls() {
-            tracing::error!(%error, "the API keeps its certificate");
-        }
         if config.zookeeper.tls.is_some() {
             election::zookeeper::renew_tls(&config, self.place.as_mut());
             if let Some(mut will) = self.will.clone() {
@@ -323,9 +333,10 @@ impl Shell {
             }
         }
         self.knowledge.config_shown = Arc::new(config::effective(&config));
-        self.knowledge.config = config;
+        let former = std::mem::replace(&mut self.knowledge.config, config);
+        self.probe_anew(&former.health);
         self.changed = true;
-        self.later(Event::TimePassed);
+        Some(Event::TimePassed)
     }
 
     /// What this process runs when it has become a standby for the last time. A guardian that has ended itself has left nobody to

@@ -22,8 +22,8 @@ pub struct Source {
     pub file: PathBuf,
     /// What followed `--`.
     pub command: Option<Vec<String>>,
-    /// Applies the configuration's log level, where nothing stronger has decided.
-    pub set_log_level: Box<dyn Fn(config::LogLevel)>,
+    /// Applies the configuration's log level, where nothing stronger has decided; says whether it did.
+    pub set_log_level: Box<dyn Fn(config::LogLevel) -> bool>,
 }
 
 /// Why the supervisor did not even start.
@@ -84,6 +84,9 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
             version = seeded_bug::version(),
             "primacy starts as a standby"
         );
+        for text in &config.without_effect {
+            tracing::warn!("{text}");
+        }
         let backend = backend(&config, process);
         let mut shell = Shell::new(machine, knowledge, backend, api, snapshot, turned, source)?;
         notify::ready();

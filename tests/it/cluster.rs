@@ -323,7 +323,7 @@ impl Cluster {
     }
 
     /// The port of its API, once it has said it.
-    fn port(&mut self, name: &str) -> Option<u16> {
+    pub fn port(&mut self, name: &str) -> Option<u16> {
         let from = usize::try_from(self.node(name).log_from).unwrap();
         let log = self.log(name);
         let line = log.get(from..)?.lines().rfind(|line| line.contains("primacy starts as a standby"))?;

@@ -80,6 +80,9 @@ const BAD: &[(&str, &str, &str, usize, &str)] = &[
     ("zookeeper", "digest_file = \"user:hunter2\"", "zookeeper.digest_file", 1, "beginning with /"),
     ("zookeeper", "tls = { cert = \"/nowhere/c.pem\" }", "zookeeper.tls.cert", 1, "create the file"),
     ("zookeeper", "tls = \"yes\"", "zookeeper.tls", 1, "[zookeeper.tls]"),
+    ("coordinator", "working_directory = \"/tmp \"", "coordinator.working_directory", 1, "remove the blank"),
+    ("coordinator", "user = \"4294967294\"", "coordinator.user", 1, "create the account"),
+    ("drain", "command = [\"/bin/true \"]", "drain.command", 1, "remove the blank"),
     ("lock", "probe_interval = \"6s\"", "lock.probe_interval", 1, "probe_timeout"),
     ("lock", "probe_timeout = \"1s\"", "lock.probe_timeout", 1, "probe_interval"),
     ("lock", "min_free_space = \"100\"", "lock.min_free_space", 1, "unit"),
@@ -472,4 +475,37 @@ fn what_a_node_would_publish_too_much_of_is_refused_by_its_key_and_size() {
     let value = "v".repeat(256);
     let tags: String = (0..64).map(|number| format!("\"{number:0>64}\" = \"{value}\",")).collect();
     valid(&with("candidate", &format!("tags = {{ {tags} }}")));
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_named() {
+    for (text, name) in [
+        (with("zookeeper", "margin = \"1s\"\nmargin = \"2s\""), "margin"),
+        (format!("{LEAST}[api]\nlisten = \"0.0.0.0:1\"\n[api]\nadvertise = \"http://a:1\"\n"), "api"),
+        (with("coordinator", "environment = { A = \"hunter2\", A = \"hunter3\" }"), "A"),
+    ] {
+        let found = problems(&text);
+        assert!(
+            found.iter().any(|problem| problem.what.contains(&format!("{name} is there a second time"))),
+            "{found:#?}"
+        );
+        assert!(!format!("{found:?}").contains("hunter"), "{found:#?}");
+    }
+}
+
+#[test]
+fn an_account_may_be_given_by_its_number_and_a_path_by_no_more_than_itself() {
+    assert_eq!(valid(&with("coordinator", "user = \"0\"")).coordinator.user.as_deref(), Some("0"));
+    let found = problems(&LEAST.replace("/mnt/volume", "/mnt/volume "));
+    assert!(found[0].key == "lock.directory" && found[0].remedy.contains("blank"), "{found:#?}");
+}
+
+#[test]
+fn what_is_taken_and_does_nothing_is_said() {
+    assert_eq!(valid(LEAST).without_effect, Vec::<String>::new());
+    let drain = valid(&format!("{LEAST}[drain]\ncommand = [\"/bin/true\"]\ntimeout = \"1s\"\n")).without_effect;
+    assert!(drain.len() == 1 && drain[0].starts_with("drain.command, drain.timeout: nothing uses"), "{drain:?}");
+    let fencing = format!("election = \"lock\"\n{LEAST}[fencing]\ncommand = [\"/bin/true\"]\nrequired = true\n");
+    let fencing = valid(&fencing).without_effect;
+    assert!(fencing.len() == 1 && fencing[0].starts_with("fencing.command, fencing.required: with"), "{fencing:?}");
 }

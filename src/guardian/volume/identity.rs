@@ -5,13 +5,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::libc::O_NONBLOCK;
+use nix::fcntl::renameat;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::files;
 use crate::guardian::protocol::is_volume_id;
 
 /// The file's name in `lock.directory`.
@@ -32,8 +32,7 @@ pub fn path(directory: &Path) -> PathBuf {
 
 /// The volume's id; `None` where there is no such file.
 pub fn read(directory: &Path) -> io::Result<Option<String>> {
-    // Non-blocking, for a FIFO under that name.
-    let file = match File::options().read(true).custom_flags(O_NONBLOCK).open(path(directory)) {
+    let file = match files::directory(directory).and_then(|directory| files::open(&directory, FILE_NAME, false)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -68,7 +67,7 @@ pub fn mismatch(directory: &Path, expected: &str) -> Option<String> {
             Err(error) => Some(super::problems::directory(directory, &error)),
         },
         // Not from the file system, so from the parser.
-        Err(error) if error.raw_os_error().is_none() => {
+        Err(error) if error.raw_os_error().is_none() && files::refusal(&error).is_none() => {
             Some(format!("{} is unreadable: {error}; restore it with the id {expected}", path(directory).display()))
         }
         Err(error) => Some(super::problems::of("read", &path(directory), &error)),
@@ -81,19 +80,21 @@ pub fn adopt_or_create(directory: &Path) -> io::Result<String> {
         return Ok(id);
     }
     let id = Uuid::new_v4().to_string();
-    let temporary = directory.join(format!(".{FILE_NAME}.{id}"));
-    let written = write_durably(&temporary, &id).and_then(|()| fs::rename(&temporary, path(directory)));
+    let temporary = format!(".{FILE_NAME}.{id}");
+    let directory = files::directory(directory)?;
+    let written = write_durably(&directory, &temporary, &id)
+        .and_then(|()| Ok(renameat(&directory, temporary.as_str(), &directory, FILE_NAME)?));
     if written.is_err() {
         // The error that matters is the one above.
-        let _ = fs::remove_file(&temporary);
+        let _ = files::remove(&directory, &temporary);
     }
     written?;
-    File::open(directory)?.sync_all()?;
+    directory.sync_all()?;
     Ok(id)
 }
 
-fn write_durably(path: &Path, id: &str) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
+fn write_durably(directory: &File, name: &str, id: &str) -> io::Result<()> {
+    let mut file = files::create(directory, name)?;
     serde_json::to_writer(&mut file, &Content { id: id.to_owned() })?;
     file.write_all(b"\n")?;
     file.sync_all()
@@ -119,7 +120,7 @@ mod tests {
         assert!(mismatch(directory.path(), "x").unwrap().contains("too large"));
         fs::remove_file(path(directory.path())).unwrap();
         nix::unistd::mkfifo(&path(directory.path()), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(mismatch(directory.path(), "x").unwrap().contains("unreadable"));
+        assert!(mismatch(directory.path(), "x").unwrap().contains("is a pipe"));
     }
 
     #[test]

@@ -3,16 +3,17 @@
 //! There is no unlocking here, and no asking whether the lock is still held: after a loss that others have used
 //! meanwhile, locking again succeeds and hides it. The lock ends when the last descriptor is closed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
+use super::files;
 use crate::guardian::protocol::Record;
 use crate::seeded_bug;
 
@@ -48,11 +49,10 @@ fn set_lock(file: &File, kind: libc::c_int) -> io::Result<bool> {
     }
 }
 
-/// Makes an NFS client ask the server what is in a directory. Looking a name up believes what was there up to a minute
-/// ago, "nothing" included (acdirmin, acdirmax); opening the directory does not.
+/// Makes an NFS client ask the server what is in a directory; see [`files::directory`].
 pub fn ask_anew(directory: &Path) {
     // What is wrong with it is what the caller finds out next.
-    drop(File::open(directory));
+    drop(files::directory(directory));
 }
 
 /// The lock file, open for writing.
@@ -65,9 +65,19 @@ pub struct LockFile {
 impl LockFile {
     /// Opens the file, creating it where there is none.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        let path = directory.join(FILE_NAME);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path)?;
-        Ok(Self { file, path })
+        let file = files::open_or_create(&files::directory(directory)?, FILE_NAME)?;
+        let lock = Self { file, path: directory.join(FILE_NAME) };
+        // A backup may have linked a lock file; anything else with a second name is somebody else's.
+        if record_in(&lock.read()?).is_none() {
+            files::check_single(&lock.file)?;
+        }
+        Ok(lock)
+    }
+
+    /// What the file contains, where it is there. For those who are not going to write.
+    pub fn read_at(directory: &Path) -> io::Result<Vec<u8>> {
+        let file = files::open(&files::directory(directory)?, FILE_NAME, false)?;
+        Self { file, path: directory.join(FILE_NAME) }.read()
     }
 
     /// See [`try_lock`].
@@ -83,14 +93,11 @@ impl LockFile {
     }
 
     /// Whether the path still leads to this very file: whoever deletes or replaces it lets somebody else lock the
-    /// other one.
+    /// other one. A link to it is another file: nobody would open it.
     pub fn is_at_its_path(&self) -> io::Result<bool> {
-        if let Some(directory) = self.path.parent() {
-            ask_anew(directory);
-        }
-        let here = self.file.metadata()?;
-        match std::fs::metadata(&self.path) {
-            Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
+        let Some(directory) = self.path.parent() else { return Ok(false) };
+        match files::directory(directory) {
+            Ok(directory) => files::is_at(&directory, FILE_NAME.as_ref(), &self.file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

@@ -4,12 +4,13 @@
 //! in by a channel, events come out by another, with a bell. This thread owns the lock's descriptor; the main thread
 //! knows only its number, to let a coordinator inherit it.
 //!
-//! While standby it looks at the volume every `probe_interval`; while it holds the lock it proves as often that the
-//! volume still takes this client's writes. The first failure is final: another host may have had the lock meanwhile,
+//! While standby it looks at the volume every `probe_interval`, and tries in a file of its own whether it takes writes; while
+//! it holds the lock it proves as often that the volume still takes this client's writes to the lock file. The first failure is final: another host may have had the lock meanwhile,
 //! and nothing that succeeds afterwards would show it.
 
 mod attempt;
 mod client;
+pub(crate) mod files;
 mod identity;
 mod leftovers;
 mod lock_file;
@@ -18,13 +19,14 @@ mod probing;
 pub(crate) mod problems;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+mod trial;
 mod view;
 
 pub use client::{identity as client_identity, twin};
 pub use identity::{mismatch, read as id};
-pub use lock_file::{FILE_NAME, record_in, try_lock};
+pub use lock_file::{FILE_NAME, LockFile, record_in, try_lock};
 pub use mounts::Mount;
-pub use probing::Probing;
+pub use probing::Watch;
 
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,8 +38,9 @@ use std::time::Duration;
 use nix::sys::eventfd::EventFd;
 
 use self::attempt::{Attempt, Outcome};
-use self::lock_file::{LockFile, content_of};
-use self::probing::ProbeClock;
+use self::lock_file::content_of;
+use self::probing::{ProbeClock, Probing};
+use self::trial::Trial;
 use super::protocol::{Ended, NoteLevel, Record, Report, Settings, VolumeView};
 use crate::clock;
 use crate::moment::Moment;
@@ -98,6 +101,7 @@ pub struct Volume {
     tasks: Sender<Task>,
     events: Receiver<Event>,
     probing: Arc<ProbeClock>,
+    looking: Arc<ProbeClock>,
 }
 
 impl Volume {
@@ -106,16 +110,20 @@ impl Volume {
         let (tasks, orders) = channel();
         let (reports, events) = channel();
         let probing = Arc::new(ProbeClock::default());
-        let clock_of_thread = Arc::clone(&probing);
+        let looking = Arc::new(ProbeClock::default());
+        // At once: whoever watches need not be told when the thread has begun.
+        looking.due(clock::now());
+        let clocks = (Arc::clone(&probing), Arc::clone(&looking));
         let settings = Part {
             cluster: settings.cluster.clone(),
             node: settings.node.clone(),
             directory: settings.lock_directory.clone(),
             probe_interval: settings.probe_interval,
+            probe_timeout: settings.probe_timeout,
             min_free_space: settings.min_free_space,
         };
         std::thread::Builder::new().name("volume".to_owned()).stack_size(STACK).spawn(move || {
-            let mut thread = Thread::new(settings, orders, Outbox { reports, bell }, clock_of_thread);
+            let mut thread = Thread::new(settings, orders, Outbox { reports, bell }, clocks);
             let outcome = catch_unwind(AssertUnwindSafe(|| thread.run()));
             if outcome.is_err() {
                 thread
@@ -124,7 +132,7 @@ impl Volume {
                 thread.keep_until_told();
             }
         })?;
-        Ok(Self { tasks, events, probing })
+        Ok(Self { tasks, events, probing, looking })
     }
 
     /// Never blocks. A thread that has failed has said so by `Lost`.
@@ -140,6 +148,11 @@ impl Volume {
     pub fn probing(&self) -> Option<Probing> {
         self.probing.read()
     }
+
+    /// Where the look is while it is not.
+    pub fn looking(&self) -> Option<Probing> {
+        self.looking.read()
+    }
 }
 
 /// The part of the settings that concerns the volume.
@@ -148,6 +161,7 @@ struct Part {
     node: String,
     directory: PathBuf,
     probe_interval: Duration,
+    probe_timeout: Duration,
     min_free_space: u64,
 }
 
@@ -183,7 +197,9 @@ struct Thread {
     view: Option<VolumeView>,
     /// When to look or to probe next.
     next: Moment,
+    trial: Trial,
     probing: Arc<ProbeClock>,
+    looking: Arc<ProbeClock>,
     /// What the path lies on, and when to look at that again.
     mount: (Option<Mount>, Moment),
 }
@@ -204,10 +220,27 @@ struct Held {
 }
 
 impl Thread {
-    fn new(settings: Part, tasks: Receiver<Task>, outbox: Outbox, probing: Arc<ProbeClock>) -> Self {
+    fn new(
+        settings: Part,
+        tasks: Receiver<Task>,
+        outbox: Outbox,
+        (probing, looking): (Arc<ProbeClock>, Arc<ProbeClock>),
+    ) -> Self {
         let next = clock::now();
-        let mount = (None, next);
-        Self { settings, tasks, outbox, file: None, attempt: None, held: None, view: None, next, probing, mount }
+        Self {
+            settings,
+            tasks,
+            outbox,
+            file: None,
+            attempt: None,
+            held: None,
+            view: None,
+            next,
+            trial: Trial::default(),
+            probing,
+            looking,
+            mount: (None, next),
+        }
     }
 
     fn run(&mut self) {
@@ -253,10 +286,26 @@ impl Thread {
     }
 
     fn look(&mut self) {
-        let view =
-            view::look(&self.settings.directory, &self.settings.node, self.settings.min_free_space, &mut self.file);
-        self.publish(view);
+        let began = clock::now();
+        self.looking.began(began);
+        let Part { directory, node, min_free_space, .. } = &self.settings;
+        let view = view::look(directory, node, *min_free_space, &mut self.file, &mut self.trial);
         self.next = clock::now() + self.settings.probe_interval;
+        // Before the time is taken: whoever saw it hang until now is told in any case that it has come back.
+        self.looking_is_due();
+        if clock::now().since(began) >= self.settings.probe_timeout {
+            self.view = None;
+        }
+        self.publish(view);
+    }
+
+    /// The next look is due, unless it waits for a try to lock: that has its own limits.
+    fn looking_is_due(&self) {
+        if self.attempt.is_none() && self.held.is_none() {
+            self.looking.due(self.next);
+        } else {
+            self.looking.none();
+        }
     }
 
     fn publish(&mut self, view: VolumeView) {
@@ -268,6 +317,7 @@ impl Thread {
 
     fn try_to_lock(&mut self) {
         let Some(mut attempt) = self.attempt.take() else { return };
+        self.looking.none();
         match attempt.once(&self.settings.directory, &self.settings.node, &mut self.file) {
             Outcome::Held { volume, content } => {
                 let Some(file) = &self.file else { return };
@@ -292,6 +342,7 @@ impl Thread {
             Outcome::Unusable(problem) => {
                 // Whatever was taken is given back: closing is the only way.
                 self.file = None;
+                self.looking_is_due();
                 self.outbox.send(Event::Unusable(problem));
             }
         }
@@ -410,8 +461,9 @@ impl Thread {
         self.held = None;
         self.file = None;
         self.probing.none();
-        self.outbox.send(Event::Closed { clean });
         self.next = clock::now() + self.settings.probe_interval;
+        self.looking_is_due();
+        self.outbox.send(Event::Closed { clean });
     }
 }
 

@@ -1,7 +1,8 @@
-//! Where the probe is, for the main thread to read at any time: it has to see a probe that hangs, and need not be woken for
-//! those that do not.
+//! Where the probe is, or a standby's look, for the main thread to read at any time: it has to see one that hangs, and need
+//! not be woken for those that do not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::moment::Moment;
 
@@ -41,9 +42,71 @@ impl ProbeClock {
     }
 }
 
+/// Watches a [`ProbeClock`] from the other thread. What should have begun and has not is given its time from when that was
+/// noticed: it may be this process that was frozen.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// What was due, and when it was noticed that it had not begun.
+    overdue: Option<(Moment, Moment)>,
+}
+
+impl Watch {
+    /// Whether what the clock shows has taken longer than `timeout`.
+    pub fn hangs(&mut self, seen: Option<Probing>, timeout: Duration, now: Moment) -> bool {
+        let since = match seen {
+            None => {
+                self.overdue = None;
+                return false;
+            }
+            Some(Probing::Since(began)) => began,
+            Some(Probing::Due(due)) if now < due + timeout => {
+                self.overdue = None;
+                return false;
+            }
+            Some(Probing::Due(due)) => match self.overdue {
+                Some((known, noticed)) if known == due => noticed,
+                _ => {
+                    self.overdue = Some((due, now));
+                    return false;
+                }
+            },
+        };
+        now >= since + timeout
+    }
+
+    /// When to ask again.
+    pub fn due(&self, seen: Option<Probing>, timeout: Duration) -> Option<Moment> {
+        Some(match (seen?, self.overdue) {
+            (Probing::Due(due), Some((known, noticed))) if known == due => noticed + timeout,
+            (Probing::Due(at) | Probing::Since(at), _) => at + timeout,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_under_way_for_too_long_hangs_and_what_has_not_begun_gets_its_time_from_when_it_is_noticed() {
+        let at = |seconds: u64| Moment::from_nanos(seconds * 1_000_000_000);
+        let timeout = Duration::from_secs(5);
+        let mut watch = Watch::default();
+        assert!(!watch.hangs(None, timeout, at(100)));
+        assert_eq!(watch.due(None, timeout), None);
+        let under_way = Some(Probing::Since(at(100)));
+        assert!(!watch.hangs(under_way, timeout, at(104)));
+        assert_eq!(watch.due(under_way, timeout), Some(at(105)));
+        assert!(watch.hangs(under_way, timeout, at(105)));
+        let due = Some(Probing::Due(at(200)));
+        assert_eq!(watch.due(due, timeout), Some(at(205)));
+        // Frozen until 300.
+        assert!(!watch.hangs(due, timeout, at(300)));
+        assert_eq!(watch.due(due, timeout), Some(at(305)));
+        assert!(!watch.hangs(due, timeout, at(304)));
+        assert!(watch.hangs(due, timeout, at(305)));
+        assert!(!watch.hangs(Some(Probing::Due(at(310))), timeout, at(311)), "it has begun and ended meanwhile");
+    }
 
     #[test]
     fn a_probe_is_due_then_under_way_then_due_again() {

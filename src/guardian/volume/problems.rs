@@ -5,8 +5,13 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::files;
+
 /// `verb` as in "cannot read": what failed on `path`.
 pub fn of(verb: &str, path: &Path, error: &io::Error) -> String {
+    if let Some(refused) = files::refusal(error) {
+        return format!("{} {}; {}", path.display(), refused.what, refused.remedy);
+    }
     let errno = error.raw_os_error().map(Errno::from_raw);
     let remedy = match errno {
         Some(Errno::ENOENT | Errno::ENOTDIR) => "is the volume mounted?",

@@ -1,6 +1,6 @@
-use primacy::client::Client;
 use primacy::client::commands::{Outcome, Which, choose, which_active};
 use primacy::client::render::{Format, render_history, render_status};
+use primacy::client::{Access, Client};
 use primacy::config::Secret;
 
 use super::*;
@@ -21,7 +21,7 @@ fn members_are_tried_in_turn() {
     // Bound and never accepted: connections succeed and nobody answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_url = format!("http://{}", silent.local_addr().unwrap());
-    let client = Client::from_api([dead(), silent_url, url(&fixture)], None);
+    let client = Client::from_api([dead(), silent_url, url(&fixture)], Access::default());
     assert_eq!(client.cluster().unwrap().active.unwrap().node, "node-a");
     assert_eq!(client.history().unwrap()[0].epoch, 7);
     assert_eq!(which_active(&client, &Which::Node), Outcome::Done);
@@ -30,9 +30,9 @@ fn members_are_tried_in_turn() {
 #[test]
 fn a_member_that_knows_of_no_active_node_does_not_have_the_last_word() {
     let (cut_off, active) = (Fixture::new(standby_out_of_contact()), Fixture::new(active()));
-    let client = Client::from_api([url(&cut_off), url(&active)], None);
+    let client = Client::from_api([url(&cut_off), url(&active)], Access::default());
     assert_eq!(client.cluster().unwrap().active.unwrap().node, "node-a");
-    let client = Client::from_api([dead(), url(&cut_off)], None);
+    let client = Client::from_api([dead(), url(&cut_off)], Access::default());
     assert_eq!(client.cluster().unwrap().active, None);
     assert_eq!(which_active(&client, &Which::Node), Outcome::Failed);
 }
@@ -40,17 +40,17 @@ fn a_member_that_knows_of_no_active_node_does_not_have_the_last_word() {
 #[test]
 fn where_nobody_answers_every_url_has_its_reason() {
     let urls = [dead(), "nonsense".into()];
-    let error = Client::from_api(urls.clone(), None).cluster().unwrap_err().to_string();
+    let error = Client::from_api(urls.clone(), Access::default()).cluster().unwrap_err().to_string();
     assert!(urls.iter().all(|url| error.contains(url.as_str())), "{error}");
-    assert!(Client::from_api(Vec::<String>::new(), None).history().is_err());
+    assert!(Client::from_api(Vec::<String>::new(), Access::default()).history().is_err());
 }
 
 #[test]
 fn the_token_is_shown_where_reading_needs_one() {
     let tokens = Tokens { full: None, read: Some(Secret::new("read-token")) };
     let fixture = Fixture::with(active(), |settings| settings.tokens = tokens);
-    assert!(Client::from_api([url(&fixture)], None).cluster().unwrap_err().to_string().contains("401"));
-    assert!(Client::from_api([url(&fixture)], Some(Secret::new("read-token"))).cluster().is_ok());
+    assert!(Client::from_api([url(&fixture)], Access::default()).cluster().unwrap_err().to_string().contains("401"));
+    assert!(Client::from_api([url(&fixture)], Access::by_token(Secret::new("read-token"))).cluster().is_ok());
 }
 
 #[test]

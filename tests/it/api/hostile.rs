@@ -108,6 +108,59 @@ fn eleven_hundred_idle_connections_do_not_keep_a_health_check_out() {
     assert_eq!(fixture.get("/health").code, 200);
 }
 
+/// Asks on a kept connection; false once that has ended.
+fn ask_again(stream: &mut TcpStream) -> bool {
+    if stream.write_all(b"GET /api/_ping HTTP/1.1\r\nHost: x\r\n\r\n").is_err() {
+        return false;
+    }
+    let mut received = Vec::new();
+    let mut buffer = [0; 1024];
+    while !received.ends_with(b"\"OK\"") {
+        match stream.read(&mut buffer) {
+            Ok(count) if count > 0 => received.extend_from_slice(&buffer[..count]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[test]
+fn eleven_hundred_busy_connections_do_not_keep_a_health_check_out() {
+    let fixture = Fixture::new(active());
+    let address = fixture.api.address();
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let crowd: Vec<_> = (0..11)
+        .map(|_| {
+            let over = over.clone();
+            std::thread::spawn(move || {
+                let mut streams: Vec<Option<TcpStream>> = (0..100).map(|_| Some(connect(address))).collect();
+                while !over.load(Ordering::Relaxed) {
+                    let began = clock::now();
+                    for stream in &mut streams {
+                        // Whoever was sent away comes back.
+                        if !stream.as_mut().is_some_and(ask_again) {
+                            *stream = TcpStream::connect(address).ok();
+                        }
+                    }
+                    std::thread::sleep(Duration::from_millis(600).saturating_sub(clock::now().since(began)));
+                }
+            })
+        })
+        .collect();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(100));
+        let asked = clock::now();
+        assert_eq!(fixture.get("/health").code, 200);
+        slowest = slowest.max(clock::now().since(asked));
+    }
+    over.store(true, Ordering::Relaxed);
+    for thread in crowd {
+        thread.join().unwrap();
+    }
+    assert!(slowest < Duration::from_secs(3), "a health check took {slowest:?}");
+}
+
 #[test]
 fn strange_paths_and_headers_are_answered_or_cut_and_the_server_goes_on() {
     let fixture = Fixture::new(active());

@@ -52,6 +52,49 @@ fn secrets_reach_their_user_and_nobody_else() {
 }
 
 #[test]
+fn a_mark_that_an_editor_leaves_is_no_part_of_a_secret_and_what_nobody_sees_is_refused() {
+    let files = Files::new();
+    let digest = files.write("digest", 0o600, "\u{feff}me:hunter2\r\n");
+    let token = files.write("token", 0o600, "\u{feff}hunter2\n");
+    let text = with("api", &format!("token_file = {token:?}"))
+        .replace("[zookeeper]", &format!("[zookeeper]\ndigest_file = {digest:?}"));
+    let config = valid(&text);
+    assert_eq!(config.zookeeper.digest.as_ref().unwrap().reveal(), "me:hunter2");
+    assert_eq!(config.api.token.as_ref().unwrap().reveal(), "hunter2");
+    for hidden in ["me:hun\u{200b}ter2", "me\u{feff}:hunter2", "me:hunter2\u{200e}"] {
+        files.write("digest", 0o600, hidden);
+        let found = problems(&with("zookeeper", &format!("digest_file = {digest:?}")));
+        assert!(found[0].what.contains("nobody sees"), "{found:#?}");
+    }
+}
+
+#[test]
+fn others_see_no_arguments_of_a_command_and_no_query_of_a_url() {
+    let secret = "hunter2";
+    let argv = format!("[\"/bin/true\", \"--password={secret}\", \"{secret}\"]");
+    let text = LEAST.replace(
+        "command = [\"/bin/sleep\", \"1\"]",
+        &format!(
+            "command = {argv}\nbefore_kill = {argv}\nendpoints = {{ web = \"http://a:1/x?key={secret}#{secret}\" }}"
+        ),
+    );
+    let hooks =
+        ["on_active", "on_standby", "before_start", "after_stop"].map(|name| format!("{name} = {argv}\n")).concat();
+    for probe in [format!("command = {argv}"), format!("http = \"http://127.0.0.1:1/ready?key={secret}\"")] {
+        let config = valid(&format!(
+            "{text}[hooks]\n{hooks}[fencing]\ncommand = {argv}\n[drain]\ncommand = {argv}\n[health]\n{probe}\n"
+        ));
+        let effective = config::effective(&config);
+        assert!(!effective.to_string().contains(secret), "{effective:#}");
+        assert_eq!(effective["coordinator"]["command"], serde_json::json!(["/bin/true"]));
+        assert_eq!(effective["coordinator"]["endpoints"]["web"], "http://a:1/x");
+        assert_eq!(config.coordinator.command.len(), 3);
+    }
+    assert_eq!(config::shown_url("https://me:hunter2@a:1/b/c?d"), "https://a:1/b/c");
+    assert_eq!(config::shown_url("node-a:31010"), "node-a:31010");
+}
+
+#[test]
 fn certificate_and_key_come_together_and_in_pem_form() {
     let files = Files::new();
     let cert = files.write("cert.pem", 0o644, CERTIFICATE);
@@ -76,6 +119,8 @@ fn certificate_and_key_come_together_and_in_pem_form() {
         assert!(found[0].remedy.contains(remedy), "{tls}: {found:#?}");
         assert!(found[0].line.is_some(), "{tls}");
     }
+    let found = problems(&with("zookeeper", &format!("tls = {{ cert = {cert:?}, key = {key:?} }}")));
+    assert_eq!((found.len(), found[0].key.as_str()), (1, "zookeeper.tls.ca"), "{found:#?}");
     let text = with("zookeeper", &format!("tls = {{ ca = {cert:?}, cert = {cert:?}, key = {key:?} }}"));
     let config = valid(&text);
     assert_eq!(config.zookeeper.tls.as_ref().unwrap().ca.as_deref(), Some(CERTIFICATE));

@@ -90,3 +90,71 @@ fn with_the_lock_alone_another_node_takes_over_from_a_killed_supervisor() {
     cluster.until_active_is("b");
     cluster.judge();
 }
+
+#[test]
+fn a_probe_that_a_reload_has_changed_judges_the_coordinator_that_runs() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    cluster.set("health.command", vec!["/bin/true".to_owned()]);
+    cluster.set("health.interval", "100ms");
+    cluster.set("health.failures", 2);
+    cluster.start_with_active(&["a", "b"]);
+    cluster.set_for("a", "health.command", vec!["/bin/false".to_owned()]);
+    cluster.write_config("a");
+    cluster.signal("a", Signal::SIGHUP);
+    cluster.until_active_is("b");
+    assert_eq!(cluster.until_cause("b", 1), "coordinator_unhealthy");
+    cluster.judge();
+}
+
+#[test]
+fn a_probe_that_a_reload_has_corrected_saves_a_coordinator_that_is_starting() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    cluster.set("health.command", vec!["/bin/false".to_owned()]);
+    cluster.start("a");
+    cluster.until_status("a", "STARTING");
+    cluster.until("the coordinator runs", |cluster| cluster.status("a")?["coordinator"]["pid"].as_i64());
+    cluster.set("health.command", Vec::<String>::new());
+    cluster.write_config("a");
+    cluster.signal("a", Signal::SIGHUP);
+    cluster.until_active_is("a");
+    assert_eq!(cluster.judge().len(), 1);
+}
+
+#[test]
+fn an_authority_for_the_apis_clients_that_a_reload_brings_is_enforced() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+    let (cert, private, ca) = (cluster.path("cert.pem"), cluster.path("key.pem"), cluster.path("ca.pem"));
+    fs::write(&cert, &pem).unwrap();
+    fs::write(&ca, &pem).unwrap();
+    fs::write(&private, key.serialize_pem()).unwrap();
+    fs::set_permissions(&private, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    cluster.set("api.tls.cert", cert.to_str().unwrap());
+    cluster.set("api.tls.key", private.to_str().unwrap());
+    cluster.start("a");
+    let ask = |cluster: &mut Cluster| {
+        let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
+        let agent = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false).proxy(None);
+        let agent = agent.timeout_global(Some(std::time::Duration::from_secs(5))).build().new_agent();
+        agent.get(format!("https://127.0.0.1:{}/liveness", cluster.port("a")?)).call().ok()
+    };
+    cluster.until("an answer without a certificate", |cluster| ask(cluster));
+
+    // What does not fit leaves everything as it was.
+    let other = rcgen::KeyPair::generate().unwrap();
+    fs::write(&private, other.serialize_pem()).unwrap();
+    cluster.set("candidate.priority", 7);
+    cluster.write_config("a");
+    cluster.signal("a", Signal::SIGHUP);
+    cluster.until_logged("a", "the configuration was not reloaded");
+    assert!(!cluster.log("a").contains("candidate.priority"));
+    assert!(ask(&mut cluster).is_some());
+
+    fs::write(&private, key.serialize_pem()).unwrap();
+    cluster.set("api.tls.client_ca", ca.to_str().unwrap());
+    cluster.write_config("a");
+    cluster.signal("a", Signal::SIGHUP);
+    cluster.until_logged("a", "api.tls.client_ca");
+    cluster.until("no answer without a certificate", |cluster| ask(cluster).is_none().then_some(()));
+}

@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use primacy::clock;
 
 use super::{TWO_AND_A_HALF_SESSIONS, pair};
 use crate::cluster::{Cluster, Run, make_directory};
@@ -166,4 +168,73 @@ fn a_full_volume_is_named_and_nothing_starts_until_there_is_room() {
     fs::remove_file(filler).unwrap();
     cluster.until_any_active(&["a", "b"]);
     assert_eq!(cluster.judge().len(), 1);
+}
+
+/// An ext4 of a node's own that knows the cluster's id, and can be frozen.
+struct Frozen {
+    mount: PathBuf,
+    frozen: bool,
+}
+
+impl Frozen {
+    fn new(cluster: &Cluster) -> Option<Self> {
+        let (mount, image) = (cluster.path("frozen"), cluster.path("image"));
+        std::fs::create_dir_all(&mount).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        let (at, image) = (mount.to_str().unwrap(), image.to_str().unwrap());
+        (run("mkfs.ext4", &["-q", "-F", image]) && run("mount", &["-o", "loop", image, at]))
+            .then(|| Self { mount, frozen: false })
+    }
+
+    fn freeze(&mut self, frozen: bool) {
+        let flag = if frozen { "--freeze" } else { "--unfreeze" };
+        assert!(run("fsfreeze", &[flag, self.mount.to_str().unwrap()]));
+        self.frozen = frozen;
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        if self.frozen {
+            self.freeze(false);
+        }
+        run("umount", &["-l", self.mount.to_str().unwrap()]);
+    }
+}
+
+#[test]
+fn a_standby_whose_volume_takes_no_writes_never_says_that_it_could_take_over_and_stops_at_once() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let Some(mut volume) = Frozen::new(&cluster) else {
+        eprintln!("SKIPPED: no file system can be mounted and frozen here");
+        return;
+    };
+    cluster.set_for("b", "lock.directory", volume.mount.to_str().unwrap());
+    cluster.set_for("b", "lock.probe_timeout", "1s");
+    cluster.set_for("b", "lock.probe_interval", "500ms");
+    cluster.start("a");
+    cluster.until_active_is("a");
+    let id = std::fs::read(cluster.lock_directory().join("volume.json")).unwrap();
+    std::fs::write(volume.mount.join("volume.json"), id).unwrap();
+    volume.freeze(true);
+    cluster.start("b");
+    cluster.until("b says what it waits for", |cluster| {
+        let status = cluster.status("b")?;
+        let reason = status["reason"].as_str().unwrap().to_owned();
+        assert!(!reason.contains("ready to take over") && !reason.contains("queue"), "{reason}");
+        assert!(
+            cluster.get("b", "/cluster")?["members"]
+                .as_array()?
+                .iter()
+                .all(|it| it["node"] != "b" || it["eligible"] == false)
+        );
+        reason.contains("has not answered within lock.probe_timeout").then_some(())
+    });
+    let asked = clock::now();
+    cluster.signal("b", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("b"), 0);
+    assert!(clock::now().since(asked) < Duration::from_secs(8));
+    volume.freeze(false);
+    cluster.start("b");
+    cluster.until_eligible("b");
 }

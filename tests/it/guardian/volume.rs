@@ -247,3 +247,194 @@ fn a_missing_directory_is_made_for_a_first_volume_but_not_where_only_the_lock_de
         assert!(locked.is_none_or(|problem| problem.contains("does not exist; mount the volume")));
     }
 }
+
+/// What the guardian says of a directory in which `place` has put something under the name of a file of its own.
+fn refused(name: &str, place: impl Fn(&Path, &Path)) -> (String, Guardian) {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exit");
+    fs::create_dir(&settings.lock_directory).unwrap();
+    fs::write(settings.lock_directory.join("volume.json"), "{\"id\":\"the-clusters\"}").unwrap();
+    let victim = directory.path().join("victim");
+    fs::write(&victim, "root:secret\n").unwrap();
+    let path = settings.lock_directory.join(name);
+    let _ = fs::remove_file(&path);
+    place(&path, &victim);
+    let mut guardian = Guardian::configured(&settings);
+    let problem = guardian.expect(|report| view_in(report)?.problem);
+    guardian.order(Order::AcquireLock { expected_volume: Some("the-clusters".to_owned()), patient: false });
+    let lock_refused = guardian.expect(|report| match report {
+        Report::VolumeUnusable { .. } => Some(true),
+        Report::LockAcquired { .. } => Some(false),
+        _ => None,
+    });
+    if !name.starts_with(".primacy-trial") {
+        assert!(lock_refused, "{name}: {problem}");
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "root:secret\n", "{name}: {problem}");
+    assert!(problem.contains(name), "{problem}");
+    (problem, guardian)
+}
+
+#[test]
+fn a_link_in_the_place_of_a_file_in_lock_directory_is_refused_and_its_target_stays_as_it_is() {
+    use std::os::unix::fs::symlink;
+    for name in ["coordinator.lock", "volume.json", ".primacy-trial-node-a"] {
+        let (problem, _guardian) = refused(name, |path, victim| symlink(victim, path).unwrap());
+        assert!(problem.contains("is a symbolic link"), "{problem}");
+        let (problem, _guardian) = refused(name, |path, _| symlink("/not/there", path).unwrap());
+        assert!(problem.contains("is a symbolic link"), "{problem}");
+    }
+    for name in ["coordinator.lock", ".primacy-trial-node-a"] {
+        let (problem, _guardian) = refused(name, |path, victim| fs::hard_link(victim, path).unwrap());
+        assert!(problem.contains("has another name"), "{problem}");
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_in_lock_directory_is_refused_and_does_not_hang() {
+    use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+    for name in ["coordinator.lock", "volume.json", ".primacy-trial-node-a"] {
+        let (problem, _guardian) = refused(name, |path, _| nix::unistd::mkfifo(path, Mode::S_IRWXU).unwrap());
+        assert!(problem.contains("is a pipe"), "{problem}");
+        let (problem, _guardian) = refused(name, |path, _| fs::create_dir(path).unwrap());
+        assert!(problem.contains("is a directory"), "{problem}");
+        let (problem, _guardian) = refused(name, |path, _| drop(std::os::unix::net::UnixListener::bind(path).unwrap()));
+        assert!(problem.contains("is a socket"), "{problem}");
+        if mknod(&TempDir::new().unwrap().path().join("null"), SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)).is_err() {
+            eprintln!("SKIPPED: a device cannot be made here");
+            continue;
+        }
+        let device = |path: &Path, _: &Path| mknod(path, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)).unwrap();
+        let (problem, _guardian) = refused(name, device);
+        assert!(problem.contains("is a device"), "{problem}");
+    }
+}
+
+#[test]
+fn a_lock_directory_that_is_a_strangers_link_is_not_followed() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can make a link of another user's");
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exit");
+    let elsewhere = directory.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &settings.lock_directory).unwrap();
+    std::os::unix::fs::lchown(&settings.lock_directory, Some(12345), None).unwrap();
+    let mut guardian = Guardian::configured(&settings);
+    let problem = guardian.expect(|report| view_in(report)?.problem);
+    assert!(problem.contains("is a symbolic link that belongs to user 12345"), "{problem}");
+    guardian.order(Order::AcquireLock { expected_volume: None, patient: false });
+    assert!(guardian.unusable().contains("symbolic link"));
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+
+    // root's own is an administrator's decision.
+    std::os::unix::fs::lchown(&settings.lock_directory, Some(0), None).unwrap();
+    guardian.expect(|report| view_in(report).filter(|view| view.problem.is_none()));
+    guardian.acquire(None);
+    assert!(elsewhere.join("coordinator.lock").exists());
+}
+
+#[test]
+fn a_lock_file_that_a_backup_has_linked_is_still_the_lock_file() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exit");
+    let mut first = Guardian::leading(&settings, 1);
+    fs::hard_link(lock_path(&settings), directory.path().join("backup")).unwrap();
+    first.hang_up();
+    first.until_end();
+    let mut second = Guardian::configured(&settings);
+    let (_, record) = second.acquire(None);
+    assert_eq!(record.unwrap().epoch, 1);
+}
+
+#[test]
+fn a_symlink_to_the_lock_file_itself_is_a_replaced_lock_file() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exec sleep 1000");
+    let (mut guardian, _) = Guardian::running(&settings);
+    let moved = directory.path().join("moved");
+    fs::rename(lock_path(&settings), &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, lock_path(&settings)).unwrap();
+    assert!(guardian.lost().contains("deleted, replaced"));
+}
+
+#[test]
+fn a_volume_that_hangs_is_told_by_a_standby_that_has_never_seen_it_and_by_one_that_has() {
+    let directory = TempDir::new().unwrap();
+    let mut settings = settings(directory.path(), "exit");
+    settings.probe_timeout = Duration::from_millis(300);
+    let Some(mut volume) = Freezable::new(&settings.lock_directory, &directory.path().join("image")) else {
+        eprintln!("SKIPPED: no file system can be mounted and frozen here");
+        return;
+    };
+    drop(Guardian::leading(&settings, 1));
+    let hangs = |report: &Report| view_in(report)?.problem.filter(|problem| problem.contains("has not answered"));
+    let usable = |report: &Report| view_in(report).filter(|view| view.problem.is_none());
+    for seen_before in [false, true] {
+        if !seen_before {
+            volume.freeze(true);
+        }
+        let mut guardian = Guardian::configured(&settings);
+        if seen_before {
+            guardian.expect(usable);
+            volume.freeze(true);
+        }
+        guardian.expect(|report| {
+            assert!(usable(report).is_none(), "usable, and frozen");
+            hangs(report)
+        });
+        volume.freeze(false);
+        guardian.expect(usable);
+        guardian.hang_up();
+        guardian.until_end();
+    }
+}
+
+#[test]
+fn a_standby_tries_a_write_to_a_file_of_its_own_and_leaves_the_lock_file_alone() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exit");
+    let mut first = Guardian::leading(&settings, 1);
+    first.hang_up();
+    first.until_end();
+    let before = fs::metadata(lock_path(&settings)).unwrap().modified().unwrap();
+    let mut guardian = Guardian::configured(&settings);
+    guardian.expect(|report| view_in(report).filter(|view| view.problem.is_none()));
+    assert_eq!(fs::metadata(lock_path(&settings)).unwrap().modified().unwrap(), before);
+    let trial = settings.lock_directory.join(".primacy-trial-node-a");
+    let tried = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    let first = wait_for("a trial write", || tried(&trial));
+    wait_for("another one", || (tried(&trial)? > first).then_some(()));
+}
+
+#[test]
+fn a_directory_without_an_identity_is_tried_without_leaving_anything() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exit");
+    fs::create_dir(&settings.lock_directory).unwrap();
+    let mut guardian = Guardian::configured(&settings);
+    guardian.expect(|report| view_in(report).filter(|view| view.problem.is_none()));
+    guardian.order(Order::Ping { number: 7 });
+    guardian.expect_report(&Report::Pong { number: 7 });
+    assert_eq!(fs::read_dir(&settings.lock_directory).unwrap().count(), 0);
+}
+
+#[test]
+fn a_full_volume_keeps_no_standby_out_that_could_overwrite_in_place() {
+    let directory = TempDir::new().unwrap();
+    let settings = settings(directory.path(), "exit");
+    let Some(_volume) = Mounted::tmpfs(&settings.lock_directory, "size=64k") else {
+        eprintln!("SKIPPED: no file system can be mounted here");
+        return;
+    };
+    drop(Guardian::leading(&settings, 1));
+    let _ = fs::remove_file(settings.lock_directory.join(".primacy-trial-node-a"));
+    let mut filler = fs::File::create(settings.lock_directory.join("filler")).unwrap();
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    let mut guardian = Guardian::configured(&settings);
+    let view = guardian.expect(view_in);
+    assert_eq!(view.problem, None);
+    assert!(view.warnings.iter().any(|warning| warning.contains("full")), "{view:?}");
+}
