@@ -246,7 +246,15 @@ fn threads(pid: i32) -> impl Iterator<Item = Stat> {
 /// What a process that does not die waits for; `None` if it is dead, and nothing keeps its parent from knowing. Of its threads the one that cannot be interrupted
 /// is told: it is what the others are not gone for.
 pub fn stuck(pid: i32) -> Option<StuckProcess> {
-    let stat = Stat::of(pid)?;
+    // A signal without a number only asks for the permission. Where that lacks, /proc may hide the process, too.
+    let forbidden = kill(Pid::from_raw(pid), None) == Err(nix::errno::Errno::EPERM);
+    let stat = Stat::of(pid);
+    if forbidden && stat.as_ref().is_none_or(|stat| !stat.is_zombie()) {
+        let command = stat.map_or_else(|| "unknown".to_owned(), |stat| stat.command);
+        let waits_in = "nothing: it has become another user, and this account may not kill it".to_owned();
+        return Some(StuckProcess { pid, command, waits_in });
+    }
+    let stat = stat?;
     let alive: Vec<Stat> = threads(pid).filter(|thread| !thread.thread_is_dead()).collect();
     let Some(thread) = alive.iter().find(|thread| thread.state == 'D').or_else(|| alive.first()) else {
         return held_by_tracer(stat);

@@ -4,7 +4,8 @@
 //! cgroup of our own; anything else means that there is none.
 //!
 //! Whatever is done to a cgroup waits in the kernel for everybody else who does something to any cgroup, and they may hang. So
-//! a thread of its own does it: the main thread only asks, and never waits.
+//! a thread of its own does it: the main thread only asks, and never waits. It does fork into the cgroup itself, which
+//! needs the same kernel lock; so right before, the thread tries that out, and where it hangs the start goes without.
 //!
 //! Linux since 6.13 (and its stable branches) kills a process at its birth if the cgroup that it is born into and that of
 //! its parent have not been killed equally often: it compares the two counters by mistake. So a birth is tried out before
@@ -38,11 +39,12 @@ pub struct Cgroup {
 enum Order {
     Kill,
     Renew,
+    TryOut,
 }
 
 #[derive(Default)]
 struct View {
-    /// It is being made.
+    /// It is being made or tried out.
     busy: bool,
     /// For the coordinator to be born there. `None` where that is not possible.
     directory: Option<Arc<File>>,
@@ -66,12 +68,20 @@ impl Cgroup {
         thread.is_ok().then_some(Self { orders: Some(orders), view, ended })
     }
 
-    /// Where the coordinator is to be born.
+    /// Where the coordinator is to be born, if that is known to be possible at the moment.
     pub fn directory(&self) -> Option<Arc<File>> {
-        self.with(|view| view.directory.clone())
+        self.with(|view| view.directory.clone().filter(|_| !view.busy))
     }
 
-    /// Whether it is being made at the moment.
+    /// Has a birth tried out.
+    pub fn try_out(&self) {
+        let wanted = self.with(|view| view.directory.is_some() && !std::mem::replace(&mut view.busy, true));
+        if wanted {
+            self.ask(Order::TryOut);
+        }
+    }
+
+    /// Whether it is being made or tried out at the moment.
     pub fn is_busy(&self) -> bool {
         self.with(|view| view.busy)
     }
@@ -135,6 +145,16 @@ fn serve(asked: &Receiver<Order>, view: &Mutex<View>, bell: &EventFd) {
                 }
                 with(&|view| view.killing = false);
             }
+            Order::TryOut => {
+                let lives = made.as_ref().is_some_and(Made::bears);
+                with(&|view| {
+                    view.busy = false;
+                    if !lives {
+                        view.directory = None;
+                    }
+                });
+                let _ = bell.write(1);
+            }
             Order::Renew => {
                 // First, for the next one has the same name.
                 drop(made);
@@ -172,8 +192,12 @@ impl Made {
         };
         // Dropping it removes the directory again.
         let made = Self { path: path.to_owned(), directory: Arc::new(directory) };
-        let lives = || (0..BIRTHS).any(|_| can_be_born_in(made.directory.as_fd()));
-        (made.path.join("cgroup.kill").exists() && lives()).then_some(made)
+        (made.path.join("cgroup.kill").exists() && made.bears()).then_some(made)
+    }
+
+    /// Whether a process that is born there lives.
+    fn bears(&self) -> bool {
+        (0..BIRTHS).any(|_| can_be_born_in(self.directory.as_fd()))
     }
 
     fn kill(&self) {
@@ -205,6 +229,8 @@ mod tests {
         }
         assert_eq!(asked.try_iter().count(), 1, "what waits does not grow");
         assert!(cgroup.directory().is_some() && !cgroup.is_busy());
+        cgroup.try_out();
+        assert!(cgroup.directory().is_none() && cgroup.is_busy(), "nobody is born into one that hangs");
         cgroup.renew();
         assert!(cgroup.directory().is_none() && cgroup.is_busy(), "nobody is born into one that was killed");
     }

@@ -367,6 +367,7 @@ impl Keeper {
         match (self.refusal(epoch), &mut self.configured) {
             (None, Some(configured)) => {
                 configured.account.retry(now);
+                self.tree.prepare_birth();
                 self.awaited_start = Some(AwaitedStart { epoch, since: now });
                 self.go_on_starting(now);
             }
@@ -380,19 +381,16 @@ impl Keeper {
     /// What a start needs may take its time. Nothing waits here: this thread is called again when it is there.
     fn go_on_starting(&mut self, now: Moment) {
         let Some(configured) = &mut self.configured else { return };
-        let said = configured.account.hear(now);
-        let account = configured.account.account().map(|account| account.map(drop));
-        let silence = configured.account.silence(now);
-        if let Some(text) = said {
+        if let Some(text) = configured.account.hear(now) {
             self.note(NoteLevel::Warn, text);
         }
-        let Some(start) = self.awaited_start else { return };
-        let started = match account {
+        let (Some(start), Some(configured)) = (self.awaited_start, &self.configured) else { return };
+        let started = match configured.account.account() {
             None if now < start.since + account::LIMIT => return,
-            None => Err(silence),
+            None => Err(configured.account.silence(now)),
             Some(Err(problem)) => Err(problem),
-            Some(Ok(())) if self.tree.awaits_cgroup() && now < start.since + CGROUP_LIMIT => return,
-            Some(Ok(())) => self.start_coordinator(start.epoch),
+            Some(Ok(_)) if self.tree.awaits_cgroup() && now < start.since + CGROUP_LIMIT => return,
+            Some(Ok(_)) => self.start_coordinator(start.epoch),
         };
         self.awaited_start = None;
         if let Err(problem) = started {

@@ -186,7 +186,14 @@ impl Tree {
         !matches!(self.phase, Phase::Empty | Phase::Running)
     }
 
-    /// The cgroup is being made: whoever is started at this moment is not born there.
+    /// Has the cgroup tried out, for a start that is about to come.
+    pub fn prepare_birth(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.try_out();
+        }
+    }
+
+    /// The cgroup is being made or tried out: whoever is started at this moment is not born there.
     pub fn awaits_cgroup(&self) -> bool {
         self.cgroup.as_ref().is_some_and(Cgroup::is_busy)
     }

@@ -115,10 +115,13 @@ pub async fn kill_all(children: OwnChildren) {
     let mut named = false;
     loop {
         let orphans = match look(|| orphans(&children)) {
-            Look::Nobody if !children.is_empty() || has_no_child() => return,
+            Look::Nobody if !children.is_empty() => return,
             Look::Nobody => Vec::new(),
             Look::Somebody(orphans) => orphans,
         };
+        if has_no_child() {
+            return;
+        }
         processes::kill_whom(|| self::orphans(&children).map(with_all_below).unwrap_or_default());
         let late = clock::now().since(began) >= LATE_AFTER;
         if late && !named {

@@ -242,3 +242,34 @@ fn a_forking_coordinator_whose_start_script_fails_is_a_failed_start_with_the_cod
         assert!(!log.contains("to=active") && !log.contains("the coordinator runs"), "{log}");
     }
 }
+
+/// A wrapper that closes what it inherits for its child, as Python's subprocess does, and takes some milliseconds to die.
+fn behind_a_wrapper(cluster: &mut Cluster) {
+    let program = Path::new(env!("CARGO_BIN_EXE_primacy")).with_file_name("examples").join("ticking-coordinator");
+    let wrapper = "import subprocess, sys\nballast = bytearray(256 << 20)\nsubprocess.call(sys.argv[1:])";
+    let ticks = cluster.path("ticks");
+    let command: Vec<String> =
+        ["python3", "-c", wrapper, program.to_str().unwrap(), ticks.to_str().unwrap()].map(str::to_owned).to_vec();
+    cluster.set("coordinator.command", command);
+}
+
+#[test]
+fn what_a_wrapper_without_the_lock_leaves_goes_with_its_guardian() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    behind_a_wrapper(&mut cluster);
+    cluster.set("coordinator.backoff.first", "100ms");
+    cluster.start_with_active(&["a", "b"]);
+    let mut active = "a";
+    for _ in 0..4 {
+        let former = cluster.running();
+        assert_eq!(former.node, active);
+        let guardian = cluster.guardian(active);
+        send(guardian, Signal::SIGKILL);
+        active = if active == "a" { "b" } else { "a" };
+        assert_eq!(cluster.until_run_after(&former).node, active);
+        cluster.until_active_is(active);
+        cluster.until_eligible(if active == "a" { "b" } else { "a" });
+    }
+    // Beside the next one it would be seen to write.
+    cluster.judge();
+}

@@ -68,7 +68,15 @@ fn signals_are_at_their_defaults_in_the_coordinator() {
     guardian.start(1);
     // Whoever ignores SIGCHLD is never told how a child ended.
     guardian.expect_report(&Report::Exited { status: ExitStatus::Code(0) });
-    for line in fs::read_to_string(directory.path().join("out")).unwrap().lines() {
+    // A hook or a probe starts as the coordinator does.
+    guardian.order(run("exec grep -E '^Sig(Blk|Ign)' /proc/self/status >> $DIR/out", &settings));
+    guardian.expect(|report| match report {
+        Report::CommandEnded { outcome, .. } => Some(assert!(outcome.succeeded(), "{outcome}")),
+        _ => None,
+    });
+    let out = fs::read_to_string(directory.path().join("out")).unwrap();
+    assert_eq!(out.lines().count(), 4);
+    for line in out.lines() {
         let mask = u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap();
         // 32 and 33 are the C library's own: it lets nobody change them.
         assert_eq!(mask & !(0b11 << 31), 0, "{line}");
@@ -95,9 +103,11 @@ fn what_the_service_manager_says_to_primacy_reaches_neither_the_coordinator_nor_
     wait_for("the coordinator's environment", || {
         fs::read_to_string(directory.path().join("coordinator")).ok()?.ends_with("\n\n").then_some(())
     });
+    guardian.order(run("env > $DIR/probe", &settings));
+    guardian.expect(|report| matches!(report, Report::CommandEnded { .. }).then_some(()));
     guardian.order(Order::Stop);
     guardian.expect_report(&Report::TreeDead);
-    for name in ["coordinator", "hook"] {
+    for name in ["coordinator", "hook", "probe"] {
         let environment = fs::read_to_string(directory.path().join(name)).unwrap();
         let names: Vec<&str> = environment.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
         assert!(private.iter().all(|private| !names.contains(private)), "{environment}");
@@ -412,13 +422,13 @@ fn a_start_script_that_has_not_ended_at_a_stop_is_pointed_to_the_other_kind() {
     });
 }
 
-/// A command that runs beside the coordinator until the tree is killed.
-fn command(id: u64) -> Order {
+/// A command, as a hook or a probe is one.
+fn run(script: &str, settings: &Settings) -> Order {
     Order::Run(Box::new(CommandOrder {
-        id,
+        id: 1,
         name: "on_active".to_owned(),
-        argv: ["/bin/sleep", "1000"].map(str::to_owned).to_vec(),
-        environment: std::collections::BTreeMap::new(),
+        argv: ["/bin/bash", "-c", script].map(str::to_owned).to_vec(),
+        environment: settings.environment.clone(),
         timeout: FAR,
         notice: true,
     }))
@@ -429,7 +439,7 @@ fn the_end_of_a_forking_coordinator_is_noticed_beside_a_command_that_runs() {
     let directory = TempDir::new().unwrap();
     let settings = forking(directory.path(), "exit 0");
     let (mut guardian, _) = Guardian::running(&settings);
-    guardian.order(command(1));
+    guardian.order(run("exec sleep 1000", &settings));
     fs::write(directory.path().join("go"), "").unwrap();
     guardian.expect_report(&Report::Exited { status: ExitStatus::Code(3) });
     guardian.expect_report(&Report::TreeDead);
@@ -440,7 +450,7 @@ fn a_failed_start_is_told_beside_a_command_that_runs() {
     let directory = TempDir::new().unwrap();
     let settings = Settings { command: vec!["/nonexistent/program".to_owned()], ..settings(directory.path(), "") };
     let mut guardian = Guardian::leading(&settings, 1);
-    guardian.order(command(1));
+    guardian.order(run("exec sleep 1000", &settings));
     assert!(guardian.start_failure(1).contains("/nonexistent/program"));
     // The command goes on until it is told otherwise.
     guardian.order(Order::Stop);
@@ -532,4 +542,103 @@ fn a_before_kill_that_cannot_be_run_is_explained_and_changes_nothing() {
         _ => None,
     });
     guardian.expect_report(&Report::TreeDead);
+}
+
+fn stuck(guardian: &mut Guardian) -> primacy::guardian::protocol::StuckProcess {
+    guardian.expect(|report| match report {
+        Report::Stuck { processes } => processes.first().cloned(),
+        Report::TreeDead => panic!("it was told as dead"),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_dead_process_that_a_debugger_keeps_from_its_guardian_is_named_with_the_debugger() {
+    let directory = TempDir::new().unwrap();
+    let (mut guardian, main) = Guardian::running(&settings(directory.path(), "exec sleep 1000"));
+    // PTRACE_SEIZE, and then never a look at it.
+    let program = "import ctypes, sys, time\n\
+                   done = ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), None, None)\n\
+                   print('traced' if done == 0 else 'refused', flush=True)\n\
+                   time.sleep(1000)";
+    let mut tracer =
+        Command::new("python3").args(["-c", program, &main.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(tracer.stdout.take().unwrap()), &mut said).unwrap();
+    if said.trim() == "refused" {
+        println!("SKIPPED: this test needs the permission to trace");
+    } else {
+        guardian.order(Order::Kill);
+        let stuck = stuck(&mut guardian);
+        assert_eq!(stuck.pid, main);
+        assert_eq!(stuck.waits_in, format!("its tracer python3 (pid {})", tracer.id()));
+    }
+    tracer.kill().unwrap();
+    tracer.wait().unwrap();
+    guardian.order(Order::Kill);
+    guardian.expect_report(&Report::TreeDead);
+}
+
+#[test]
+fn a_process_that_this_account_may_not_kill_is_named_and_not_told_as_dead() {
+    let directory = TempDir::new().unwrap();
+    let program = directory.path().join("becomes-root");
+    // As sudo does; as long as one of its user ids is the old one it may be killed.
+    fs::copy("/usr/bin/python3", &program).unwrap();
+    for (path, mode) in [(directory.path(), 0o777), (&program, 0o4755)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let script = "exec $DIR/becomes-root -c 'import os, time; os.setresuid(0, 0, 0); time.sleep(1000)'";
+    let settings = settings(directory.path(), script);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "nobody", "--clear-groups", env!("CARGO_BIN_EXE_primacy"), "guardian"]);
+    let mut reachable = Command::new("setpriv");
+    reachable.args(["--reuid", "nobody", "--clear-groups", "test", "-x", env!("CARGO_BIN_EXE_primacy")]);
+    if !reachable.status().is_ok_and(|status| status.success()) {
+        println!("SKIPPED: this test needs to be root, setpriv, and a program that nobody may execute");
+        return;
+    }
+    let mut guardian = Guardian::spawned_by(command).with(&settings);
+    guardian.acquire(None);
+    guardian.write_record(&settings, 1);
+    let main = guardian.start(1);
+    let _reaped = Reaped(main);
+    let has_become_root = || {
+        let status = fs::read_to_string(format!("/proc/{main}/status")).ok()?;
+        status.lines().any(|line| line == "Uid:\t0\t0\t0\t0").then_some(true)
+    };
+    let has_ended = || (!lives(main, 0)).then_some(false);
+    if !wait_for("the program's change of user", || has_become_root().or_else(has_ended)) {
+        println!("SKIPPED: set-user-ID programs have no effect in {}", directory.path().display());
+        return;
+    }
+    guardian.order(Order::Kill);
+    let stuck = stuck(&mut guardian);
+    assert_eq!((stuck.pid, stuck.command.as_str()), (main, "becomes-root"));
+    assert!(stuck.waits_in.contains("another user"), "{}", stuck.waits_in);
+    kill(Pid::from_raw(main), Signal::SIGKILL).unwrap();
+    guardian.expect_report(&Report::TreeDead);
+}
+
+#[test]
+fn a_tree_with_a_pid_namespace_below_it_is_killed_to_the_last_process() {
+    let directory = TempDir::new().unwrap();
+    // As bwrap and the like do: the processes there have other numbers among themselves, and a parent of their own.
+    let script = "unshare --pid --fork bash -c 'setsid sleep 12345 & : > $DIR/inside; wait' & wait";
+    let settings = settings(directory.path(), script);
+    if !Command::new("unshare").args(["--pid", "--fork", "true"]).status().is_ok_and(|status| status.success()) {
+        println!("SKIPPED: this test needs the permission to make a pid namespace");
+        return;
+    }
+    let (mut guardian, main) = Guardian::running(&settings);
+    wait_for("the namespace", || directory.path().join("inside").exists().then_some(()));
+    let inside = || {
+        let mut found = primacy::processes::descendants_of(main);
+        found.retain(|pid| Stat::of(*pid).is_some_and(|stat| stat.command == "sleep"));
+        found.first().copied()
+    };
+    let sleep = wait_for("the process inside", inside);
+    guardian.order(Order::Kill);
+    guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(sleep, 0) && !lives(main, 0));
 }
