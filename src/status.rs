@@ -104,7 +104,7 @@ pub struct CoordinatorView {
     pub started_at: Option<String>,
     pub ready: bool,
     pub restarts: u32,
-    /// Whether the coordinator has the lock's descriptor; null while none runs.
+    /// Whether every process of the coordinator has the lock's descriptor; null while none runs.
     pub holds_lock: Option<bool>,
 }
 

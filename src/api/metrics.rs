@@ -55,7 +55,11 @@ pub fn encode(standing: &Standing, tree: Option<Tree>) -> String {
     let restarts = Some(metrics.coordinator_restarts as f64);
     page.counter("primacy_coordinator_restarts_total", "Local restarts of the coordinator.", restarts);
     let holds = server.coordinator.holds_lock.map(flag);
-    page.gauge("primacy_coordinator_holds_lock", "1 while it has the lock's descriptor; absent without one.", holds);
+    page.gauge(
+        "primacy_coordinator_holds_lock",
+        "1 while every process of it has the lock's descriptor; absent without one.",
+        holds,
+    );
     let armed = (server.watchdog.mode != "off").then(|| flag(server.watchdog.armed));
     page.gauge("primacy_watchdog_armed", "1 while the watchdog is armed; absent where none is configured.", armed);
     let free = metrics.volume_free_bytes.map(|bytes| bytes as f64);

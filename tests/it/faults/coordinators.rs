@@ -246,7 +246,7 @@ fn a_forking_coordinator_whose_start_script_fails_is_a_failed_start_with_the_cod
 /// A wrapper that closes what it inherits for its child, as Python's subprocess does, and takes some milliseconds to die.
 fn behind_a_wrapper(cluster: &mut Cluster) {
     let program = Path::new(env!("CARGO_BIN_EXE_primacy")).with_file_name("examples").join("ticking-coordinator");
-    let wrapper = "import subprocess, sys\nballast = bytearray(256 << 20)\nsubprocess.call(sys.argv[1:])";
+    let wrapper = "import subprocess, sys\nballast = b'x' * (64 << 20)\nsubprocess.call(sys.argv[1:])";
     let ticks = cluster.path("ticks");
     let command: Vec<String> =
         ["python3", "-c", wrapper, program.to_str().unwrap(), ticks.to_str().unwrap()].map(str::to_owned).to_vec();
