@@ -104,7 +104,10 @@ async fn cluster(config: &Config, settings: &Settings, client: &Client) -> Optio
         )),
         Standing::Anothers { path } => Some(fail(
             "zookeeper.digest_file",
-            format!("{path} belongs to somebody else: it may not be read with this digest"),
+            format!(
+                "{path} belongs to somebody else: it may not be read {}",
+                if config.zookeeper.digest.is_some() { "with this digest" } else { "without its digest" }
+            ),
             "set zookeeper.digest_file to the digest that the cluster's other nodes use",
         )),
         Standing::Open { paths } => Some(warn(

@@ -131,7 +131,6 @@ async fn around(access: &ZooKeeperAccess) -> Round<'_> {
     let servers = round.servers.clone();
     let mut lookups: FuturesUnordered<_> =
         servers.into_iter().map(async |server| (names.resolve(&server.host, LOOKUP).await, server)).collect();
-    let mut silent_before = Vec::new();
     while round.goes_on()
         && let Some((found, server)) = lookups.next().await
     {
@@ -145,14 +144,19 @@ async fn around(access: &ZooKeeperAccess) -> Round<'_> {
         let alone = addresses.len() == 1 && round.servers.len() == 1;
         for address in addresses.into_iter().map(|address| SocketAddr::new(address, server.port)) {
             if names.patience(address).is_some() && !alone {
-                silent_before.push((server.clone(), address));
+                // One that has said nothing before comes after the others, and only if it takes connections by then.
+                round.failed.push((server.clone(), address, Refusal::Silent));
             } else {
                 round.knock(&server, address, alone).await;
             }
         }
     }
-    for (server, address) in silent_before {
-        round.knock(&server, address, false).await;
+    // Whoever is slow, and not dead, has more time in the next turn.
+    while round.goes_on() && clock::now() < round.until {
+        let Some(again) = round.who_is_slow().await else { break };
+        for (server, address) in again {
+            round.knock(&server, address, false).await;
+        }
     }
     round
 }
@@ -214,7 +218,8 @@ impl<'a> Round<'a> {
         }
         let session = self.access.session_timeout;
         let share = if alone { session * 2 / 5 } else { (session / 4).min(SHARE.1) }.max(SHARE.0);
-        let limit = self.names.patience(address).unwrap_or(share).min(session.max(SHARE.0));
+        let left = self.until.since(clock::now());
+        let limit = self.names.patience(address).unwrap_or(share).min(session.max(SHARE.0)).min(left);
         match attempt(self.access, None, server, address, limit).await {
             Ok(session) => {
                 self.names.note_good(address);
@@ -223,12 +228,30 @@ impl<'a> Round<'a> {
             Err(refusal) => {
                 debug!(%server, %address, ?refusal, "no session here");
                 if matches!(refusal, Refusal::Silent) {
-                    self.names.note_silent(address, limit);
+                    self.names.note_silent(address, (limit * 2).min(session / 2).max(SHARE.0));
                 }
                 self.decided |= matches!(refusal, Refusal::Settings(_) | Refusal::Authentication);
                 self.failed.push((server.clone(), address, refusal));
             }
         }
+    }
+
+    /// Those that take connections, if some of them have said nothing in time: these come last. None of them has failed so far.
+    async fn who_is_slow(&mut self) -> Option<Vec<(Server, SocketAddr)>> {
+        let opens = self.failed.iter().map(async |(_, address, _)| {
+            timeout(KNOCK, TcpStream::connect(address)).await.is_ok_and(|connected| connected.is_ok())
+        });
+        let mut opens = futures::future::join_all(opens).await.into_iter();
+        let (open, closed): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.failed).into_iter().partition(|_| opens.next().unwrap_or(false));
+        if !open.iter().any(|(_, _, refusal)| matches!(refusal, Refusal::Silent)) {
+            self.failed = open.into_iter().chain(closed).collect();
+            return None;
+        }
+        self.failed = closed;
+        let mut again = open;
+        again.sort_by_key(|(_, _, refusal)| matches!(refusal, Refusal::Silent));
+        Some(again.into_iter().map(|(server, address, _)| (server, address)).collect())
     }
 
     async fn result(mut self) -> Result<Session, Failure> {

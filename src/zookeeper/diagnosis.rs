@@ -17,8 +17,11 @@ use super::names::{Problem, Server};
 use super::{gate, tls};
 use crate::guardian::protocol::TlsMaterial;
 
-/// How long a server may take when it is asked what is wrong with it.
-const DIAGNOSIS: Duration = Duration::from_secs(1);
+/// How long a server may take for each thing that it is asked to find out what is wrong with it.
+const DIAGNOSIS: Duration = Duration::from_secs(2);
+
+/// How long to a connection: its packets are sent again after a second.
+const CONNECTION: Duration = Duration::from_millis(1500);
 
 /// Kinds of failure, the more telling ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,7 +181,7 @@ pub async fn of_address(
     material: Option<&TlsMaterial>,
     why: Option<&str>,
 ) -> Clause {
-    let (trouble, mut what) = match timeout(DIAGNOSIS, TcpStream::connect(address)).await {
+    let (trouble, mut what) = match timeout(CONNECTION, TcpStream::connect(address)).await {
         Err(_) => (Trouble::Unreachable, "no answer to the connection".to_owned()),
         Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => (Trouble::Refused, error.to_string()),
         // Closed before the handshake of TCP was over here.
@@ -310,7 +313,7 @@ async fn with_tls(stream: TcpStream, server: &Server, address: SocketAddr, mater
         return (Trouble::Certificate, format!("TLS failed: {}", tls::problem(error)));
     }
     let plain = async { Some(greet(TcpStream::connect(address).await.ok()?).await) };
-    match timeout(2 * DIAGNOSIS, plain).await {
+    match timeout(DIAGNOSIS, plain).await {
         Ok(Some(Greeting::Serves | Greeting::NotServing)) => {
             (Trouble::SpeaksPlainly, "speaks ZooKeeper's protocol without TLS, and zookeeper.tls is set".to_owned())
         }

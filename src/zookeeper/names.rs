@@ -16,6 +16,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::clock;
+use crate::moment::Moment;
+
 /// The port where none is given.
 const PORT: u16 = 2181;
 
@@ -28,6 +31,9 @@ const STACK: usize = 1 << 20;
 /// How long a name is waited for before the name service counts as silent. Its own client asks again after 5 s; a server
 /// that is two networks away answers in a tenth of a second.
 pub const LOOKUP: Duration = Duration::from_secs(2);
+
+/// How long an answer is good enough for whoever need not wait for another.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// A server as the configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +89,8 @@ pub struct Names {
 struct Known {
     addresses: HashMap<String, Vec<IpAddr>>,
     under_way: HashMap<String, watch::Receiver<Option<Answer>>>,
+    /// When each was looked up last.
+    asked: HashMap<String, Moment>,
     /// The last one that gave a session.
     good: Option<SocketAddr>,
     /// How long those may take next that took all the time they had.
@@ -141,9 +149,11 @@ impl Names {
         })
     }
 
-    /// Looks a name up; nobody need wait for it.
+    /// Looks a name up that has not been looked up for a while; nobody need wait for it.
     pub fn refresh(&self, host: &str) {
-        if host.parse::<IpAddr>().is_err() {
+        let now = clock::now();
+        let stale = self.known().asked.get(host).is_none_or(|asked| now.since(*asked) >= FRESH);
+        if stale && host.parse::<IpAddr>().is_err() {
             drop(self.look_up(host));
         }
     }
@@ -157,6 +167,7 @@ impl Names {
         if known.under_way.len() >= LOOKUPS {
             return None;
         }
+        known.asked.insert(host.to_owned(), clock::now());
         let (sender, answer) = watch::channel(None);
         let (names, name) = (self.clone(), host.to_owned());
         let work = move || {
@@ -195,9 +206,9 @@ impl Names {
         known.slow.remove(&address);
     }
 
-    /// It has said nothing for `limit`: it comes last, and may take twice as long then.
-    pub fn note_silent(&self, address: SocketAddr, limit: Duration) {
-        self.known().slow.insert(address, limit * 2);
+    /// It has said nothing in the time it had: it comes last, and has this long then.
+    pub fn note_silent(&self, address: SocketAddr, patience: Duration) {
+        self.known().slow.insert(address, patience);
     }
 
     /// What an address may take that has been silent before.
@@ -291,6 +302,23 @@ mod tests {
         assert!(asked.load(Ordering::SeqCst) <= LOOKUPS);
         drop(release);
         assert_eq!(names.resolve("zk0", LIMIT).await, Ok(vec![address("10.0.0.1")]));
+    }
+
+    #[tokio::test]
+    async fn who_need_not_wait_does_not_hammer_the_name_service() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let names = Names::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            Err("no".to_owned())
+        });
+        let _ = names.resolve("zk", LIMIT).await;
+        for _ in 0..100 {
+            names.refresh("zk");
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        let _ = names.resolve("zk", LIMIT).await;
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "who waits is answered anew");
     }
 
     #[tokio::test]
