@@ -129,7 +129,7 @@ impl Cluster {
 
     /// The flags of the coordinator that all nodes run.
     pub fn coordinator(&mut self, flags: &[&str]) {
-        let program = Path::new(env!("CARGO_BIN_EXE_primacy")).with_file_name("examples").join("ticking-coordinator");
+        let program = example("ticking-coordinator");
         let mut command = vec![program.to_str().unwrap().to_owned(), self.path("ticks").to_str().unwrap().to_owned()];
         command.extend(flags.iter().map(|flag| (*flag).to_owned()));
         self.set("coordinator.command", command);
@@ -475,6 +475,20 @@ impl Drop for Cluster {
             self.judge();
         }
     }
+}
+
+/// An example of this package. Some ways to run tests do not build those (`cargo test --test it`): then it is built here.
+pub fn example(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_primacy")).parent().unwrap();
+    let path = folder.join("examples").join(name);
+    if !path.exists() {
+        let profile = folder.file_name().filter(|profile| *profile != "debug").map_or("dev".as_ref(), |name| name);
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--locked", "--quiet", "--example", name, "--profile"]).arg(profile);
+        cargo.arg("--target-dir").arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(cargo.stdin(Stdio::null()).status().unwrap().success(), "cannot build {}", path.display());
+    }
+    path
 }
 
 pub fn send(pid: i32, signal: Signal) {

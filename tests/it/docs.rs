@@ -209,6 +209,9 @@ fn every_drill_that_the_guarantees_show_something_by_exists() {
     let named: Vec<_> = shown.into_iter().flat_map(quoted).filter(|quoted| quoted.contains('-')).collect();
     let missing: Vec<_> = named.iter().filter(|name| !drills.contains(&format!("name: \"{name}\""))).collect();
     assert!(missing.is_empty() && !named.is_empty(), "there are no such drills: {missing:?}");
+    let figures = read("docs/measurements/vm-drill.md");
+    let never_run: Vec<_> = named.iter().filter(|name| !figures.contains(&format!("\n| {name} | "))).collect();
+    assert!(never_run.is_empty(), "docs/measurements/vm-drill.md has no run of {never_run:?}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::cluster::example;
+
 struct Coordinator {
     child: Child,
     input: Option<ChildStdin>,
@@ -14,7 +16,7 @@ struct Coordinator {
 }
 
 fn program() -> Command {
-    Command::new(Path::new(env!("CARGO_BIN_EXE_primacy")).with_file_name("examples").join("epoch-checked-log"))
+    Command::new(example("epoch-checked-log"))
 }
 
 impl Coordinator {

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::cluster::Cluster;
 use crate::deaf::Deaf;
+use crate::skipped;
 use crate::zookeeper::{Server, free_port};
 
 /// A configuration, and the commands under it.
@@ -84,14 +85,9 @@ impl Place {
     }
 }
 
-/// Whether files of the system can be replaced for a process; says so if not.
-fn may_replace_files(test: &str) -> bool {
-    let may = Uid::effective().is_root()
-        && Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|it| it.success());
-    if !may {
-        eprintln!("SKIPPED {test}: needs root and mount namespaces");
-    }
-    may
+/// Whether files of the system can be replaced for a process.
+fn may_replace_files() -> bool {
+    Uid::effective().is_root() && Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|it| it.success())
 }
 
 /// A certificate authority and server's certificates of it.
@@ -307,8 +303,8 @@ fn another_tick_than_the_configured_one_is_told_by_what_is_granted() {
 
 #[test]
 fn a_name_with_a_dead_address_reaches_the_other_one() {
-    if !may_replace_files("a_name_with_a_dead_address_reaches_the_other_one") {
-        return;
+    if !may_replace_files() {
+        return skipped("root and mount namespaces are not to be had here");
     }
     let server = Server::shared();
     let dead: IpAddr = "127.0.0.3".parse().unwrap();
@@ -327,12 +323,11 @@ fn a_name_with_a_dead_address_reaches_the_other_one() {
 
 #[test]
 fn a_silent_name_service_is_told_from_a_silent_server() {
-    if !may_replace_files("a_silent_name_service_is_told_from_a_silent_server") {
-        return;
+    if !may_replace_files() {
+        return skipped("root and mount namespaces are not to be had here");
     }
     let Ok(_silent) = UdpSocket::bind("127.0.0.9:53") else {
-        eprintln!("SKIPPED a_silent_name_service_is_told_from_a_silent_server: port 53 cannot be had");
-        return;
+        return skipped("port 53 cannot be had here");
     };
     let mut place = Place::new(&format!("zk.example:{}", free_port()), "");
     place.over("/etc/resolv.conf", "nameserver 127.0.0.9\noptions timeout:30 attempts:3\n");

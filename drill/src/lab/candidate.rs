@@ -15,6 +15,8 @@ use crate::hosts::{Host as _, NamespaceHost, processes};
 
 /// `RestartSec` of the unit that is shipped.
 const RESTART_AFTER: Duration = Duration::from_millis(100);
+/// Of the same unit, after exit code 4.
+const RESTART_OF_A_TWIN_AFTER: Duration = Duration::from_secs(30);
 /// The name that a guardian gives itself.
 const GUARDIAN: &str = "primacy-guard";
 
@@ -90,8 +92,9 @@ impl Candidate {
             self.child = None;
             let code = status.code().unwrap_or_else(|| -status.signal().unwrap_or(1));
             ended = Some(End { code, words: crate::hosts::sandbox::words(status) });
-            // 4 and 78 are final: RestartPreventExitStatus of the unit.
-            self.start_at = (code != 78 && code != 4).then(|| clock::now() + nanoseconds(RESTART_AFTER));
+            // As the unit has it.
+            let pause = if code == 4 { RESTART_OF_A_TWIN_AFTER } else { RESTART_AFTER };
+            self.start_at = (!matches!(code, 2 | 78)).then(|| clock::now() + nanoseconds(pause));
         }
         if self.wanted && self.child.is_none() && self.start_at.is_some_and(|at| clock::now() >= at) {
             self.start()?;

@@ -161,7 +161,9 @@ fn what_an_on_active_hook_left_is_dead_before_the_next_one_is_active() {
 fn a_hook_that_cannot_be_killed_costs_the_role_and_keeps_the_lock_until_it_is_dead() {
     let mut cluster = Cluster::new(&Server::shared().address());
     let hanging = cluster.path("hanging");
-    let Some(mut volume) = crate::guardian::volume::Freezable::new(&hanging, &cluster.path("image")) else { return };
+    let Some(mut volume) = crate::guardian::volume::Freezable::new(&hanging, &cluster.path("image")) else {
+        return crate::skipped("a file system that can be frozen is not to be had here");
+    };
     let hook = cluster.script("before_start", &format!("echo > {0}/file && sync {0}/file", hanging.display()));
     cluster.set_for("a", "hooks.before_start", hook);
     cluster.set_for("a", "health.startup_timeout", "1s");
@@ -180,7 +182,9 @@ fn a_hook_that_cannot_be_killed_costs_the_role_and_keeps_the_lock_until_it_is_de
 fn a_probe_that_cannot_be_killed_is_not_joined_by_others() {
     let mut cluster = Cluster::new(&Server::shared().address());
     let hanging = cluster.path("hanging");
-    let Some(mut volume) = crate::guardian::volume::Freezable::new(&hanging, &cluster.path("image")) else { return };
+    let Some(mut volume) = crate::guardian::volume::Freezable::new(&hanging, &cluster.path("image")) else {
+        return crate::skipped("a file system that can be frozen is not to be had here");
+    };
     let probe = cluster.script("probe", &format!("echo > {0}/file && sync {0}/file", hanging.display()));
     cluster.set("health.command", probe);
     cluster.set("health.interval", "100ms");

@@ -54,7 +54,6 @@ fn with_a_slow_name_service(directory: &Path, seconds: u32) -> Option<Command> {
     let mount = "mount --bind $0 /etc/nsswitch.conf";
     let mounted = Command::new("unshare").args(["-m", "sh", "-c", mount]).arg(&switch).status();
     if !built.is_ok_and(|status| status.success()) || !mounted.is_ok_and(|status| status.success()) {
-        println!("SKIPPED: this test needs a C compiler, /etc/nsswitch.conf, and the permission to mount");
         return None;
     }
     let mut command = Command::new("unshare");
@@ -66,7 +65,9 @@ fn with_a_slow_name_service(directory: &Path, seconds: u32) -> Option<Command> {
 #[test]
 fn a_slow_name_service_is_named_and_delays_the_start_alone() {
     let directory = TempDir::new().unwrap();
-    let Some(command) = with_a_slow_name_service(directory.path(), 4) else { return };
+    let Some(command) = with_a_slow_name_service(directory.path(), 4) else {
+        return skipped("a C compiler, /etc/nsswitch.conf or the permission to mount is missing here");
+    };
     let mut settings = settings(directory.path(), "exec sleep 1000");
     settings.user = Some("nobody".to_owned());
     let began = clock::now();
@@ -98,7 +99,9 @@ fn a_slow_name_service_is_named_and_delays_the_start_alone() {
 #[test]
 fn nothing_starts_once_the_lease_has_ended_while_the_name_service_was_waited_for() {
     let directory = TempDir::new().unwrap();
-    let Some(command) = with_a_slow_name_service(directory.path(), 3) else { return };
+    let Some(command) = with_a_slow_name_service(directory.path(), 3) else {
+        return skipped("a C compiler, /etc/nsswitch.conf or the permission to mount is missing here");
+    };
     let mut settings = settings(directory.path(), "echo started > $DIR/started; exec sleep 1000");
     settings.user = Some("nobody".to_owned());
     let mut guardian = Guardian::spawned_by(command).with(&settings);
@@ -114,7 +117,9 @@ fn nothing_starts_once_the_lease_has_ended_while_the_name_service_was_waited_for
 #[test]
 fn a_start_that_is_called_off_while_the_name_service_is_waited_for_does_not_come_later() {
     let directory = TempDir::new().unwrap();
-    let Some(command) = with_a_slow_name_service(directory.path(), 3) else { return };
+    let Some(command) = with_a_slow_name_service(directory.path(), 3) else {
+        return skipped("a C compiler, /etc/nsswitch.conf or the permission to mount is missing here");
+    };
     let mut settings = settings(directory.path(), "echo started >> $DIR/started; exec sleep 1000");
     settings.user = Some("nobody".to_owned());
     let mut guardian = Guardian::spawned_by(command).with(&settings);

@@ -127,8 +127,7 @@ fn the_coordinator_is_not_spared_with_its_guardian_when_memory_runs_out() {
         command.args(["-c", "echo $0 > /proc/self/oom_score_adj && exec $1 guardian", given]);
         command.arg(env!("CARGO_BIN_EXE_primacy"));
         if given.starts_with('-') && fs::write("/proc/self/oom_score_adj", "-1").is_err() {
-            println!("SKIPPED: this test needs the permission to lower an OOM score");
-            return;
+            return skipped("an OOM score may not be lowered here");
         }
         let mut guardian = Guardian::spawned_by(command).with(&settings);
         guardian.acquire(None);

@@ -160,9 +160,6 @@ impl Freezable {
         };
         let mounted = quiet(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image))
             && quiet(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at));
-        if !mounted {
-            eprintln!("SKIPPED: no file system can be mounted here");
-        }
         mounted.then(|| Self { mounted: Mounted(at.to_owned()), frozen: false })
     }
 
@@ -301,8 +298,7 @@ fn what_is_no_regular_file_in_lock_directory_is_refused_and_does_not_hang() {
         let (problem, _guardian) = refused(name, |path, _| drop(std::os::unix::net::UnixListener::bind(path).unwrap()));
         assert!(problem.contains("is a socket"), "{problem}");
         if mknod(&TempDir::new().unwrap().path().join("null"), SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)).is_err() {
-            eprintln!("SKIPPED: a device cannot be made here");
-            continue;
+            return skipped("a device cannot be made here");
         }
         let device = |path: &Path, _: &Path| mknod(path, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)).unwrap();
         let (problem, _guardian) = refused(name, device);
@@ -313,8 +309,7 @@ fn what_is_no_regular_file_in_lock_directory_is_refused_and_does_not_hang() {
 #[test]
 fn a_lock_directory_that_is_a_strangers_link_is_not_followed() {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("SKIPPED: only root can make a link of another user's");
-        return;
+        return skipped("only root can make a link of another user's");
     }
     let directory = TempDir::new().unwrap();
     let settings = settings(directory.path(), "exit");
@@ -366,8 +361,7 @@ fn a_volume_that_hangs_is_told_by_a_standby_that_has_never_seen_it_and_by_one_th
     let mut settings = settings(directory.path(), "exit");
     settings.probe_timeout = Duration::from_millis(300);
     let Some(mut volume) = Freezable::new(&settings.lock_directory, &directory.path().join("image")) else {
-        eprintln!("SKIPPED: no file system can be mounted and frozen here");
-        return;
+        return skipped("no file system can be mounted and frozen here");
     };
     drop(Guardian::leading(&settings, 1));
     let hangs = |report: &Report| view_in(report)?.problem.filter(|problem| problem.contains("has not answered"));
@@ -426,8 +420,7 @@ fn a_full_volume_keeps_no_standby_out_that_could_overwrite_in_place() {
     let directory = TempDir::new().unwrap();
     let settings = settings(directory.path(), "exit");
     let Some(_volume) = Mounted::tmpfs(&settings.lock_directory, "size=64k") else {
-        eprintln!("SKIPPED: no file system can be mounted here");
-        return;
+        return skipped("no file system can be mounted here");
     };
     drop(Guardian::leading(&settings, 1));
     let _ = fs::remove_file(settings.lock_directory.join(".primacy-trial-node-a"));

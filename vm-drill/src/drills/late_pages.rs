@@ -15,7 +15,7 @@ use crate::outcome::{Outcome, milliseconds};
 use crate::wire::{DIRTY, PAGE};
 
 /// What each of its files has: with the kernel's limits on dirty memory, this much stays in the page cache of a small machine.
-const PAGES: usize = 2048;
+const PAGES: usize = 1024;
 /// For every page to be dirty.
 const WORKS: Duration = Duration::from_secs(4);
 /// For all of it to be written, over an emulated network to an emulated disk.
@@ -81,6 +81,8 @@ fn late(cluster: &mut Cluster, outcome: &mut Outcome, limit: Duration, fault: Fa
     }
     late_records(cluster, outcome, epoch, before)?;
     cluster.settle()?;
+    cluster.change(cluster.usual())?;
+    cluster.server.must("rm -f /srv/export/journal/mapped-* /srv/export/journal/plain-*")?;
     judge(cluster, outcome, fault, Duration::ZERO);
     Ok(())
 }

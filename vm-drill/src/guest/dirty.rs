@@ -21,6 +21,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Does so for ever.
 pub fn run(directory: &Path, epoch: u64, pages: usize) -> Result<()> {
     std::fs::create_dir_all(directory)?;
+    // The server's disk is small; what its predecessor has left is looked at.
+    for name in DIRTY {
+        for former in 0..epoch.saturating_sub(1) {
+            let _ = std::fs::remove_file(directory.join(format!("{name}-{former}")));
+        }
+    }
     let open = |name: &str| -> Result<File> {
         let path = directory.join(format!("{name}-{epoch}"));
         let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(path)?;
