@@ -3,7 +3,7 @@
 //! The map, and who may import whom (a check keeps it):
 //!
 //! ```text
-//! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment and timer are everybody's
+//! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment, timer and host are everybody's
 //! supervisor > {role, election, guardian's protocol and frames, api, status, config, processes}
 //! election > {guardian's protocol, status, config, znodes, zookeeper};   guardian > {syscalls, processes, zookeeper}
 //! zookeeper > {config, guardian's protocol};   client > {config, status, znodes, zookeeper}
@@ -19,6 +19,7 @@ pub mod crypto;
 pub mod demo;
 pub mod election;
 pub mod guardian;
+pub mod host;
 pub mod moment;
 pub mod preflight;
 pub mod processes;

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::guardian::protocol::StuckProcess;
+use crate::host::{self, HostIdentity, ProcessIdentity};
 
 /// Fields of `/proc/PID/stat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,7 @@ pub struct Stat {
     pub command: String,
     pub state: char,
     pub parent: i32,
+    pub session: i32,
     /// Clock ticks since boot: with the pid this names one process for ever (until the next boot).
     pub started: u64,
 }
@@ -47,6 +49,7 @@ impl Stat {
             command: command.to_owned(),
             state: fields.first()?.chars().next()?,
             parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
     }
@@ -77,20 +80,16 @@ pub fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
 }
 
-/// `/etc/machine-id`, or the host name where there is none: the same over reboots, different on every host.
-pub fn host_id() -> String {
-    fs::read_to_string("/etc/machine-id")
-        .map(|id| id.trim().to_owned())
-        .ok()
-        .filter(|id| !id.is_empty())
-        .unwrap_or_else(|| {
-            nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
-        })
-}
-
-/// Different after every boot of the same host.
-pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+/// This process, as others are told of it.
+pub fn own_identity() -> ProcessIdentity {
+    ProcessIdentity {
+        host_id: host::host_id(),
+        boot_id: host::boot_id(),
+        pid: own_pid(),
+        pid_started: Stat::of(own_pid()).map_or(0, |stat| stat.started),
+        pid_namespace: host::pid_namespace(),
+        host: Some(HostIdentity::own().clone()),
+    }
 }
 
 /// The children of this process, zombies included.
@@ -284,9 +283,12 @@ mod tests {
 
     #[test]
     fn a_command_name_with_blanks_and_parentheses_does_not_confuse_the_fields() {
-        let text = "42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 100 200";
+        let text = "42 (a) b (c) S 7 42 43 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 100 200";
         let stat = Stat::parse(text).unwrap();
-        assert_eq!(stat, Stat { pid: 42, command: "a) b (c".to_owned(), state: 'S', parent: 7, started: 12345 });
+        assert_eq!(
+            stat,
+            Stat { pid: 42, command: "a) b (c".to_owned(), state: 'S', parent: 7, session: 43, started: 12345 }
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::{HostIdentity, ProcessIdentity};
+
 /// One of the words in the `status` field: what this node is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -172,15 +174,9 @@ pub struct Member {
     /// Who this process is, for the search of one's own ghost: host id, boot id, pid and its start time.
     #[serde(default)]
     pub process: Option<ProcessIdentity>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessIdentity {
-    pub host_id: String,
-    pub boot_id: String,
-    pub pid: i32,
-    /// Clock ticks since boot, field 22 of `/proc/PID/stat`.
-    pub pid_started: u64,
+    /// How long its session was granted, in ms: for as long it may be here after its death.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_timeout_ms: Option<u64>,
 }
 
 /// One row of `/cluster`.
@@ -232,6 +228,9 @@ pub struct Breadcrumb {
     pub since: String,
     /// True once it stopped cleanly: tree dead, lock closed.
     pub clean: bool,
+    /// Its host; `None` where an older version has not said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostIdentity>,
     /// Why and when it ended, set together with `clean`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,

@@ -7,14 +7,12 @@
 //! Election and client read through the same functions, so that a command and a supervisor cannot disagree on what they
 //! saw. Rejected: reading at each place where it is needed, as it was; the two did disagree (on a broken control node).
 
+pub use crate::guardian::protocol::UNREADABLE;
 use crate::guardian::protocol::is_volume_id;
 use crate::status::{ActiveView, Breadcrumb, HistoryEntry, Member, RoleWord};
 
 /// The longest name of a node, in bytes, as in the configuration.
 const LONGEST_NAME: usize = 64;
-
-/// Stands for a volume's id or a node's name that cannot be one, so that it equals nobody's.
-pub const UNREADABLE: &str = "(unreadable)";
 
 /// `epoch`: a decimal number, whatever blanks an editor has left around it.
 pub fn epoch(data: &[u8]) -> Option<u64> {
@@ -36,6 +34,7 @@ pub fn former(data: &[u8]) -> Breadcrumb {
         endpoints: Default::default(),
         since: String::new(),
         clean: false,
+        host: None,
         cause: None,
         to: None,
     })

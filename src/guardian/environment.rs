@@ -18,9 +18,11 @@ const TO_THIS_PROCESS: [&str; 8] = [
 ];
 
 /// What primacy says to those whom it starts; what another primacy has said to this one is not for them.
-const TO_A_COORDINATOR: [&str; 5] =
-    ["PRIMACY_CLUSTER", "PRIMACY_NODE", "PRIMACY_EPOCH", "PRIMACY_LOCK_FD", "PRIMACY_PID"];
+const TO_A_COORDINATOR: [&str; 6] =
+    ["PRIMACY_CLUSTER", "PRIMACY_NODE", "PRIMACY_EPOCH", "PRIMACY_LOCK_FD", "PRIMACY_PID", super::remains::VARIABLE];
 /// The same to a fencing command.
+const OF_THIS_HOST: [&str; 5] =
+    ["PRIMACY_HOST", "PRIMACY_MACHINE_ID", "PRIMACY_SMBIOS_UUID", "PRIMACY_HARDWARE_ADDRESSES", "PRIMACY_BOOT_ID"];
 const OF_THE_FORMER: &[u8] = b"PRIMACY_FORMER_";
 
 /// What is handed on.
@@ -33,7 +35,7 @@ fn handed_on(variables: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<
 }
 
 fn is_private(name: &OsStr) -> bool {
-    TO_THIS_PROCESS.iter().chain(&TO_A_COORDINATOR).any(|private| name == *private)
+    TO_THIS_PROCESS.iter().chain(&TO_A_COORDINATOR).chain(&OF_THIS_HOST).any(|private| name == *private)
         || name.as_encoded_bytes().starts_with(OF_THE_FORMER)
 }
 
@@ -55,6 +57,8 @@ mod tests {
             ("WATCHDOG_MODE", "the application's own"),
             ("PRIMACY_EPOCH", "7"),
             ("PRIMACY_FORMER_NODE", "b"),
+            ("PRIMACY_TREE", "boot:4026531836:1:1:/mnt"),
+            ("PRIMACY_MACHINE_ID", "m"),
             ("PRIMACY_CONFIG", "/etc/primacy/primacy.toml"),
             ("INVOCATION_ID", "1"),
         ];

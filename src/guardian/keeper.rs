@@ -15,8 +15,10 @@ use super::environment;
 use super::link::{Gone, Link};
 use super::preparation::{Purpose, explain, prepare, variables};
 use super::protocol::{
-    CommandOrder, CommandOutcome, GUARDIAN_FD, NoteLevel, Order, Report, Settings, Testament, VolumeView, WatchdogView,
+    CommandOrder, CommandOutcome, GUARDIAN_FD, NoteLevel, Order, Over, Report, Settings, Testament, VolumeView,
+    WatchdogView,
 };
+use super::remains::{self, Noted};
 use super::sentences;
 use super::surroundings::{self, Surroundings};
 use super::testament;
@@ -96,6 +98,8 @@ pub struct Keeper {
     epoch: u64,
     deadline: Option<Moment>,
     testament: Option<Testament>,
+    /// By which the coordinator is found if this process is killed; kept until the lock is closed.
+    noted: Option<Noted>,
     /// Set when this process ends the leadership by itself. Final.
     ending: Option<Ending>,
 }
@@ -132,6 +136,7 @@ impl Keeper {
             epoch: 0,
             deadline: None,
             testament: None,
+            noted: None,
             ending: None,
         })
     }
@@ -441,7 +446,26 @@ impl Keeper {
             return Err(refusal);
         }
         self.epoch = epoch;
-        self.tree.start(&launch, forking).map_err(|error| format!("cannot fork: {}", error.desc()))
+        self.tree.start(&launch, forking).map_err(|error| format!("cannot fork: {}", error.desc()))?;
+        self.note_coordinator();
+        Ok(())
+    }
+
+    /// At once: whoever is to find it must know of it before it can have forgotten whose it is.
+    fn note_coordinator(&mut self) {
+        // That of a coordinator that was restarted here has the same file, and would take it back.
+        self.noted = None;
+        let (Some(configured), Some(main)) = (&self.configured, self.tree.main()) else { return };
+        match remains::note(&configured.settings, main) {
+            Ok(noted) => self.noted = Some(noted),
+            Err(error) => {
+                let text = format!(
+                    "the coordinator's session is not noted on this host ({error}): if supervisor and guardian are killed, what \
+                     runs on without the lock may not be found"
+                );
+                self.note(NoteLevel::Warn, text);
+            }
+        }
     }
 
     fn tell(&mut self, happening: Happening, now: Moment) {
@@ -624,6 +648,7 @@ impl Keeper {
                 Event::Lost(problem) => self.lose(problem),
                 Event::Closed { clean } => {
                     self.lock = Lock::Open;
+                    self.noted = None;
                     self.written = None;
                     // There is no lease without the lock.
                     self.deadline = None;
@@ -644,7 +669,11 @@ impl Keeper {
     fn close_lock(&mut self, cause: String, now: Moment) {
         match (&self.configured, self.lock) {
             (Some(configured), Lock::Open | Lock::Held { .. }) => {
-                configured.volume.ask(Task::Close { cause });
+                let over = self.written.filter(|_| self.tree.is_empty()).map(|epoch| Over {
+                    epoch,
+                    election_node: self.testament.as_ref().map(|testament| testament.election_node.clone()),
+                });
+                configured.volume.ask(Task::Close { cause, over });
                 self.lock = Lock::Closing { late: Some(now + CLOSE_IS_LATE) };
             }
             // Its end is reported in any case.
@@ -668,7 +697,7 @@ impl Keeper {
         }
         if let (Some(configured), Lock::Open) = (&self.configured, self.lock) {
             // Calls off an attempt that may be under way.
-            configured.volume.ask(Task::Close { cause: ending.cause().to_owned() });
+            configured.volume.ask(Task::Close { cause: ending.cause().to_owned(), over: None });
         }
         self.ending = Some(ending);
     }

@@ -11,6 +11,8 @@
 //! itself, in the only safe order: tree proven dead, end noted in the lock file, lock closed, and only then the
 //! [`testament`], by which the next one is elected at once. It is single-use: after that the process ends.
 //!
+//! What runs on where both processes were killed is looked for by the next guardian of the host ([`remains`]).
+//!
 //! Where there is a [`watchdog`], it is armed before a tree lives and fed only while the lease allows it, so that a host on
 //! which none of this works any more is reset.
 //!
@@ -28,6 +30,7 @@ mod preparation;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod protocol;
+pub mod remains;
 pub mod runner;
 mod sentences;
 mod surroundings;

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::account::Account;
 use super::environment;
 use super::protocol::{GUARDIAN_FD, Settings};
+use super::remains;
 use crate::syscalls::{Identity, Launch, LaunchError, Step};
 
 /// Where a program without a slash is looked for if there is no PATH: what execvp uses.
@@ -39,6 +40,7 @@ pub fn variables(settings: &Settings, account: &Account, purpose: &Purpose) -> B
             None => variables.remove(&OsString::from(name)),
         };
     }
+    variables.insert(remains::VARIABLE.into(), OsString::from_vec(remains::tag(&settings.lock_directory)));
     variables
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::HostIdentity;
 use crate::moment::Moment;
 
 /// The largest frame either side accepts, in bytes. The largest real one is `Configure`: argv and environment.
@@ -184,6 +185,12 @@ pub struct Settings {
     /// `None`: `fencing.watchdog = "off"`.
     #[serde(default)]
     pub watchdog: Option<WatchdogSettings>,
+    /// The configuration's file: who has the same one under another name is this node, renamed.
+    #[serde(default)]
+    pub configuration: Option<PathBuf>,
+    /// The names that this node had before, as far as something may be left of them on this host.
+    #[serde(default)]
+    pub former_names: Vec<String>,
 }
 
 /// `fencing.watchdog` and its device.
@@ -221,7 +228,7 @@ pub struct WatchdogView {
 pub struct Record {
     pub node: String,
     pub host: String,
-    /// `/etc/machine-id`, or the host name where there is none.
+    /// `/etc/machine-id`, or the host name where there is none: for people, and for versions that know nothing else.
     #[serde(default)]
     pub host_id: String,
     /// `/proc/sys/kernel/random/boot_id`.
@@ -231,15 +238,43 @@ pub struct Record {
     pub pid: i32,
     #[serde(default)]
     pub pid_started: u64,
+    /// In which the pid counts; `None` where an older version has not said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid_namespace: Option<u64>,
+    /// The host; `None` where an older version has not said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<HostIdentity>,
+    /// The node's API.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub api: String,
     pub epoch: u64,
     /// RFC 3339.
     pub since: String,
     /// By which name the NFS server knows the holder's host; the guardian notes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nfs_client: Option<String>,
-    /// Set when the leadership ended: when, and why.
+    /// Set when the leadership ended: when, and why. For people: no proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
+    /// The proof that the leadership is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Over>,
+}
+
+impl Record {
+    /// Whether this very leadership is proven to be over: nothing of it lives, and nothing that it wrote is still to come.
+    pub fn is_over(&self) -> bool {
+        self.over.as_ref().is_some_and(|over| over.epoch == self.epoch)
+    }
+}
+
+/// Written and synced under the lock, after the tree is dead: a proof, as long as it is the record's own epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Over {
+    pub epoch: u64,
+    /// Of the leadership; `None` where there is none, or it never came to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub election_node: Option<String>,
 }
 
 /// How an epoch ended.
@@ -269,6 +304,9 @@ pub struct VolumeView {
     /// What the lock file says.
     pub record: Option<Record>,
 }
+
+/// Stands for a name that cannot be read, and that no node can have.
+pub const UNREADABLE: &str = "(unreadable)";
 
 /// The longest volume id, in bytes; those that are made have 36.
 const LONGEST_VOLUME_ID: usize = 128;

@@ -203,6 +203,11 @@ impl Tree {
         self.commands.insert(runner.as_raw());
     }
 
+    /// The first process of a tree that was started.
+    pub fn main(&self) -> Option<i32> {
+        self.main.map(Pid::as_raw)
+    }
+
     /// The pipe that tells the exec's outcome.
     pub fn exec_pipe(&self) -> Option<BorrowedFd<'_>> {
         self.exec.as_ref().map(AsFd::as_fd)

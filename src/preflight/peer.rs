@@ -30,7 +30,8 @@ use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
 use crate::config::{Config, ElectionKind};
 use crate::election::zookeeper::{Paths, Settings};
 use crate::guardian::volume::{self, files, problems};
-use crate::status::{CheckResult, PeerResult, PeerTest, ProcessIdentity};
+use crate::host::HostIdentity;
+use crate::status::{CheckResult, PeerResult, PeerTest};
 use crate::{clock, processes, zookeeper};
 
 use super::{fail, ok, warn};
@@ -208,7 +209,7 @@ async fn find_each_other<'a>(
 }
 
 async fn meet(config: &Config, plan: &Plan) -> Result<PeerTest, String> {
-    let process = ProcessIdentity { host_id: processes::host_id(), boot_id: String::new(), pid: 0, pid_started: 0 };
+    let process = processes::own_identity();
     let settings = Settings::new(config, process);
     let paths = Paths::new(&settings.root, &settings.cluster);
     let directory = place(&config.lock.directory)?;
@@ -232,7 +233,7 @@ async fn meet_in(
     paths: &Paths,
     place: (PathBuf, Option<String>),
 ) -> Result<PeerTest, String> {
-    let ((directory, volume), host) = (place, settings.process.host_id.clone());
+    let ((directory, volume), host) = (place, HostIdentity::own().key(&settings.process.host_id));
     let acls = if settings.access.digest.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
     let persistent = CreateMode::Persistent.with_acls(acls);
     for path in [&paths.peers, &paths.verified] {

@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
-use crate::clock;
 use crate::config::Config;
 use crate::election::zookeeper::{Settings, Standing, standing};
 use crate::role::LeaseTiming;
-use crate::status::{CheckResult, ProcessIdentity};
+use crate::status::CheckResult;
 use crate::zookeeper::{self, Session, Trouble, other_tick};
+use crate::{clock, processes};
 
 use super::{fail, ok, warn};
 
@@ -32,8 +32,7 @@ pub fn check(config: &Config) -> (Vec<CheckResult>, Option<String>) {
 }
 
 async fn look(config: &Config) -> (Vec<CheckResult>, Option<String>) {
-    let nobody = ProcessIdentity { host_id: String::new(), boot_id: String::new(), pid: 0, pid_started: 0 };
-    let settings = Settings::new(config, nobody);
+    let settings = Settings::new(config, processes::own_identity());
     let session = match zookeeper::open_within(&settings.access, STARTING, Trouble::may_be_starting).await {
         Ok(session) => session,
         Err(failure) => return (vec![fail("zookeeper.servers", failure.to_string(), failure.remedy())], None),

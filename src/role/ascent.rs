@@ -3,11 +3,27 @@
 use crate::moment::Moment;
 
 use super::machine::{EarlyFencing, Guardian, Machine, Stage};
-use super::words::{Action, Cause, End, Former, Role, Vacancy};
+use super::words::{Action, Cause, End, Former, Recorded, Role, Vacancy, Witness};
 
 /// The epoch that it will be at least, as the name of the order: the lock file's is not known yet.
 const fn early_order(vacancy: Vacancy) -> u64 {
     vacancy.epoch + 1
+}
+
+/// Whose word on the former active counts. ZooKeeper may be older than the volume (restored from a copy, or emptied), and
+/// then it tells of somebody before the last. Of the same leadership the record may know better that it ended cleanly: its
+/// guardian could write there when ZooKeeper was out of reach.
+pub const fn former(vacancy: Vacancy, recorded: Recorded) -> (Former, Witness) {
+    let knows_better = match vacancy.former {
+        Former::Clean => false,
+        Former::Own | Former::Unclean => matches!(recorded.former, Former::Clean),
+        Former::None | Former::Unknown => !matches!(recorded.former, Former::None),
+    };
+    if recorded.epoch > vacancy.former_epoch || (recorded.epoch == vacancy.former_epoch && knows_better) {
+        (recorded.former, Witness::Record)
+    } else {
+        (vacancy.former, Witness::Breadcrumb)
+    }
 }
 
 impl Machine {
@@ -49,23 +65,29 @@ impl Machine {
         out.push(Action::SetDeadline(until));
     }
 
-    pub(super) fn lock_acquired(&mut self, now: Moment, recorded: u64, out: &mut Vec<Action>) {
+    pub(super) fn lock_acquired(&mut self, now: Moment, recorded: Recorded, out: &mut Vec<Action>) {
         let Stage::Locking { vacancy, asked: true, early, .. } = self.stage else { return };
-        let Some(epoch) = vacancy.epoch.max(recorded).checked_add(1) else {
+        let Some(epoch) = vacancy.epoch.max(recorded.epoch).checked_add(1) else {
             // Somebody else's number: no leadership has got that far. A smaller one would let an older epoch win.
             self.end_now(now, End::StartFailed, out);
             return;
         };
-        if early == EarlyFencing::Done {
+        let (former, named_by) = former(vacancy, recorded);
+        // What is fenced early is the breadcrumb's; it says nothing of who came after that one.
+        let fenced_early = if recorded.epoch > vacancy.former_epoch { EarlyFencing::Unwanted } else { early };
+        if fenced_early == EarlyFencing::Done {
             self.claim(now, epoch, out);
-        } else if early == EarlyFencing::Running {
+        } else if fenced_early == EarlyFencing::Running {
             let by = now + self.rules.fencing_timeout;
             self.stage = Stage::FencingFormer { epoch, order: early_order(vacancy), by };
-        } else if vacancy.former == Former::Unclean && self.rules.fencing {
+        } else if early == EarlyFencing::Running {
+            // It is being run for another than the last one: it is ended, and all begins again.
+            self.end_now(now, End::StartFailed, out);
+        } else if former.may_write() && self.rules.fencing {
             let by = now + self.rules.fencing_timeout;
             self.stage = Stage::FencingFormer { epoch, order: epoch, by };
-            out.push(Action::FenceFormer { epoch });
-        } else if vacancy.former == Former::Unclean && self.rules.fencing_required {
+            out.push(Action::FenceFormer { epoch, named_by });
+        } else if former.may_write() && self.rules.fencing_required {
             self.end_now(now, End::StartFailed, out);
         } else {
             self.claim(now, epoch, out);
@@ -73,14 +95,20 @@ impl Machine {
     }
 
     /// Somebody else has the lock. Whoever lives lets go of it at its deadline, which has passed; what is left after
-    /// another lease is a dead host's, or hangs, and only fencing can end that.
-    pub(super) fn lock_refused(&mut self, now: Moment) {
+    /// another lease is a dead host's, or hangs, and only fencing can end that. A holder whose record is later than the
+    /// breadcrumb is not the one that the breadcrumb would have fenced.
+    pub(super) fn lock_refused(&mut self, now: Moment, recorded: u64) {
         let fences = self.rules.fencing && self.rules.fencing_frees_lock;
         let fence_after = self.rules.fence_after;
         if let Stage::Locking { vacancy, by, asked: true, early } = &mut self.stage {
             *by = None;
-            if fences && vacancy.former == Former::Unclean && *early == EarlyFencing::Unwanted {
-                *early = EarlyFencing::At(now + fence_after);
+            let is_the_breadcrumbs = recorded <= vacancy.former_epoch;
+            match early {
+                EarlyFencing::Unwanted if fences && vacancy.former.may_write() && is_the_breadcrumbs => {
+                    *early = EarlyFencing::At(now + fence_after);
+                }
+                EarlyFencing::At(_) if !is_the_breadcrumbs => *early = EarlyFencing::Unwanted,
+                _ => {}
             }
         }
     }
@@ -88,7 +116,8 @@ impl Machine {
     pub(super) fn fence_early(&mut self, out: &mut Vec<Action>) {
         if let Stage::Locking { vacancy, early, .. } = &mut self.stage {
             *early = EarlyFencing::Running;
-            out.push(Action::FenceFormer { epoch: early_order(*vacancy) });
+            let epoch = early_order(*vacancy);
+            out.push(Action::FenceFormer { epoch, named_by: Witness::Breadcrumb });
         }
     }
 

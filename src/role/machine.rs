@@ -363,7 +363,7 @@ impl Machine {
                 self.write_back = write_back;
                 self.lock_acquired(now, recorded, out);
             }
-            Event::LockRefused => self.lock_refused(now),
+            Event::LockRefused { recorded } => self.lock_refused(now, recorded),
             Event::VolumeUnusable => match self.stage {
                 Stage::Locking { .. } | Stage::Claiming { .. } => self.end_now(now, End::StartFailed, out),
                 _ => {}

@@ -32,7 +32,10 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use ascent::former;
 pub use lease::{LeaseTiming, TimingProblem, WatchdogTiming};
 pub use machine::Machine;
 pub use rules::{Backoff, Restarts, Rules};
-pub use words::{Action, Cause, DeadlineReason, End, Event, Exit, Former, Loss, Phase, Role, Transition, Vacancy};
+pub use words::{
+    Action, Cause, DeadlineReason, End, Event, Exit, Former, Loss, Phase, Recorded, Role, Transition, Vacancy, Witness,
+};

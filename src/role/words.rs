@@ -114,7 +114,7 @@ pub struct Transition {
     pub epoch: Option<u64>,
 }
 
-/// The former active, as its breadcrumb tells.
+/// The former active, as its breadcrumb tells, or the lock file's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Former {
     /// There was none.
@@ -123,8 +123,37 @@ pub enum Former {
     Clean,
     /// It was this very node: the lock proves that nothing of it is left.
     Own,
-    /// Another node that did not say goodbye.
+    /// Another node, another host of this name, or one that nobody can tell, which did not say goodbye.
     Unclean,
+    /// There was one, and nothing can be read of it.
+    Unknown,
+}
+
+impl Former {
+    /// Whether it may still write.
+    pub(super) const fn may_write(self) -> bool {
+        match self {
+            Self::Unclean | Self::Unknown => true,
+            Self::None | Self::Clean | Self::Own => false,
+        }
+    }
+}
+
+/// Who told of the former active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Witness {
+    /// ZooKeeper's breadcrumb.
+    Breadcrumb,
+    /// The lock file.
+    Record,
+}
+
+/// What the lock file says of the last leadership that was recorded there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Recorded {
+    /// 0 where there is none.
+    pub epoch: u64,
+    pub former: Former,
 }
 
 /// What the election found when it elected this node.
@@ -133,6 +162,8 @@ pub struct Vacancy {
     /// The cluster's last epoch; 0 where there was none.
     pub epoch: u64,
     pub former: Former,
+    /// The epoch of the breadcrumb that says so; without a readable one the cluster's last.
+    pub former_epoch: u64,
     /// An eligible candidate of higher priority stands in the queue.
     pub better_candidate: bool,
 }
@@ -163,13 +194,16 @@ pub enum Event {
     },
     Elected(Vacancy),
     LockAcquired {
-        /// The epoch in the lock file, 0 where there is none.
-        recorded: u64,
+        recorded: Recorded,
         /// Hosts have the volume's pages to themselves until they write them back (a network file system): an end is clean only
         /// once that has been done.
         write_back: bool,
     },
-    LockRefused,
+    /// Somebody else has it.
+    LockRefused {
+        /// The epoch in the lock file, 0 where there is none.
+        recorded: u64,
+    },
     /// Taking the lock or writing the record failed.
     VolumeUnusable,
     /// The fencing command ordered for `epoch` has ended.
@@ -232,6 +266,7 @@ pub enum Action {
     /// `epoch` tells this attempt's answer from that of an attempt given up before.
     FenceFormer {
         epoch: u64,
+        named_by: Witness,
     },
     Claim {
         epoch: u64,

@@ -1,10 +1,10 @@
 //! What others say, turned into events for the core; what people should know of it is noted on the way.
 
 use crate::clock;
-use crate::config::{self, ElectionKind};
+use crate::config::ElectionKind;
 use crate::election::{self, Fact};
 use crate::guardian::protocol::{NoteLevel, Order, Report};
-use crate::role::{Event, Former, Loss, Phase, Vacancy};
+use crate::role::{Event, Loss, Phase};
 
 use super::guardian_link::{Message, PING_EARLY};
 use super::health::Verdict;
@@ -113,14 +113,14 @@ impl Shell {
                 knowledge.lock_held = true;
                 knowledge.lock_holder = None;
                 knowledge.volume_id = Some(volume);
-                let recorded = record.as_ref().map_or(0, |record| record.epoch);
-                knowledge.former_record = record;
+                let recorded = knowledge.hear_record(record);
                 let known = knowledge.vacancy.as_ref().map_or(0, |vacancy| vacancy.epoch);
-                if known.max(recorded) == u64::MAX {
+                if known.max(recorded.epoch) == u64::MAX {
                     let problem = format!(
-                        "there is no epoch after {}: ZooKeeper's epoch and breadcrumb say {known}, the lock file {recorded}; \
+                        "there is no epoch after {}: ZooKeeper's epoch and breadcrumb say {known}, the lock file {}; \
                          somebody has written a number there that no leadership had; correct it",
-                        u64::MAX
+                        u64::MAX,
+                        recorded.epoch
                     );
                     tracing::error!("{problem}");
                     knowledge.detail = Some(problem);
@@ -130,8 +130,9 @@ impl Shell {
             Report::LockRefused { holder } => {
                 let name = holder.as_ref().map_or("unknown", |record| record.node.as_str());
                 tracing::info!(holder = name, "elected, but the lock is held: waiting");
+                let recorded = holder.as_ref().map_or(0, |record| record.epoch);
                 knowledge.lock_holder = holder;
-                Some(Event::LockRefused)
+                Some(Event::LockRefused { recorded })
             }
             Report::RecordWritten { epoch } => Some(Event::RecordWritten { epoch }),
             Report::VolumeUnusable { problem } => {
@@ -274,7 +275,7 @@ impl Shell {
             Fact::Elected(vacancy) => {
                 self.leadership += 1;
                 knowledge.detail = None;
-                let event = Event::Elected(translate(&vacancy, &knowledge.config));
+                let event = Event::Elected(knowledge.hear_vacancy(&vacancy));
                 knowledge.volume_id.clone_from(&vacancy.volume);
                 knowledge.vacancy = Some(*vacancy);
                 Some(event)
@@ -336,16 +337,4 @@ impl Shell {
             }
         }
     }
-}
-
-fn translate(vacancy: &election::Vacancy, config: &config::Config) -> Vacancy {
-    let former = match &vacancy.former {
-        None => Former::None,
-        Some(former) if former.clean => Former::Clean,
-        Some(former) if former.node == config.node => Former::Own,
-        Some(_) => Former::Unclean,
-    };
-    let better_candidate =
-        vacancy.rivals.iter().any(|rival| rival.eligible && rival.priority > config.candidate.priority);
-    Vacancy { epoch: vacancy.epoch, former, better_candidate }
 }

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use crate::config::{Config, ElectionKind, WatchdogUse};
 use crate::election::Vacancy;
 use crate::guardian::protocol::{Record, StuckProcess, VolumeView, WatchdogTerms, WatchdogView};
+use crate::host::{ProcessIdentity, Whose};
 use crate::moment::Moment;
-use crate::role::{End, Machine, Phase, Role, WatchdogTiming};
+use crate::role::{self, End, Machine, Phase, Recorded, Role, WatchdogTiming, Witness};
 use crate::status::{
     ActiveView, Breadcrumb, ClusterView, CoordinatorView, HistoryEntry, LeaseView, LockView, Member, MemberView,
-    MetricsView, NodeState, PeerResult, ProcessIdentity, RoleWord, ServerStatus, Snapshot, StatusWord, WatchdogStatus,
-    ZooKeeperView,
+    MetricsView, NodeState, PeerResult, RoleWord, ServerStatus, Snapshot, StatusWord, WatchdogStatus, ZooKeeperView,
 };
+
+use super::former::{Own, Told};
 
 /// The name of the lock file in `lock.directory`.
 pub const LOCK_FILE: &str = "coordinator.lock";
@@ -27,6 +29,8 @@ pub struct Knowledge {
     /// `api.advertise`, with the port that was really bound.
     pub advertise: String,
     pub process: ProcessIdentity,
+    /// The names that this node had before, as far as something may be left of them on this host.
+    pub former_names: Vec<String>,
     pub role_since: String,
     pub contact: Contact,
     pub session: Option<String>,
@@ -35,6 +39,8 @@ pub struct Knowledge {
     pub timing_problem: Option<String>,
     pub last_contact: Option<Moment>,
     pub vacancy: Option<Vacancy>,
+    /// Whose word counts on who led before.
+    pub witness: Witness,
     pub volume: VolumeView,
     /// The guardian has told of the volume. What is not known yet is not usable.
     pub volume_seen: bool,
@@ -79,11 +85,13 @@ impl Knowledge {
         config_shown: serde_json::Value,
         advertise: String,
         process: ProcessIdentity,
+        former_names: Vec<String>,
     ) -> Self {
         Self {
             config_shown: Arc::new(config_shown),
             advertise,
             process,
+            former_names,
             role_since: crate::clock::timestamp(),
             contact: Contact::Connecting,
             session: None,
@@ -91,6 +99,7 @@ impl Knowledge {
             timing_problem: None,
             last_contact: None,
             vacancy: None,
+            witness: Witness::Breadcrumb,
             volume: VolumeView::default(),
             volume_seen: false,
             volume_id: None,
@@ -234,8 +243,7 @@ impl Knowledge {
                 None => "elected; taking the lock on the volume".to_owned(),
             },
             Phase::WaitingForFence => {
-                let former = self.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref());
-                let former = former.map_or("the former active", |former| former.node.as_str());
+                let former = self.former().map_or_else(|| "the former active".to_owned(), |former| former.node);
                 format!("elected; {former} did not stop cleanly: the fencing command is running")
             }
             Phase::Starting => format!("{}; starting the coordinator", self.story),
@@ -314,15 +322,65 @@ impl Knowledge {
         }
     }
 
-    /// How the vacancy came about, told when this node is elected.
+    /// Who this node is, to compare others with.
+    pub fn own(&self) -> Own {
+        let host = self.process.host.clone().unwrap_or_default();
+        Own { node: self.config.node.clone(), host, former_names: self.former_names.clone() }
+    }
+
+    /// Who led before, by the witness that counts.
+    pub fn former(&self) -> Option<Told> {
+        let breadcrumb = self.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref());
+        Told::by(self.witness, breadcrumb, self.former_record.as_ref())
+    }
+
+    /// Takes in what the election found.
+    pub fn hear_vacancy(&mut self, vacancy: &Vacancy) -> role::Vacancy {
+        self.witness = Witness::Breadcrumb;
+        self.own().vacancy(vacancy, self.config.candidate.priority)
+    }
+
+    /// Takes in what the lock file said when the lock was acquired; people hear of it where ZooKeeper is behind.
+    pub fn hear_record(&mut self, record: Option<Record>) -> Recorded {
+        let own = self.own();
+        let recorded = own.recorded(record.as_ref());
+        let vacancy = self.vacancy.clone().unwrap_or_default();
+        let (_, witness) = role::former(own.vacancy(&vacancy, 0), recorded);
+        if self.config.election == ElectionKind::ZooKeeper
+            && let Some(record) = record.as_ref().filter(|record| record.epoch > vacancy.epoch)
+        {
+            tracing::warn!(
+                zookeeper = vacancy.epoch,
+                lock_file = record.epoch,
+                node = record.node,
+                since = record.since,
+                "ZooKeeper is behind the lock file: its data was lost or restored from a copy, or that leadership ended before \
+                 ZooKeeper heard of it; the lock file says how the last one ended"
+            );
+        }
+        self.former_record = record;
+        if std::mem::replace(&mut self.witness, witness) != witness {
+            self.tell_election();
+        }
+        recorded
+    }
+
+    /// How the vacancy came about, told when this node is elected, and again if the lock file knows better.
     pub fn tell_election(&mut self) {
-        let former = self.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref());
-        self.story = match former {
+        self.story = match self.former() {
             None => "elected as the first active of this cluster".to_owned(),
-            Some(former) if former.node == self.config.node => "elected again".to_owned(),
+            Some(former) if self.own().whose(&former.node, former.host.as_ref()) == Whose::Own => {
+                "elected again".to_owned()
+            }
             Some(former) if former.clean => {
                 let how = former.cause.as_deref().map_or("stopped", |cause| cause);
                 format!("elected after {} ended cleanly: {}", former.node, how.replace('_', " "))
+            }
+            Some(former) if former.node == self.config.node => {
+                format!(
+                    "elected after {}, on another host or on one that nobody knows, went away without saying goodbye",
+                    former.node
+                )
             }
             Some(former) => format!("elected after {} went away without saying goodbye", former.node),
         };
@@ -359,6 +417,7 @@ impl Knowledge {
             eligible: machine.eligible(),
             reason: self.reason(machine, now),
             process: Some(self.process.clone()),
+            session_timeout_ms: self.session_timeout_ms,
         }
     }
 
@@ -371,6 +430,7 @@ impl Knowledge {
             endpoints: self.config.coordinator.endpoints.clone(),
             since,
             clean: false,
+            host: self.process.host.clone(),
             cause: None,
             to: None,
         }

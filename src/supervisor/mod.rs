@@ -10,6 +10,7 @@
 //! Rejected: a loop that decides and acts in one place (a `select!` with the logic in its arms) is what every failed
 //! daemon of this kind looks like.
 
+mod former;
 mod guardian_link;
 mod health;
 mod hearing;

@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::config::ElectionKind;
+use crate::host::ProcessIdentity;
 use crate::moment::Moment;
 use crate::role::{Event, Phase};
-use crate::status::{PeerResult, PeerTest, ProcessIdentity};
+use crate::status::{PeerResult, PeerTest};
 
 use super::knowledge::Contact;
 use super::orphans::OwnChildren;
@@ -128,7 +129,7 @@ impl Shell {
         let elsewhere = |process: &ProcessIdentity| every || process.boot_id != own.boot_id;
         for member in knowledge.cluster.members.iter().filter(|member| member.node != knowledge.config.node) {
             let Some(process) = member.process.as_ref().filter(|process| elsewhere(process)) else { continue };
-            let host = process.host_id.clone();
+            let host = process.host.as_ref().map_or_else(|| process.host_id.clone(), |host| host.key(&process.host_id));
             let known = self.peers.peers.get(&member.node);
             if known.is_none_or(|peer| peer.host != host || (peer.volume != volume && volume.is_some())) {
                 let running = self.peers.running.as_ref().is_some_and(|(node, _)| *node == member.node);

@@ -9,13 +9,13 @@ use crate::config::{ElectionKind, Health, WatchdogUse};
 use crate::election;
 use crate::guardian::protocol::{Order, Record};
 use crate::processes;
-use crate::role::{Action, Cause, End, Event, Role, Transition};
+use crate::role::{Action, Cause, End, Event, Role, Transition, Witness};
 use crate::status::HistoryEntry;
 
 use super::hooks::{self, Hook, Purpose};
 use super::knowledge::{self, Knowledge};
 use super::shell::{Inner, Shell};
-use super::{health, orphans};
+use super::{former, health, orphans};
 
 impl Shell {
     pub(super) fn perform(&mut self, action: Action) {
@@ -30,7 +30,7 @@ impl Shell {
                 let patient = self.knowledge.config.election == ElectionKind::Lock;
                 self.order(Order::AcquireLock { expected_volume, patient });
             }
-            Action::FenceFormer { epoch } => self.fence_former(epoch),
+            Action::FenceFormer { epoch, named_by } => self.fence_former(epoch, named_by),
             Action::Claim { epoch } => self.claim(epoch),
             Action::WriteRecord { epoch } => {
                 let record = self.record(epoch);
@@ -109,10 +109,14 @@ impl Shell {
             boot_id: self.knowledge.process.boot_id.clone(),
             pid,
             pid_started: processes::Stat::of(pid).map_or(0, |stat| stat.started),
+            pid_namespace: self.knowledge.process.pid_namespace,
+            identity: self.knowledge.process.host.clone(),
+            api: self.knowledge.advertise.clone(),
             epoch,
             since: clock::timestamp(),
             nfs_client: None,
             ended: None,
+            over: None,
         }
     }
 
@@ -135,19 +139,20 @@ impl Shell {
         entry
     }
 
-    fn fence_former(&mut self, epoch: u64) {
+    fn fence_former(&mut self, epoch: u64, named_by: Witness) {
         let config = self.knowledge.config.clone();
+        self.knowledge.witness = named_by;
+        let former = self.knowledge.former();
+        let told = former::environment(&self.knowledge.own(), former.as_ref());
+        tracing::warn!(
+            former = former.as_ref().map(|former| former.node.as_str()),
+            epoch = former.as_ref().map(|former| former.epoch),
+            host = told["PRIMACY_FORMER_HOST"],
+            on_this_host = told["PRIMACY_FORMER_ON_THIS_HOST"],
+            "fencing the former active: it did not stop cleanly"
+        );
         let mut environment = self.knowledge.hook_environment(None);
-        if let Some(former) = self.knowledge.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref()) {
-            tracing::warn!(
-                former = former.node,
-                epoch = former.epoch,
-                "fencing the former active: it did not stop cleanly"
-            );
-            environment.insert("PRIMACY_FORMER_NODE".to_owned(), former.node.clone());
-            environment.insert("PRIMACY_FORMER_EPOCH".to_owned(), former.epoch.to_string());
-            environment.insert("PRIMACY_FORMER_API".to_owned(), former.api.clone());
-        }
+        environment.extend(told);
         let hook = Hook {
             name: "fencing.command",
             argv: config.fencing.command.clone(),
@@ -272,7 +277,7 @@ impl Shell {
 
 /// What the history should say of the former leadership if nobody has completed its entry.
 fn former_ended(knowledge: &mut Knowledge) -> Option<HistoryEntry> {
-    let former = knowledge.vacancy.as_ref()?.former.clone()?;
+    let former = knowledge.former()?;
     // Its guardian notes the end in the lock file even where ZooKeeper could not be told.
     let noted = knowledge.former_record.as_ref().filter(|record| record.epoch == former.epoch);
     let noted = noted.and_then(|record| record.ended.clone());
@@ -281,7 +286,9 @@ fn former_ended(knowledge: &mut Knowledge) -> Option<HistoryEntry> {
     let ended_at = noted.map(|ended| ended.at).or_else(|| former.to.clone());
     let cause = cause.unwrap_or_else(|| "host_lost".to_owned());
     knowledge.former_end = ended_at.clone().map(|at| (at, cause.clone()));
-    if former.clean && former.to.is_some() {
+    // Who says goodbye by itself completes its own entry.
+    let breadcrumb = knowledge.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref());
+    if breadcrumb.is_some_and(|said| said.epoch == former.epoch && said.clean && said.to.is_some()) {
         return None;
     }
     Some(HistoryEntry {

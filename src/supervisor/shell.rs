@@ -1,6 +1,7 @@
 //! The loop: wait for one fact, step the core, carry out its orders, publish.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -112,7 +113,7 @@ impl Shell {
         source: Source,
     ) -> std::io::Result<Self> {
         let children = OwnChildren::default();
-        let guardian = GuardianLink::start(guardian_settings(&knowledge.config), &children)?;
+        let guardian = GuardianLink::start(guardian_settings(&knowledge, source.place()), &children)?;
         let (inner, inner_events) = mpsc::unbounded_channel();
         let now = clock::now();
         Ok(Self {
@@ -299,7 +300,7 @@ impl Shell {
         self.knowledge.volume = crate::guardian::protocol::VolumeView::default();
         self.knowledge.volume_seen = false;
         self.knowledge.watchdog = None;
-        match GuardianLink::start(guardian_settings(&self.knowledge.config), &self.children) {
+        match GuardianLink::start(guardian_settings(&self.knowledge, self.source.place()), &self.children) {
             Ok(guardian) => {
                 self.guardian = guardian;
                 self.bequeath_place();
@@ -402,7 +403,8 @@ async fn next_verdict(prober: &mut Option<(AbortHandle, mpsc::UnboundedReceiver<
     }
 }
 
-fn guardian_settings(config: &config::Config) -> Settings {
+fn guardian_settings(knowledge: &Knowledge, configuration: Option<PathBuf>) -> Settings {
+    let config = &knowledge.config;
     let coordinator = &config.coordinator;
     Settings {
         cluster: config.cluster.clone(),
@@ -426,5 +428,7 @@ fn guardian_settings(config: &config::Config) -> Settings {
                 required: wanted == WatchdogUse::Required,
             }),
         },
+        configuration,
+        former_names: knowledge.former_names.clone(),
     }
 }

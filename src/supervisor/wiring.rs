@@ -9,8 +9,9 @@ use arc_swap::ArcSwap;
 
 use crate::config::{Config, ElectionKind};
 use crate::election::{self, Handle};
+use crate::guardian::remains;
+use crate::host::ProcessIdentity;
 use crate::role::{Exit, Machine};
-use crate::status::ProcessIdentity;
 use crate::{api, clock, config, processes, seeded_bug, syscalls};
 
 use super::knowledge::Knowledge;
@@ -24,6 +25,13 @@ pub struct Source {
     pub command: Option<Vec<String>>,
     /// Applies the configuration's log level, where nothing stronger has decided; says whether it did.
     pub set_log_level: Box<dyn Fn(config::LogLevel) -> bool>,
+}
+
+impl Source {
+    /// Where the file lies, however it was called.
+    pub fn place(&self) -> Option<PathBuf> {
+        self.file.canonicalize().ok()
+    }
 }
 
 /// Why the supervisor did not even start.
@@ -54,16 +62,12 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
         Some(without_port) => format!("{without_port}:{port}"),
         None => config.api.advertise.clone(),
     };
-    let process = ProcessIdentity {
-        host_id: processes::host_id(),
-        boot_id: processes::boot_id(),
-        pid: processes::own_pid(),
-        pid_started: processes::Stat::of(processes::own_pid()).map_or(0, |stat| stat.started),
-    };
+    let process = processes::own_identity();
     let config = Arc::new(config);
     let machine = Machine::new(super::reload::rules(&config, None));
     let shown = config::effective(&config);
-    let knowledge = Knowledge::new(config.clone(), shown, advertise.clone(), process.clone());
+    let former_names = former_names(&config, &source);
+    let knowledge = Knowledge::new(config.clone(), shown, advertise.clone(), process.clone(), former_names);
     let snapshot = Arc::new(ArcSwap::from_pointee(knowledge.snapshot(&machine, clock::now())));
     let turned = Arc::new(AtomicU64::new(clock::now().as_nanos()));
     let settings = api::Settings {
@@ -97,6 +101,21 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
         Ok::<_, std::io::Error>(exit)
     })?;
     Ok(exit)
+}
+
+/// The names that this node had in the same file, as far as something may be left of them here.
+fn former_names(config: &Config, source: &Source) -> Vec<String> {
+    let Some(file) = source.place() else { return Vec::new() };
+    let mut names = remains::former_names(&config.cluster, &file, &config.lock.directory);
+    names.retain(|name| *name != config.node);
+    if !names.is_empty() {
+        tracing::info!(
+            ?names,
+            node = config.node,
+            "this node was renamed; what it left under the former name is its own"
+        );
+    }
+    names
 }
 
 /// Starts the election backend that the configuration asks for.

@@ -59,6 +59,27 @@ struct Node {
     /// Somebody else starts and ends it.
     elsewhere: bool,
     exits: Vec<i32>,
+    /// The files by which its host is known, where that is not this one.
+    host: Option<PathBuf>,
+}
+
+/// Enters a mount namespace in which the host has another identity, then becomes the rest of the arguments.
+const AS_ANOTHER_HOST: &str = r#"
+    mount --bind "$1/machine-id" /etc/machine-id && mount --bind "$1/boot_id" /proc/sys/kernel/random/boot_id || exit 9
+    shift; exec "$@""#;
+
+/// What keeps [`can_show_other_hosts`] from being so, for the tests' last words.
+pub const NO_OTHER_HOSTS: &str = "no mount namespace with another /etc/machine-id and boot id can be had here";
+
+/// Whether a process may be shown another machine id and boot id than this host's.
+pub fn can_show_other_hosts() -> bool {
+    let here = TempDir::new().unwrap();
+    fs::write(here.path().join("machine-id"), "another\n").unwrap();
+    fs::write(here.path().join("boot_id"), "boot\n").unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "/bin/sh", "-c", AS_ANOTHER_HOST, "sh"]).arg(here.path());
+    command.args(["cat", "/etc/machine-id", "/proc/sys/kernel/random/boot_id"]);
+    command.output().is_ok_and(|output| output.stdout == b"another\nboot\n")
 }
 
 impl Cluster {
@@ -150,7 +171,17 @@ impl Cluster {
             restarts: false,
             elsewhere: false,
             exits: Vec::new(),
+            host: None,
         })
+    }
+
+    /// From its next start on it is on a host with this machine id, in this boot of it.
+    pub fn put_on_host(&mut self, name: &str, machine_id: &str, boot_id: &str) {
+        let host = self.path(&format!("host-{machine_id}-{boot_id}"));
+        fs::create_dir_all(&host).unwrap();
+        fs::write(host.join("machine-id"), format!("{machine_id}\n")).unwrap();
+        fs::write(host.join("boot_id"), format!("{boot_id}\n")).unwrap();
+        self.node(name).host = Some(host);
     }
 
     /// From here on it is started again when it exits with 3, as systemd does.
@@ -176,7 +207,11 @@ impl Cluster {
         let log = OpenOptions::new().create(true).append(true).open(&path).unwrap();
         let log_from = log.metadata().unwrap().len();
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "setsid", env!("CARGO_BIN_EXE_primacy"), "run", "-c"]);
+        command.args(["--pdeathsig", "KILL"]);
+        if let Some(host) = &self.node(name).host {
+            command.args(["unshare", "--mount", "/bin/sh", "-c", AS_ANOTHER_HOST, "sh"]).arg(host);
+        }
+        command.args(["setsid", env!("CARGO_BIN_EXE_primacy"), "run", "-c"]);
         command.arg(self.config_file(name)).env(MARK, self.directory.path()).env_remove("RUST_LOG");
         command.envs(self.environment.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -432,6 +467,16 @@ impl Cluster {
         self.ledger.update();
         self.ledger.judge();
         self.ledger.runs.clone()
+    }
+
+    /// As a power cut of all hosts: every process of this cluster is killed.
+    pub fn cut_power(&mut self) {
+        for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+            for pid in self.all_processes() {
+                let _ = kill(Pid::from_raw(pid), signal);
+            }
+        }
+        self.until("all processes are gone", |cluster| cluster.all_processes().is_empty().then_some(()));
     }
 
     /// Every process of this cluster that lives.

@@ -9,10 +9,9 @@ use primacy::clock;
 use primacy::election::zookeeper::{self, Paths, Settings};
 use primacy::election::{Fact, Handle, Loss, Order, Vacancy, lock};
 use primacy::guardian::protocol::{Testament, TlsMaterial, ZooKeeperAccess};
+use primacy::host::ProcessIdentity;
 use primacy::moment::Moment;
-use primacy::status::{
-    Breadcrumb, ClusterView, HistoryEntry, Member, NodeState, ProcessIdentity, RoleWord, StatusWord,
-};
+use primacy::status::{Breadcrumb, ClusterView, HistoryEntry, Member, NodeState, RoleWord, StatusWord};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -47,7 +46,14 @@ fn cluster() -> String {
 }
 
 fn identity() -> ProcessIdentity {
-    ProcessIdentity { host_id: "host".into(), boot_id: "boot".into(), pid: 1, pid_started: 1 }
+    ProcessIdentity {
+        host_id: "host".into(),
+        boot_id: "boot".into(),
+        pid: 1,
+        pid_started: 1,
+        pid_namespace: None,
+        host: None,
+    }
 }
 
 fn settings(servers: &str, cluster: &str, node: &str) -> Settings {
@@ -66,6 +72,7 @@ fn settings(servers: &str, cluster: &str, node: &str) -> Settings {
         tick_time: Duration::from_millis(TICK),
         patience: PATIENCE,
         process: identity(),
+        tick: Duration::from_millis(crate::zookeeper::TICK),
     }
 }
 
@@ -86,6 +93,7 @@ fn member(node: &str) -> Member {
         eligible: true,
         reason: String::new(),
         process: Some(identity()),
+        session_timeout_ms: None,
     }
 }
 
@@ -97,6 +105,7 @@ fn breadcrumb(node: &str, epoch: u64) -> Breadcrumb {
         endpoints: [("web".to_owned(), "http://web-host:9047".to_owned())].into(),
         since: clock::timestamp(),
         clean: false,
+        host: None,
         cause: None,
         to: None,
     }

@@ -12,6 +12,7 @@ mod deletions;
 mod fencing;
 mod health;
 mod hooks;
+mod identity;
 mod kills;
 mod lease;
 mod operations;

@@ -8,7 +8,8 @@ use primacy::guardian::frames::{read_frame, write_frame};
 use primacy::guardian::protocol::{
     ExitStatus, GUARDIAN_FD, Order, Record, Report, Settings, Testament, VolumeView, ZooKeeperAccess,
 };
-use primacy::processes::{Stat, boot_id, host_id, lives};
+use primacy::host::{boot_id, host_id, pid_namespace};
+use primacy::processes::{Stat, lives};
 use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -258,6 +259,8 @@ fn settings(directory: &Path, script: &str) -> Settings {
         stop_timeout: LIMIT,
         before_kill: Vec::new(),
         watchdog: None,
+        configuration: None,
+        former_names: Vec::new(),
     }
 }
 
@@ -269,10 +272,14 @@ fn record_of(settings: &Settings, pid: i32, epoch: u64) -> Record {
         boot_id: boot_id(),
         pid,
         pid_started: Stat::of(pid).unwrap().started,
+        pid_namespace: pid_namespace(),
+        identity: None,
+        api: String::new(),
         epoch,
         since: clock::timestamp(),
         nfs_client: None,
         ended: None,
+        over: None,
     }
 }
 

@@ -130,6 +130,22 @@ impl Server {
         fs::remove_dir_all(self.directory.join("data/version-2")).unwrap();
     }
 
+    /// What is stored, for [`Server::restore`]. Only while it does not run.
+    pub fn backup(&self) -> TempDir {
+        assert!(self.child.is_none());
+        let backup = TempDir::new().unwrap();
+        copy(&self.directory.join("data/version-2"), backup.path());
+        backup
+    }
+
+    /// Comes back with older data. Only while it does not run.
+    pub fn restore(&mut self, backup: &TempDir) {
+        self.wipe();
+        let data = self.directory.join("data/version-2");
+        fs::create_dir(&data).unwrap();
+        copy(backup.path(), &data);
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = self.child.as_ref().unwrap().id();
         kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
@@ -181,6 +197,12 @@ pub fn ensemble() -> Vec<Server> {
     servers.iter_mut().for_each(Server::launch);
     servers.iter().for_each(Server::until_serving);
     servers
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
 }
 
 pub fn free_port() -> u16 {

@@ -4,7 +4,7 @@
 //! breaks it.
 
 use primacy::moment::Moment;
-use primacy::role::{Action, End, Event, Former, Machine, Rules};
+use primacy::role::{Action, End, Event, Former, Machine, Recorded, Rules};
 
 use super::world::DAWN;
 
@@ -19,6 +19,10 @@ pub enum Flaw {
     SkipsClaim,
     /// Believes that every former active stopped cleanly.
     SkipsFencing,
+    /// Takes whoever has this node's name for this node.
+    SameNameIsSameHost,
+    /// Fences whom ZooKeeper names, whatever the lock file says.
+    BelievesAnOlderZooKeeper,
     /// Resigns before it stops or kills.
     ResignsEarly,
     /// Never tells the guardian a deadline that could pass.
@@ -37,11 +41,13 @@ pub enum Flaw {
 pub struct Core {
     pub machine: Machine,
     flaw: Flaw,
+    /// What ZooKeeper said last of the former active.
+    heard: Former,
 }
 
 impl Core {
     pub fn new(rules: Rules, flaw: Flaw) -> Self {
-        Self { machine: Machine::new(rules), flaw }
+        Self { machine: Machine::new(rules), flaw, heard: Former::None }
     }
 
     pub fn step(&mut self, now: Moment, event: Event) -> Vec<Action> {
@@ -54,7 +60,7 @@ impl Core {
         said
     }
 
-    fn hear(&self, now: Moment, event: Event) -> (Moment, Event) {
+    fn hear(&mut self, now: Moment, event: Event) -> (Moment, Event) {
         let heard = match (self.flaw, event) {
             (Flaw::CountsLeaseFromReply, Event::Renewed { .. }) => Event::Renewed { sent: now },
             (Flaw::CountsLeaseFromReply, Event::Claimed { epoch, .. }) => Event::Claimed { epoch, sent: now },
@@ -66,6 +72,25 @@ impl Core {
             (Flaw::BelievesUnwrittenEnd, Event::Fenced { .. }) => Event::Fenced { clean: true },
             (Flaw::BelievesUnwrittenEnd, Event::LockAcquired { recorded, .. }) => {
                 Event::LockAcquired { recorded, write_back: false }
+            }
+            (Flaw::SkipsFencing, Event::LockAcquired { recorded, write_back }) => {
+                Event::LockAcquired { recorded: Recorded { former: Former::Clean, ..recorded }, write_back }
+            }
+            // All nodes of such a world have one name.
+            (Flaw::SameNameIsSameHost, Event::Elected(mut vacancy)) => {
+                vacancy.former = own_if_unclean(vacancy.former);
+                Event::Elected(vacancy)
+            }
+            (Flaw::SameNameIsSameHost, Event::LockAcquired { recorded, write_back }) => {
+                let former = own_if_unclean(recorded.former);
+                Event::LockAcquired { recorded: Recorded { former, ..recorded }, write_back }
+            }
+            (Flaw::BelievesAnOlderZooKeeper, Event::Elected(vacancy)) => {
+                self.heard = vacancy.former;
+                Event::Elected(vacancy)
+            }
+            (Flaw::BelievesAnOlderZooKeeper, Event::LockAcquired { recorded, write_back }) => {
+                Event::LockAcquired { recorded: Recorded { former: self.heard, ..recorded }, write_back }
             }
             (Flaw::BelievesLateRenewal, Event::Renewed { sent }) => return (sent, Event::Renewed { sent }),
             (_, event) => event,
@@ -106,4 +131,8 @@ impl Core {
             _ => said.push(order),
         }
     }
+}
+
+fn own_if_unclean(former: Former) -> Former {
+    if former == Former::Unclean { Former::Own } else { former }
 }

@@ -82,7 +82,14 @@ const DEATHS: &[Fault] = &[
 ];
 const DELAYS: &[Fault] =
     &[Fault::FreezeSupervisor, Fault::FreezeHalfway, Fault::FreezeGuardian, Fault::FreezeHost, Fault::Partition];
-const OUTSIDE: &[Fault] = &[Fault::LoseLock, Fault::DeleteNode, Fault::WipeZooKeeper, Fault::FailHook];
+const OUTSIDE: &[Fault] = &[
+    Fault::LoseLock,
+    Fault::DeleteNode,
+    Fault::WipeZooKeeper,
+    Fault::RestoreZooKeeper,
+    Fault::CutPower,
+    Fault::FailHook,
+];
 const PEOPLE: &[Fault] = &[Fault::Stop, Fault::StopTwice];
 
 fn all() -> Vec<Fault> {
@@ -229,7 +236,7 @@ fn fencing_that_frees_the_lock_survives_any_single_fault() {
 
 #[test]
 fn a_core_that_does_not_fence_although_fencing_frees_the_lock_is_caught() {
-    let mut setup = flawed(Flaw::SkipsFencing, DELAYS);
+    let mut setup = flawed(Flaw::SkipsFencing, &[Fault::CutPower]);
     setup.rules.fencing_frees_lock = true;
     breaks(FENCED_FIRST, setup);
 }
@@ -289,7 +296,7 @@ fn a_core_that_starts_without_taking_the_epoch_is_caught() {
 
 #[test]
 fn a_core_that_does_not_fence_the_former_active_is_caught() {
-    breaks(FENCED_FIRST, flawed(Flaw::SkipsFencing, DELAYS));
+    breaks(FENCED_FIRST, flawed(Flaw::SkipsFencing, &[Fault::CutPower]));
 }
 
 #[test]
@@ -331,4 +338,24 @@ fn obedient(flaw: Flaw, fault: Fault) -> Setup {
 #[test]
 fn a_core_that_forgets_what_a_dead_guardian_left_is_caught() {
     breaks(DEATH_FIRST, flawed(Flaw::ForgetsOrphans, &[Fault::KillGuardian]));
+}
+
+/// What makes ZooKeeper older than the volume, and what leaves an end that only the volume knows of.
+const ROLLBACK: &[Fault] = &[Fault::RestoreZooKeeper, Fault::WipeZooKeeper, Fault::CutPower, Fault::KillGuardian];
+
+#[test]
+fn two_nodes_survive_a_zookeeper_that_is_older_than_the_volume() {
+    holds("two nodes, ZooKeeper restored or emptied, 2 faults", setup(2, 2, ROLLBACK));
+}
+
+#[test]
+fn a_core_that_believes_an_older_zookeeper_is_caught() {
+    let mut setup = flawed(Flaw::BelievesAnOlderZooKeeper, ROLLBACK);
+    setup.budget = 2;
+    breaks(FENCED_FIRST, setup);
+}
+
+#[test]
+fn a_core_that_takes_another_host_of_its_name_for_itself_is_caught() {
+    breaks(FENCED_FIRST, flawed(Flaw::SameNameIsSameHost, &[Fault::CutPower]));
 }

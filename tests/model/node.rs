@@ -1,10 +1,11 @@
 //! One node's processes: the shell carries out actions, the guardian obeys and fences itself, the tree lives and dies.
 
 use primacy::moment::Moment;
-use primacy::role::{Action, Event};
+use primacy::role::{Action, Event, Recorded, Witness};
 
 use super::world::{
-    Breach, Command, EXPIRES_FROM, Frost, Guardian, Hold, Hook, LEASE, SelfFencing, Setup, Tree, World, units,
+    Breach, Breadcrumb, Command, EXPIRES_FROM, Frost, Guardian, Hold, Hook, LEASE, Last, SelfFencing, Setup, Tree,
+    World, units,
 };
 
 /// Where [`World::handle`] is interrupted.
@@ -22,7 +23,7 @@ fn from_guardian(event: &Event) -> bool {
             | Event::VolumeSeen { .. }
             | Event::WatchdogSeen { .. }
             | Event::LockAcquired { .. }
-            | Event::LockRefused
+            | Event::LockRefused { .. }
             | Event::FormerFenced { .. }
             | Event::RecordWritten { .. }
             | Event::Prepared { .. }
@@ -146,14 +147,12 @@ impl World {
         let Command { hook, .. } = self.nodes[node].commands.remove(0);
         match hook {
             Hook::Fence { epoch, target } => {
-                if succeeded {
-                    self.nodes[node].fenced = target;
-                    if let Some((former, _)) = target {
-                        // What it writes from now on is refused.
-                        self.nodes[former].unwritten = None;
-                        if setup.rules.fencing_frees_lock {
-                            self.lose_lock(former);
-                        }
+                if succeeded && let Some((former, _)) = target {
+                    // What it writes from now on is refused.
+                    self.settle(former);
+                    self.nodes[former].unwritten = None;
+                    if setup.rules.fencing_frees_lock {
+                        self.lose_lock(former);
                     }
                 }
                 self.report(node, Event::FormerFenced { epoch, succeeded });
@@ -225,15 +224,20 @@ impl World {
                 if self.lock_free_for(setup, node) {
                     self.grant_lock(setup, node);
                 } else {
-                    self.report(node, Event::LockRefused);
+                    self.report(node, Event::LockRefused { recorded: self.recorded() });
                 }
             }
             Action::WriteRecord { epoch } => {
-                self.recorded = self.recorded.max(epoch);
+                if epoch > self.recorded() {
+                    self.record = Some(Breadcrumb { node, epoch, clean: false });
+                }
                 self.report(node, Event::RecordWritten { epoch });
             }
-            Action::FenceFormer { epoch } => {
-                let target = self.breadcrumb.map(|breadcrumb| (breadcrumb.node, breadcrumb.epoch));
+            Action::FenceFormer { epoch, named_by } => {
+                let supervisor = self.nodes[node].supervisor.as_ref();
+                let found = if self.before.is_some() { supervisor.and_then(|it| it.found) } else { self.breadcrumb };
+                let told = if named_by == Witness::Record { self.record } else { found };
+                let target = told.map(|told| (told.node, told.epoch));
                 self.run(node, Hook::Fence { epoch, target });
             }
             Action::RunBeforeStart { epoch } => self.run(node, Hook::Before { epoch }),
@@ -282,6 +286,7 @@ impl World {
         }
         if clean {
             self.nodes[node].unwritten = None;
+            self.note_end(node);
         }
         if let Some(guardian) = &mut self.nodes[node].guardian {
             guardian.has_lock = false;
@@ -340,6 +345,18 @@ impl World {
             self.breach(Breach::StartBeforeWrittenBack);
         }
         self.started = self.started.max((epoch, node));
+        self.last = Some(Last { node, epoch, settled: false });
+    }
+
+    /// The guardian notes the proof of the end in the lock file, under the lock, once nothing of the tree lives.
+    fn note_end(&mut self, node: usize) {
+        if self.nodes[node].tree.is_none()
+            && self.nodes[node].hold == Hold::Honoured
+            && let Some(record) = self.record.as_mut().filter(|record| record.node == node)
+        {
+            record.clean = true;
+            self.settle(node);
+        }
     }
 
     pub fn lock_free_for(&self, setup: &Setup, node: usize) -> bool {
@@ -349,7 +366,7 @@ impl World {
     }
 
     pub fn grant_lock(&mut self, setup: &Setup, node: usize) {
-        let recorded = self.recorded;
+        let recorded = Recorded { epoch: self.recorded(), former: Self::former(self.record, node) };
         if !setup.void_lock {
             self.owner = Some(node);
         }

@@ -45,6 +45,8 @@ pub enum Step {
     LoseLock(usize),
     DeleteNode(usize),
     WipeZooKeeper,
+    RestoreZooKeeper,
+    CutPower(usize),
     FailHook(usize),
     Stop(usize, u8),
 }
@@ -154,6 +156,9 @@ impl World {
         if fault == Fault::WipeZooKeeper {
             out.push(Step::WipeZooKeeper);
         }
+        if fault == Fault::RestoreZooKeeper {
+            out.push(Step::RestoreZooKeeper);
+        }
         if fault == Fault::DeleteNode && !self.queue.is_empty() {
             out.push(Step::DeleteNode(0));
         }
@@ -195,6 +200,7 @@ impl World {
                     out.push(Step::FailWriteBack(node));
                 }
                 Fault::FailHook if self.command(node).is_some() => out.push(Step::FailHook(node)),
+                Fault::CutPower if it.supervisor.is_some() || it.guardian.is_some() => out.push(Step::CutPower(node)),
                 Fault::Stop if it.supervisor.is_some() => out.push(Step::Stop(node, 1)),
                 Fault::StopTwice if it.supervisor.is_some() => out.push(Step::Stop(node, 2)),
                 _ => {}
@@ -241,6 +247,8 @@ impl World {
             Step::DeleteNode(seat) => self.betray(seat, Loss::NodeDeleted),
             Step::WipeZooKeeper => self.wipe(),
             Step::FailHook(node) => self.end_command(setup, node, false),
+            Step::RestoreZooKeeper => self.restore(),
+            Step::CutPower(node) => self.reset(setup, node),
             Step::Stop(node, times) => {
                 self.tell(node, Event::StopRequested);
                 if times == 2 {

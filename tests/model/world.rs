@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use primacy::moment::Moment;
-use primacy::role::{Action, Backoff, Event, Restarts, Rules};
+use primacy::role::{Action, Backoff, Event, Former, Restarts, Rules};
 
 use super::flaw::{Core, Flaw};
 use super::relative::Relative;
@@ -106,6 +106,10 @@ pub enum Fault {
     /// The election node is deleted although its session was kept alive.
     DeleteNode,
     WipeZooKeeper,
+    /// ZooKeeper comes back with what it knew before its last change.
+    RestoreZooKeeper,
+    /// Everything of a node's host is gone at once, and its lock with it.
+    CutPower,
     FailHook,
     Stop,
     /// A stop and a second one.
@@ -126,6 +130,8 @@ pub struct Supervisor {
     /// What was left to do when it froze.
     pub pending: Vec<Action>,
     pub client: Client,
+    /// The breadcrumb that it was elected with; kept only where ZooKeeper may come back with another.
+    pub found: Option<Breadcrumb>,
 }
 
 /// The supervisor's ZooKeeper client.
@@ -250,11 +256,10 @@ pub struct Node {
     /// No way between this node and ZooKeeper.
     pub cut: bool,
     pub hold: Hold,
-    /// For the observer only: the claim that ZooKeeper granted, when its latest proof was sent, and whether the former was
-    /// fenced before it.
+    /// For the observer only: the claim that ZooKeeper granted, when its latest proof was sent, and whether somebody could
+    /// still write then who had neither stopped nor been fenced.
     pub granted: Option<u64>,
     pub proved: Moment,
-    pub fenced: Option<(usize, u64)>,
     pub in_debt: bool,
     /// Somebody deleted its election node although its lease ran. If its lock is lost, too, nothing is left that could tell
     /// it in time that another node leads: this is where the fencing command and the epoch itself must do.
@@ -307,11 +312,21 @@ pub struct Seat {
     pub heard: Moment,
 }
 
+/// Also what the lock file says. A node of the model is a host: what its name is, only a flaw asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Breadcrumb {
     pub node: usize,
     pub epoch: u64,
     pub clean: bool,
+}
+
+/// The last leadership that has run a coordinator, as it really was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Last {
+    pub node: usize,
+    pub epoch: u64,
+    /// It is proven that nothing of it can write: it ended cleanly, was fenced, or its own host has had the lock since.
+    pub settled: bool,
 }
 
 /// What must never happen and is seen only at the moment when it happens.
@@ -334,9 +349,13 @@ pub struct World {
     pub queue: Vec<Seat>,
     pub epoch: u64,
     pub breadcrumb: Option<Breadcrumb>,
+    /// What ZooKeeper knew before its last change: epoch and breadcrumb. Kept only where it may come back with that, for it
+    /// doubles the states.
+    pub before: Option<(u64, Option<Breadcrumb>)>,
     pub owner: Option<usize>,
-    /// The epoch in the lock file.
-    pub recorded: u64,
+    /// What the lock file says.
+    pub record: Option<Breadcrumb>,
+    pub last: Option<Last>,
     /// The highest epoch ever started under, and by whom.
     pub started: (u64, usize),
     pub budget: u8,
@@ -345,11 +364,12 @@ pub struct World {
 
 impl Hash for World {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let highest = self.epoch.max(self.recorded).max(self.started.0);
+        let highest = self.epoch.max(self.recorded()).max(self.started.0);
         let mut relative = Relative { inner: state, now: self.now.as_nanos(), epoch: highest };
         self.nodes.hash(&mut relative);
         self.queue.hash(&mut relative);
-        (self.epoch, self.breadcrumb, self.owner, self.recorded, self.started).hash(&mut relative);
+        (self.epoch, self.breadcrumb, self.owner, self.record, self.started).hash(&mut relative);
+        (self.before, self.last).hash(&mut relative);
         (self.budget, self.breaches).hash(&mut relative);
     }
 }
@@ -373,7 +393,6 @@ impl World {
                     hold: Hold::Honoured,
                     granted: None,
                     proved: Moment::from_nanos(DAWN),
-                    fenced: None,
                     in_debt: false,
                     betrayed: false,
                 };
@@ -382,8 +401,10 @@ impl World {
             queue: Vec::new(),
             epoch: FIRST_EPOCH,
             breadcrumb: None,
+            before: setup.faults.contains(&Fault::RestoreZooKeeper).then_some((FIRST_EPOCH, None)),
             owner: None,
-            recorded: 0,
+            record: None,
+            last: None,
             started: (0, 0),
             budget: setup.budget,
             breaches: 0,
@@ -400,8 +421,36 @@ impl World {
             mailbox: Vec::new(),
             pending: Vec::new(),
             client: Client::default(),
+            found: None,
         });
         self.nodes[node].guardian = Some(Guardian::booting());
+    }
+
+    /// The epoch in the lock file.
+    pub fn recorded(&self) -> u64 {
+        self.record.map_or(0, |record| record.epoch)
+    }
+
+    /// Whose a breadcrumb or record is, to a node.
+    pub fn former(told: Option<Breadcrumb>, node: usize) -> Former {
+        match told {
+            None => Former::None,
+            Some(Breadcrumb { clean: true, .. }) => Former::Clean,
+            Some(told) if told.node == node => Former::Own,
+            Some(_) => Former::Unclean,
+        }
+    }
+
+    /// ZooKeeper is about to be changed.
+    pub fn remember(&mut self) {
+        self.before = self.before.map(|_| (self.epoch, self.breadcrumb));
+    }
+
+    /// Nothing of this node's last leadership can write any more.
+    pub fn settle(&mut self, node: usize) {
+        if let Some(last) = self.last.as_mut().filter(|last| last.node == node) {
+            last.settled = true;
+        }
     }
 
     pub fn breach(&mut self, breach: Breach) {

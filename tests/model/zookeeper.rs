@@ -1,7 +1,7 @@
 //! ZooKeeper and its clients: a queue of election nodes, the epoch under compare-and-set, the breadcrumb.
 
 use primacy::moment::Moment;
-use primacy::role::{Event, Former, Loss, Vacancy};
+use primacy::role::{Event, Loss, Vacancy};
 
 use super::world::{Breach, Breadcrumb, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, Seat, Setup, World, units};
 
@@ -47,21 +47,19 @@ impl World {
     /// Tells the first in the queue, if it can be told.
     pub fn elect(&mut self, setup: &Setup) {
         let Some(&Seat { node, known: true, claimed: false, .. }) = self.queue.first() else { return };
-        let former = match self.breadcrumb {
-            None => Former::None,
-            Some(Breadcrumb { clean: true, .. }) => Former::Clean,
-            Some(breadcrumb) if breadcrumb.node == node => Former::Own,
-            Some(_) => Former::Unclean,
-        };
+        let former = Self::former(self.breadcrumb, node);
+        let former_epoch = self.breadcrumb.map_or(0, |breadcrumb| breadcrumb.epoch);
         let better_candidate = setup.ranked && self.queue.iter().any(|seat| seat.known && seat.node < node);
-        let vacancy = Vacancy { epoch: self.epoch, former, better_candidate };
+        let vacancy = Vacancy { epoch: self.epoch, former, former_epoch, better_candidate };
         let epoch = self.epoch;
         if self.nodes[node].cut || !self.nodes[node].supervisor_runs() {
             return;
         }
-        let Some(client) = self.client(node) else { return };
-        if client.standing && client.told.is_none() {
-            client.told = Some(epoch);
+        let found = self.breadcrumb.filter(|_| self.before.is_some());
+        let Some(supervisor) = &mut self.nodes[node].supervisor else { return };
+        if supervisor.client.standing && supervisor.client.told.is_none() {
+            supervisor.client.told = Some(epoch);
+            supervisor.found = found;
             self.tell(node, Event::Elected(vacancy));
         }
     }
@@ -81,14 +79,10 @@ impl World {
         if told != Some(self.epoch) {
             return self.answer(node, Event::ClaimRefused);
         }
-        if let Some(former) = self.breadcrumb
-            && !former.clean
-            && former.node != node
-        {
-            self.nodes[node].in_debt = self.nodes[node].fenced != Some((former.node, former.epoch));
-        } else {
-            self.nodes[node].in_debt = false;
-        }
+        // Its lock is proof of its own earlier end.
+        self.settle(node);
+        self.nodes[node].in_debt = self.last.is_some_and(|last| !last.settled);
+        self.remember();
         self.epoch = epoch;
         self.breadcrumb = Some(Breadcrumb { node, epoch, clean: false });
         self.nodes[node].granted = Some(epoch);
@@ -185,11 +179,11 @@ impl World {
     }
 
     fn mark_clean(&mut self, node: usize, epoch: Option<u64>) {
-        if let Some(breadcrumb) = &mut self.breadcrumb
-            && breadcrumb.node == node
-            && epoch == Some(breadcrumb.epoch)
-        {
-            breadcrumb.clean = true;
+        let own = |breadcrumb: &Breadcrumb| breadcrumb.node == node && epoch == Some(breadcrumb.epoch);
+        if let Some(breadcrumb) = self.breadcrumb.filter(own) {
+            self.remember();
+            self.breadcrumb = Some(Breadcrumb { clean: true, ..breadcrumb });
+            self.settle(node);
         }
     }
 
@@ -268,8 +262,16 @@ impl World {
     }
 
     pub fn wipe(&mut self) {
-        self.epoch = FIRST_EPOCH;
-        self.breadcrumb = None;
+        self.come_back((FIRST_EPOCH, None));
+    }
+
+    pub fn restore(&mut self) {
+        self.come_back(self.before.unwrap_or((FIRST_EPOCH, None)));
+    }
+
+    /// With older data, and without a session.
+    fn come_back(&mut self, with: (u64, Option<Breadcrumb>)) {
+        (self.epoch, self.breadcrumb) = with;
         for seat in (0..self.queue.len()).rev() {
             self.betray(seat, Loss::SessionExpired);
         }

@@ -3,12 +3,9 @@
 //! The last thing published wins; it is written beside the election, never before it. Everything here may be repeated
 //! safely, because the node is ephemeral in this very session: so an unknown outcome is simply tried again.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::libc::ESRCH;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -17,8 +14,14 @@ use zookeeper_client::{Client, CreateMode, Error, Stat};
 use super::paths::Paths;
 use super::{Settings, before_retry, directories, is_definite, shortened, until_deleted};
 use crate::election::Fact;
-use crate::status::{Member, ProcessIdentity};
-use crate::znodes;
+use crate::host::ProcessIdentity;
+use crate::status::Member;
+use crate::{processes, znodes};
+
+/// A session ends when the server next looks: within a tick, and some more where it has just begun to serve.
+const TICKS: u32 = 2;
+/// The longest that another's session is believed to last.
+const LONGEST_SESSION: Duration = Duration::from_secs(3600);
 
 /// Keeps the node up to date for as long as the session lives; says in `registered` whether the name is ours. Never
 /// ends by itself: while another has the name, it waits for the other to go.
@@ -183,7 +186,8 @@ async fn claim_name(
     if stat.ephemeral_owner == client.session_id().0 {
         return client.set_data(path, json, None).await.map(|_| true);
     }
-    let process = znodes::member(&settings.node, &data).and_then(|member| member.process);
+    let member = znodes::member(&settings.node, &data);
+    let process = member.as_ref().and_then(|member| member.process.clone());
     match process.as_ref().map_or(Holder::Unknown, |holder| judge(holder, &settings.process)) {
         Holder::Ghost => {
             info!(path, "removing what a dead supervisor of this host left");
@@ -195,12 +199,39 @@ async fn claim_name(
             Ok(false)
         }
         Holder::Unknown => {
-            if timeout(client.session_timeout(), until_deleted(client, path)).await.is_err() {
+            let theirs = member.and_then(|member| member.session_timeout_ms).map(Duration::from_millis);
+            let session = client.session_timeout().max(theirs.unwrap_or_default().min(LONGEST_SESSION));
+            let patience = session + settings.tick * TICKS;
+            info!(path, ?patience, "another process has, or had, this node's name: waiting for its session's end");
+            if !goes_within(client, path, &stat, patience).await? {
                 say_duplicate(process.as_ref(), facts);
                 until_deleted(client, path).await;
             }
             Ok(false)
         }
+    }
+}
+
+/// Whether what was found goes within this time, in which ZooKeeper was in contact and served: no session ends while it does not.
+async fn goes_within(client: &Client, path: &str, found: &Stat, patience: Duration) -> Result<bool, Error> {
+    loop {
+        let mut states = client.state_watcher();
+        // Who answers this has a quorum.
+        client.sync(path).await?;
+        tokio::select! {
+            gone = timeout(patience, until_deleted(client, path)) => {
+                if gone.is_ok() {
+                    return Ok(true);
+                }
+            }
+            _ = states.changed() => {
+                before_retry(client).await;
+                continue;
+            }
+        }
+        client.sync(path).await?;
+        // Somebody else's by now: another claim, judged anew.
+        return Ok(client.check_stat(path).await?.is_none_or(|stat| stat.czxid != found.czxid));
     }
 }
 
@@ -226,32 +257,14 @@ enum Holder {
     Unknown,
 }
 
-/// Who holds the name. An earlier session of this very process is a ghost too: this process knows that it gave it up.
+/// Who holds the name. Only the kernel of this boot proves a process dead: another boot may be this host's last one (then
+/// its session ends by itself), or a clone's that is alive. An earlier session of this very process is a ghost too: this
+/// process knows that it gave it up.
 fn judge(holder: &ProcessIdentity, own: &ProcessIdentity) -> Holder {
-    if holder.host_id.is_empty() || holder.boot_id.is_empty() {
+    if !holder.is_among_those_of(own) {
         return Holder::Unknown;
     }
-    if holder.host_id != own.host_id {
-        return Holder::Alive;
-    }
-    if holder.boot_id != own.boot_id || holder == own || !lives(holder) { Holder::Ghost } else { Holder::Alive }
-}
-
-/// Whether that very process (not another one that got its number) runs on this host. Only what is not there is dead.
-fn lives(process: &ProcessIdentity) -> bool {
-    match fs::read(format!("/proc/{}/stat", process.pid)) {
-        Ok(stat) => is_of(process, &String::from_utf8_lossy(&stat)),
-        Err(error) => error.kind() != ErrorKind::NotFound && error.raw_os_error() != Some(ESRCH),
-    }
-}
-
-fn is_of(process: &ProcessIdentity, stat: &str) -> bool {
-    // The command's name is in parentheses and may contain anything, so fields are counted from behind it.
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let mut fields = fields.split_whitespace();
-    let zombie = fields.next() == Some("Z");
-    let started = fields.nth(18).and_then(|field| field.parse().ok());
-    !zombie && started == Some(process.pid_started)
+    if holder.is(own) || !processes::lives(holder.pid, holder.pid_started) { Holder::Ghost } else { Holder::Alive }
 }
 
 #[cfg(test)]
@@ -276,23 +289,26 @@ mod tests {
     }
 
     fn identity(host: &str, boot: &str, pid: i32, pid_started: u64) -> ProcessIdentity {
-        ProcessIdentity { host_id: host.into(), boot_id: boot.into(), pid, pid_started }
-    }
-
-    fn own_start() -> u64 {
-        let stat = fs::read_to_string("/proc/self/stat").unwrap();
-        stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap()
+        let (host_id, boot_id) = (host.to_owned(), boot.to_owned());
+        ProcessIdentity { host_id, boot_id, pid, pid_started, pid_namespace: Some(1), host: None }
     }
 
     #[test]
     fn only_the_proven_dead_are_ghosts() {
-        let pid = i32::try_from(std::process::id()).unwrap();
+        let this = processes::own_identity();
+        let (pid, started) = (this.pid, this.pid_started);
         let own = identity("h", "b", 1, 1);
-        assert_eq!(judge(&identity("h", "b", pid, own_start()), &own), Holder::Alive);
-        assert_eq!(judge(&identity("h", "b", pid, own_start() + 1), &own), Holder::Ghost);
-        assert_eq!(judge(&identity("h", "earlier boot", pid, own_start()), &own), Holder::Ghost);
-        assert_eq!(judge(&identity("other", "b", 1, 1), &own), Holder::Alive);
-        assert_eq!(judge(&identity("", "", 1, 1), &own), Holder::Unknown);
+        assert_eq!(judge(&identity("h", "b", pid, started), &own), Holder::Alive);
+        assert_eq!(judge(&identity("h", "b", pid, started + 1), &own), Holder::Ghost);
         assert_eq!(judge(&own.clone(), &own), Holder::Ghost);
+        for elsewhere in [
+            identity("h", "another boot", pid, started + 1),
+            identity("other", "b", 1, 1),
+            identity("other", "another boot", 1, 1),
+            identity("", "", 1, 1),
+            ProcessIdentity { pid_namespace: Some(2), ..identity("h", "b", pid, started + 1) },
+        ] {
+            assert_eq!(judge(&elsewhere, &own), Holder::Unknown);
+        }
     }
 }

@@ -53,7 +53,7 @@ use zookeeper_client::{Client, Error, EventType, SessionState};
 use crate::config::Config;
 use crate::election::Handle;
 use crate::guardian::protocol::{Testament, ZooKeeperAccess};
-use crate::status::ProcessIdentity;
+use crate::host::ProcessIdentity;
 use crate::zookeeper as room;
 
 pub use self::paths::Paths;
@@ -83,6 +83,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Tells this process's own ghosts from others that use the same name.
     pub process: ProcessIdentity,
+    /// `zookeeper.tick_time`: how much longer than granted a session may last.
+    pub tick: Duration,
 }
 
 impl Settings {
@@ -103,6 +105,7 @@ impl Settings {
             tick_time: zookeeper.tick_time,
             patience: zookeeper.lease() / 2,
             process,
+            tick: zookeeper.tick_time,
         }
     }
 }

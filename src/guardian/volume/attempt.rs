@@ -41,6 +41,7 @@ pub struct Attempt {
 }
 
 /// What one try came to.
+#[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Outcome {
     Held { volume: String, content: Vec<u8> },
     Busy { holder: Option<Record> },

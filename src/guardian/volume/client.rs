@@ -13,7 +13,7 @@ use std::path::Path;
 
 use super::mounts::Mount;
 use crate::guardian::protocol::Record;
-use crate::processes;
+use crate::host::{HostIdentity, Whose};
 
 /// Of this network namespace's client; the kernel writes `(null)` where there is none.
 const OF_NAMESPACE: &str = "/sys/fs/nfs/net/nfs_client/identifier";
@@ -40,25 +40,30 @@ pub fn identity(mount: &Mount) -> Option<String> {
 }
 
 /// Why the lock proves nothing to this host: the record is of a leadership that has not ended, on another host, which the
-/// server cannot tell from this one.
+/// server cannot tell from this one. A host that took this one's place, or is its clone, has its name as a rule.
 pub fn twin(record: &Record, node: &str, directory: &Path) -> Option<String> {
     let own = identity(&Mount::of(directory)?)?;
-    is_twin(record, node, &own, &processes::boot_id()).then(|| {
+    is_twin(record, node, &own, HostIdentity::own()).then(|| {
         format!(
-            "{node} has the same NFS client identity as {} (\"{own}\"), which holds the lock or died with it: the server \
-             takes both for one host, and locks do not keep one from the other; give each host its own name (or set \
-             nfs4_unique_id) and mount again",
-            record.node
+            "{node} has the same NFS client identity as {} on the host with id {} (\"{own}\"), which holds the lock or died with \
+             it: the server takes both for one host, and locks do not keep one from the other; give each host its own name \
+             (or set nfs4_unique_id) and mount again",
+            record.node, record.host_id
         )
     })
 }
 
-fn is_twin(record: &Record, node: &str, own: &str, boot_id: &str) -> bool {
+fn is_twin(record: &Record, node: &str, own: &str, host: &HostIdentity) -> bool {
+    let is_elsewhere = match host.whose(node, record.identity.as_ref(), &record.node) {
+        Whose::Own | Whose::Neighbours => false,
+        Whose::AnotherHosts => true,
+        // An older version's, say: then the name has to do.
+        Whose::Unknown => record.node != node,
+    };
     record.nfs_client.as_deref() == Some(own)
-        && record.node != node
+        && is_elsewhere
         && record.ended.is_none()
-        && !boot_id.is_empty()
-        && record.boot_id != boot_id
+        && host.boot_id.as_ref().is_some_and(|boot_id| *boot_id != record.boot_id)
 }
 
 #[cfg(test)]
@@ -76,13 +81,30 @@ mod tests {
             ended: None,
             ..record()
         };
-        assert!(is_twin(&theirs, "b", "host", "ours"));
-        assert!(!is_twin(&theirs, "b", "unique/host", "ours"), "another name");
-        assert!(!is_twin(&theirs, "a", "host", "ours"), "this node, before it was booted again");
-        assert!(!is_twin(&theirs, "b", "host", "theirs"), "another node on this host: the kernel tells them apart");
+        let host = |machine: &str, boot: &str| HostIdentity {
+            machine_id: Some(machine.to_owned()),
+            addresses: ["52:54:00:aa:00:01".to_owned()].into(),
+            boot_id: Some(boot.to_owned()),
+            ..HostIdentity::default()
+        };
+        let ours = host("m", "ours");
+        assert!(is_twin(&theirs, "b", "host", &ours));
+        assert!(!is_twin(&theirs, "b", "unique/host", &ours), "another name");
+        assert!(!is_twin(&theirs, "a", "host", &ours), "this node, before it was booted again");
+        assert!(
+            !is_twin(&theirs, "b", "host", &host("m", "theirs")),
+            "another node on this host: the kernel tells them apart"
+        );
         let ended = Some(Ended { at: String::new(), cause: String::new() });
-        assert!(!is_twin(&Record { ended, ..theirs.clone() }, "b", "host", "ours"), "it let the lock go");
-        assert!(!is_twin(&Record { nfs_client: None, ..theirs }, "b", "host", "ours"), "written by an older version");
+        assert!(!is_twin(&Record { ended, ..theirs.clone() }, "b", "host", &ours), "it let the lock go");
+        assert!(
+            !is_twin(&Record { nfs_client: None, ..theirs.clone() }, "b", "host", &ours),
+            "written by an older version"
+        );
+        let replaced = Record { identity: Some(host("n", "theirs")), ..theirs.clone() };
+        assert!(is_twin(&replaced, "a", "host", &ours), "the host that this one took the place of");
+        let renamed = Record { identity: Some(host("m", "theirs")), ..theirs };
+        assert!(!is_twin(&renamed, "b", "host", &ours), "this host, before it was booted again, under another name");
     }
 
     #[test]

@@ -12,6 +12,8 @@ use nix::unistd::Pid;
 
 use crate::guardian::PROCESS_NAME;
 use crate::guardian::protocol::Record;
+use crate::guardian::remains::Mine;
+use crate::host::ProcessIdentity;
 use crate::processes::{self, Stat};
 use crate::{clock, syscalls};
 
@@ -30,10 +32,11 @@ pub struct Cleared {
 }
 
 /// Kills what a dead guardian of this node has left, as far as it holds the lock; `None` if there is nothing of that kind.
-pub fn clear(record: &Record, cluster: &str, node: &str, lock: &Path, inode: u64) -> Option<Cleared> {
-    if !is_orphaned(record, node, &processes::host_id(), &processes::boot_id()) {
+pub fn clear(record: &Record, mine: &Mine, lock: &Path, inode: u64) -> Option<Cleared> {
+    if !is_orphaned(record, &mine.names, &processes::own_identity()) {
         return None;
     }
+    let (cluster, node) = (mine.cluster.as_str(), record.node.as_str());
     let mut killed: Vec<(i32, String)> = Vec::new();
     let began = clock::now();
     loop {
@@ -52,13 +55,19 @@ pub fn clear(record: &Record, cluster: &str, node: &str, lock: &Path, inode: u64
     }
 }
 
-/// Whether the record is of a leadership of this node, on this host and boot, whose guardian is dead.
-fn is_orphaned(record: &Record, node: &str, host_id: &str, boot_id: &str) -> bool {
-    record.node == node
-        && record.host_id == host_id
-        && !host_id.is_empty()
-        && record.boot_id == boot_id
-        && !boot_id.is_empty()
+/// Whether the record is of a leadership of this node (under a name that it had, too), on this host and boot, whose guardian
+/// is dead.
+fn is_orphaned(record: &Record, names: &[String], own: &ProcessIdentity) -> bool {
+    let guardian = ProcessIdentity {
+        host_id: record.host_id.clone(),
+        boot_id: record.boot_id.clone(),
+        pid: record.pid,
+        pid_started: record.pid_started,
+        pid_namespace: record.pid_namespace,
+        host: record.identity.clone(),
+    };
+    names.contains(&record.node)
+        && guardian.is_among_those_of(own)
         && record.ended.is_none()
         && record.pid > 0
         && !processes::lives(record.pid, record.pid_started)
@@ -138,22 +147,37 @@ mod tests {
             boot_id: "boot".to_owned(),
             pid,
             pid_started: 1,
+            pid_namespace: None,
+            identity: None,
+            api: String::new(),
             epoch: 3,
             since: String::new(),
             nfs_client: None,
             ended: None,
+            over: None,
         }
     }
 
     #[test]
     fn only_a_dead_guardian_of_this_node_host_and_boot_has_leftovers() {
         let dead = record(i32::MAX - 1);
-        assert!(is_orphaned(&dead, "a", "host", "boot"));
-        assert!(!is_orphaned(&dead, "b", "host", "boot"));
-        assert!(!is_orphaned(&dead, "a", "other", "boot"));
-        assert!(!is_orphaned(&dead, "a", "host", "later"));
-        let own = Stat::of(i32::try_from(std::process::id()).unwrap()).unwrap();
-        assert!(!is_orphaned(&Record { pid_started: own.started, ..record(own.pid) }, "a", "host", "boot"));
+        let own = |host: &str, boot: &str| ProcessIdentity {
+            host_id: host.to_owned(),
+            boot_id: boot.to_owned(),
+            pid_namespace: Some(7),
+            ..processes::own_identity()
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert!(is_orphaned(&dead, &names(&["a"]), &own("host", "boot")));
+        assert!(is_orphaned(&dead, &names(&["a", "renamed"]), &own("host", "boot")));
+        assert!(!is_orphaned(&dead, &names(&["b"]), &own("host", "boot")));
+        assert!(!is_orphaned(&dead, &names(&["a"]), &own("other", "boot")));
+        assert!(!is_orphaned(&dead, &names(&["a"]), &own("host", "later")));
+        let of_a_container = Record { pid_namespace: Some(8), ..dead };
+        assert!(!is_orphaned(&of_a_container, &names(&["a"]), &own("host", "boot")));
+        let this = Stat::of(processes::own_pid()).unwrap();
+        let living = Record { pid_started: this.started, ..record(this.pid) };
+        assert!(!is_orphaned(&living, &names(&["a"]), &own("host", "boot")));
     }
 
     #[test]

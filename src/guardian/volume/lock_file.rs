@@ -14,15 +14,15 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::files;
-use crate::guardian::protocol::Record;
+use crate::guardian::protocol::{Record, UNREADABLE};
 use crate::seeded_bug;
 
 /// The file's name in `lock.directory`.
 pub const FILE_NAME: &str = "coordinator.lock";
 
-/// What the content's length is a multiple of, in bytes. A record has about 250, with the note of its end 320: one block,
+/// What the content's length is a multiple of, in bytes. A record has about 600, with the note of its end 800: one block,
 /// overwritten in place, saves the file system (and NFS a request) the change of the size.
-const BLOCK: usize = 512;
+const BLOCK: usize = 1024;
 
 /// Bytes read of the file at most: a record has a few hundred.
 const CONTENT_LIMIT: usize = 16 * 1024;
@@ -192,9 +192,34 @@ pub fn record_in(content: &[u8]) -> Option<Record> {
     serde_json::Deserializer::from_slice(content).into_iter().next()?.ok()
 }
 
+/// The record in the content; `None` only where there is nothing. What is there and cannot be read is somebody's, and nobody
+/// knows whose.
+pub fn last_record(content: &[u8]) -> Option<Record> {
+    record_in(content).or_else(|| {
+        let is_blank = content.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
+        (!is_blank).then(|| Record {
+            node: UNREADABLE.to_owned(),
+            host: String::new(),
+            host_id: String::new(),
+            boot_id: String::new(),
+            pid: 0,
+            pid_started: 0,
+            pid_namespace: None,
+            identity: None,
+            api: String::new(),
+            epoch: 0,
+            since: String::new(),
+            nfs_client: None,
+            ended: None,
+            over: None,
+        })
+    })
+}
+
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::guardian::protocol::Over;
 
     pub fn record() -> Record {
         Record {
@@ -204,10 +229,14 @@ pub mod tests {
             boot_id: "b".to_owned(),
             pid: 1,
             pid_started: 2,
+            pid_namespace: None,
+            identity: None,
+            api: String::new(),
             epoch: 3,
             since: "2026-01-02T03:04:05Z".to_owned(),
             nfs_client: None,
             ended: None,
+            over: None,
         }
     }
 
@@ -245,5 +274,25 @@ pub mod tests {
         assert_eq!(record_in(&lock.read().unwrap()), Some(record()));
         let tail = [content.as_slice(), b"ngitude\"}\n"].concat();
         assert_eq!(record_in(&tail), Some(record()));
+    }
+
+    #[test]
+    fn a_content_that_is_no_record_is_somebodys_and_only_an_empty_one_is_nobodys() {
+        for nothing in [&b""[..], b"\n", &[0; 512]] {
+            assert_eq!(last_record(nothing), None);
+        }
+        for something in [&b"?"[..], b"{\"node\":\"a\"", b"[]"] {
+            let record = last_record(something).unwrap();
+            assert_eq!((record.node.as_str(), record.epoch, record.is_over()), (UNREADABLE, 0, false));
+        }
+        assert_eq!(last_record(&content_of(&record()).unwrap()), Some(record()));
+    }
+
+    #[test]
+    fn only_its_own_epoch_in_the_proof_says_that_a_leadership_is_over() {
+        let of = |epoch| Record { over: Some(Over { epoch, election_node: None }), ..record() };
+        assert!(of(3).is_over() && !of(2).is_over() && !of(4).is_over() && !record().is_over());
+        let ended = Some(crate::guardian::protocol::Ended { at: String::new(), cause: String::new() });
+        assert!(!Record { ended, ..record() }.is_over(), "it is for people");
     }
 }

@@ -38,10 +38,11 @@ use std::time::Duration;
 use nix::sys::eventfd::EventFd;
 
 use self::attempt::{Attempt, Outcome};
-use self::lock_file::content_of;
+use self::lock_file::{content_of, last_record};
 use self::probing::{ProbeClock, Probing};
 use self::trial::Trial;
-use super::protocol::{Ended, NoteLevel, Record, Report, Settings, VolumeView};
+use super::protocol::{Ended, NoteLevel, Over, Record, Report, Settings, VolumeView};
+use super::remains::{self, Mine};
 use crate::clock;
 use crate::moment::Moment;
 
@@ -54,6 +55,7 @@ const MOUNT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What the main thread asks for.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few a day")]
 pub enum Task {
     Acquire {
         expected_volume: Option<String>,
@@ -65,6 +67,8 @@ pub enum Task {
     /// Note the end in the record and close; also ends an attempt to take the lock.
     Close {
         cause: String,
+        /// The proof of the end, where there is one.
+        over: Option<Over>,
     },
 }
 
@@ -115,8 +119,8 @@ impl Volume {
         looking.due(clock::now());
         let clocks = (Arc::clone(&probing), Arc::clone(&looking));
         let settings = Part {
-            cluster: settings.cluster.clone(),
             node: settings.node.clone(),
+            mine: Mine::new(settings),
             directory: settings.lock_directory.clone(),
             probe_interval: settings.probe_interval,
             probe_timeout: settings.probe_timeout,
@@ -157,8 +161,8 @@ impl Volume {
 
 /// The part of the settings that concerns the volume.
 struct Part {
-    cluster: String,
     node: String,
+    mine: Mine,
     directory: PathBuf,
     probe_interval: Duration,
     probe_timeout: Duration,
@@ -194,6 +198,8 @@ struct Thread {
     file: Option<LockFile>,
     attempt: Option<Attempt>,
     held: Option<Held>,
+    /// Nothing of a former leadership runs on this host beside the lock, as far as can be seen.
+    clear: bool,
     view: Option<VolumeView>,
     /// When to look or to probe next.
     next: Moment,
@@ -234,6 +240,7 @@ impl Thread {
             file: None,
             attempt: None,
             held: None,
+            clear: false,
             view: None,
             next,
             trial: Trial::default(),
@@ -261,7 +268,7 @@ impl Thread {
                     }
                 }
                 Ok(Task::Write(record)) => self.write(record),
-                Ok(Task::Close { cause }) => self.close(&cause),
+                Ok(Task::Close { cause, over }) => self.close(&cause, over),
                 Err(RecvTimeoutError::Timeout) => {
                     if self.attempt.as_ref().is_some_and(|attempt| attempt.next <= clock::now()) {
                         self.try_to_lock();
@@ -286,10 +293,14 @@ impl Thread {
     }
 
     fn look(&mut self) {
+        let problem = if self.clear { None } else { self.clear_remains() };
         let began = clock::now();
         self.looking.began(began);
         let Part { directory, node, min_free_space, .. } = &self.settings;
-        let view = view::look(directory, node, *min_free_space, &mut self.file, &mut self.trial);
+        let mut view = view::look(directory, node, *min_free_space, &mut self.file, &mut self.trial);
+        if problem.is_some() {
+            view = VolumeView { problem, ..VolumeView::default() };
+        }
         self.next = clock::now() + self.settings.probe_interval;
         // Before the time is taken: whoever saw it hang until now is told in any case that it has come back.
         self.looking_is_due();
@@ -321,7 +332,7 @@ impl Thread {
         match attempt.once(&self.settings.directory, &self.settings.node, &mut self.file) {
             Outcome::Held { volume, content } => {
                 let Some(file) = &self.file else { return };
-                let (fd, record) = (file.number(), record_in(&content));
+                let (fd, record) = (file.number(), last_record(&content));
                 self.next = clock::now() + self.settings.probe_interval;
                 self.probing.due(self.next);
                 // What cannot be learnt of a file system is that of one that has to be told.
@@ -348,13 +359,35 @@ impl Thread {
         }
     }
 
+    /// Kills what runs on of a former leadership without the lock; says what keeps this host from standing.
+    fn clear_remains(&mut self) -> Option<String> {
+        let cleared = remains::clear(&self.settings.mine);
+        for (pid, command) in &cleared.killed {
+            let text =
+                format!("killed {command} ({pid}), left over: its guardian is dead and it ran on without the lock");
+            self.outbox.note(NoteLevel::Warn, text);
+        }
+        if cleared.in_doubt {
+            let text = "not all processes could be looked at: one may be left of a former leadership, without the lock";
+            self.outbox.note(NoteLevel::Warn, text.to_owned());
+        }
+        self.clear = cleared.left.is_empty();
+        let left: Vec<String> = cleared.left.iter().map(|(pid, command)| format!("{command} ({pid})")).collect();
+        (!self.clear).then(|| {
+            format!(
+                "{}, left over from a former leadership, cannot be killed and may still write: nothing starts here before it has \
+                 gone; look at /proc/PID/wchan, and reboot this host if it stays",
+                left.join(", ")
+            )
+        })
+    }
+
     /// True if a process was killed that held the lock.
     fn clear_leftovers(&mut self) -> bool {
         let Some(file) = &self.file else { return false };
         let Some(record) = file.read().ok().and_then(|content| record_in(&content)) else { return false };
         let Ok(inode) = file.inode() else { return false };
-        let Part { cluster, node, .. } = &self.settings;
-        let Some(cleared) = leftovers::clear(&record, cluster, node, file.path(), inode) else { return false };
+        let Some(cleared) = leftovers::clear(&record, &self.settings.mine, file.path(), inode) else { return false };
         for (pid, command) in &cleared.killed {
             self.outbox.note(
                 NoteLevel::Warn,
@@ -444,13 +477,12 @@ impl Thread {
         VolumeView { file_system: mount.map(|mount| mount.file_system), warnings, ..VolumeView::default() }
     }
 
-    fn close(&mut self, cause: &str) {
+    fn close(&mut self, cause: &str, over: Option<Over>) {
         self.attempt = None;
         let clean = self.write_back();
         if let (Some(file), Some(Held { record: Some(record), lost: false, .. })) = (&self.file, &mut self.held) {
             record.ended = Some(Ended { at: clock::timestamp(), cause: cause.to_owned() });
-            // Only for people. Not synced: closing must not take longer than it has to.
-            if let Err(error) = content_of(record).and_then(|content| file.write(&content)) {
+            if let Err(error) = note_the_end(file, record, over.filter(|_| clean)) {
                 let text = problems::of("note the end of the epoch in", file.path(), &error);
                 self.outbox.note(NoteLevel::Warn, text);
             }
@@ -465,6 +497,23 @@ impl Thread {
         self.looking_is_due();
         self.outbox.send(Event::Closed { clean });
     }
+}
+
+/// Writes the record with its end. The proof counts only once it is on the volume, so it is synced; what is for people alone
+/// is not, for closing must not take longer than it has to.
+fn note_the_end(file: &LockFile, record: &mut Record, over: Option<Over>) -> std::io::Result<()> {
+    record.over = over.filter(|over| over.epoch == record.epoch);
+    let write = |record: &Record| content_of(record).and_then(|content| file.write(&content));
+    if record.over.is_none() {
+        return write(record);
+    }
+    let proven = write(record).and_then(|()| file.sync());
+    if proven.is_err() {
+        // Without it, as far as that is possible: what is in doubt is no proof.
+        record.over = None;
+        let _ = write(record);
+    }
+    proven
 }
 
 impl Thread {

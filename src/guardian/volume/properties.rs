@@ -55,10 +55,14 @@ mod tests {
             boot_id: texts.3,
             pid: numbers.0,
             pid_started: numbers.1,
+            pid_namespace: None,
+            identity: None,
+            api: String::new(),
             epoch: numbers.2,
             since: String::new(),
             nfs_client: ended.as_ref().map(|(_, cause)| cause.clone()),
             ended: ended.map(|(at, cause)| Ended { at, cause }),
+            over: None,
         })
     }
 

@@ -10,8 +10,11 @@ fn the_way_up_takes_each_step_only_when_the_former_is_acknowledged() {
     assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
     let elected = bench.on(Event::Elected(vacancy(Former::Unclean)));
     assert_eq!(elected, "[standby > promoting: elected] SetDeadline AcquireLock");
-    assert_eq!(bench.on(Event::LockRefused), "");
-    assert_eq!(bench.on(Event::LockAcquired { recorded: 9, write_back: false }), "FenceFormer(10)");
+    assert_eq!(bench.on(Event::LockRefused { recorded: 6 }), "");
+    assert_eq!(
+        bench.on(Event::LockAcquired { recorded: noted(9), write_back: false }),
+        "FenceFormer(10, by the record)"
+    );
     assert_eq!(bench.on(Event::FormerFenced { epoch: 10, succeeded: true }), "Claim(10) WriteRecord(10)");
     let sent = bench.now;
     assert_eq!(bench.on(Event::Claimed { epoch: 10, sent }), "SetDeadline");
@@ -94,8 +97,8 @@ fn what_the_lease_has_left_is_worth_nothing_once_the_session_is_lost_while_stopp
 fn after_the_last_number_there_is_no_epoch_and_nobody_leads_with_a_smaller_one() {
     for (known, recorded) in [(u64::MAX, 0), (6, u64::MAX)] {
         let mut bench = Bench::standing(full());
-        bench.on(Event::Elected(Vacancy { epoch: known, former: Former::Unclean, better_candidate: false }));
-        let said = bench.on(Event::LockAcquired { recorded, write_back: false });
+        bench.on(Event::Elected(Vacancy { epoch: known, ..vacancy(Former::Unclean) }));
+        let said = bench.on(Event::LockAcquired { recorded: noted(recorded), write_back: false });
         assert_eq!(said, "[promoting > demoting: start_failed] CloseLock(start_failed)");
     }
 }
@@ -127,7 +130,7 @@ fn stages() -> Vec<(&'static str, Bench)> {
     found.push(("standing", bench.clone()));
     bench.on(Event::Elected(vacancy(Former::Unclean)));
     found.push(("locking", bench.clone()));
-    bench.on(Event::LockAcquired { recorded: 6, write_back: false });
+    bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
     found.push(("fencing the former", bench.clone()));
     bench.on(Event::FormerFenced { epoch: 7, succeeded: true });
     found.push(("claiming", bench.clone()));
@@ -316,7 +319,7 @@ fn a_thawed_process_looks_at_its_deadline_before_its_mailbox() {
 fn a_thawed_process_does_not_go_on_with_a_lock_that_its_guardian_has_let_go_of() {
     let mut bench = Bench::standing(plain());
     bench.on(Event::Elected(vacancy(Former::Clean)));
-    let thawed = bench.after(LEASE, Event::LockAcquired { recorded: 6, write_back: false });
+    let thawed = bench.after(LEASE, Event::LockAcquired { recorded: noted(6), write_back: false });
     assert_eq!(thawed, "[promoting > demoting: lease_expired] CloseLock(lease_expired)");
 }
 
@@ -324,7 +327,7 @@ fn a_thawed_process_does_not_go_on_with_a_lock_that_its_guardian_has_let_go_of()
 fn a_claim_that_was_answered_too_late_is_not_a_lease() {
     let mut bench = Bench::standing(plain());
     bench.on(Event::Elected(vacancy(Former::Clean)));
-    bench.on(Event::LockAcquired { recorded: 6, write_back: false });
+    bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
     let sent = bench.now - LEASE;
     let late = bench.on(Event::Claimed { epoch: 7, sent });
     assert!(late.ends_with("[promoting > demoting: lease_expired] CloseLock(lease_expired)"), "{late}");
@@ -334,7 +337,7 @@ fn a_claim_that_was_answered_too_late_is_not_a_lease() {
 fn a_start_waits_for_enough_lease() {
     let mut bench = Bench::standing(plain());
     bench.on(Event::Elected(vacancy(Former::Clean)));
-    bench.on(Event::LockAcquired { recorded: 6, write_back: false });
+    bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
     let sent = bench.now - seconds(6);
     bench.on(Event::Claimed { epoch: 7, sent });
     assert_eq!(bench.on(Event::RecordWritten { epoch: 7 }), "");
@@ -355,7 +358,10 @@ fn an_older_acknowledgement_does_not_shorten_the_lease() {
 fn the_answer_of_an_earlier_fencing_command_counts_for_nothing() {
     let mut bench = Bench::standing(full());
     bench.on(Event::Elected(vacancy(Former::Unclean)));
-    assert_eq!(bench.on(Event::LockAcquired { recorded: 8, write_back: false }), "FenceFormer(9)");
+    assert_eq!(
+        bench.on(Event::LockAcquired { recorded: noted(8), write_back: false }),
+        "FenceFormer(9, by the record)"
+    );
     assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: true }), "");
     assert_eq!(bench.on(Event::FormerFenced { epoch: 9, succeeded: true }), "Claim(9) WriteRecord(9)");
 }
@@ -374,7 +380,7 @@ fn a_fencing_command_that_fails_stops_the_promotion_only_where_it_is_required() 
     {
         let mut bench = Bench::standing(Rules { fencing_required: required, ..full() });
         bench.on(Event::Elected(vacancy(Former::Unclean)));
-        bench.on(Event::LockAcquired { recorded: 6, write_back: false });
+        bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
         assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }), wanted);
     }
 }
@@ -383,16 +389,93 @@ fn a_fencing_command_that_fails_stops_the_promotion_only_where_it_is_required() 
 fn a_required_fencing_that_has_no_command_stops_the_promotion() {
     let mut bench = Bench::standing(Rules { fencing: false, ..full() });
     bench.on(Event::Elected(vacancy(Former::Unclean)));
-    let stopped = bench.on(Event::LockAcquired { recorded: 6, write_back: false });
+    let stopped = bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
     assert_eq!(stopped, "[promoting > demoting: start_failed] CloseLock(start_failed)");
 }
 
 #[test]
 fn only_an_unclean_stranger_is_fenced() {
-    for former in [Former::None, Former::Clean, Former::Own] {
+    for former in [Former::Clean, Former::Own] {
         let mut bench = Bench::standing(full());
         bench.on(Event::Elected(vacancy(former)));
-        assert_eq!(bench.on(Event::LockAcquired { recorded: 6, write_back: false }), "Claim(7) WriteRecord(7)");
+        assert_eq!(bench.on(Event::LockAcquired { recorded: noted(6), write_back: false }), "Claim(7) WriteRecord(7)");
+    }
+    let mut bench = Bench::standing(full());
+    bench.on(Event::Elected(Vacancy { epoch: 0, former_epoch: 0, ..vacancy(Former::None) }));
+    let recorded = Recorded { epoch: 0, former: Former::None };
+    assert_eq!(bench.on(Event::LockAcquired { recorded, write_back: false }), "Claim(1) WriteRecord(1)");
+}
+
+fn after(breadcrumb: Vacancy, recorded: Recorded) -> String {
+    let mut bench = Bench::standing(full());
+    bench.on(Event::Elected(breadcrumb));
+    bench.on(Event::LockAcquired { recorded, write_back: false })
+}
+
+#[test]
+fn a_record_that_is_later_than_zookeepers_breadcrumb_decides_on_fencing_both_ways() {
+    for breadcrumb in [Former::None, Former::Clean, Former::Own, Former::Unclean, Former::Unknown] {
+        let says = |former| after(vacancy(breadcrumb), Recorded { epoch: 8, former });
+        assert_eq!(says(Former::Unclean), "FenceFormer(9, by the record)", "{breadcrumb:?}");
+        assert_eq!(says(Former::Unknown), "FenceFormer(9, by the record)", "{breadcrumb:?}");
+        assert_eq!(says(Former::Clean), "Claim(9) WriteRecord(9)", "{breadcrumb:?}");
+        assert_eq!(says(Former::Own), "Claim(9) WriteRecord(9)", "{breadcrumb:?}");
+    }
+}
+
+#[test]
+fn zookeepers_breadcrumb_decides_where_the_record_is_older_or_as_old() {
+    for epoch in [0, 5, 6] {
+        for former in [Former::Own, Former::Unclean, Former::Unknown] {
+            let recorded = Recorded { epoch, former };
+            assert_eq!(after(vacancy(Former::Clean), recorded), "Claim(7) WriteRecord(7)");
+            assert_eq!(after(vacancy(Former::Unclean), recorded), "FenceFormer(7)");
+        }
+    }
+}
+
+#[test]
+fn a_clean_end_in_the_record_of_the_very_leadership_is_believed_and_in_that_of_an_earlier_one_is_not() {
+    let ended = |epoch| Recorded { epoch, former: Former::Clean };
+    assert_eq!(after(vacancy(Former::Unclean), ended(6)), "Claim(7) WriteRecord(7)");
+    assert_eq!(after(vacancy(Former::Unclean), ended(5)), "FenceFormer(7)");
+}
+
+#[test]
+fn where_zookeeper_says_nothing_of_the_last_leadership_its_record_does_and_without_one_it_is_unknown() {
+    let silent = vacancy(Former::Unknown);
+    assert_eq!(after(silent, Recorded { epoch: 6, former: Former::Own }), "Claim(7) WriteRecord(7)");
+    assert_eq!(after(silent, noted(6)), "FenceFormer(7, by the record)");
+    assert_eq!(after(silent, Recorded { epoch: 5, former: Former::Clean }), "FenceFormer(7)");
+    let emptied = Vacancy { epoch: 0, former_epoch: 0, ..vacancy(Former::None) };
+    let unreadable = Recorded { epoch: 0, former: Former::Unknown };
+    assert_eq!(after(emptied, unreadable), "FenceFormer(1, by the record)");
+}
+
+#[test]
+fn whom_a_later_record_names_is_not_spared_because_another_was_fenced_early() {
+    let mut bench = waiting_for_a_dead_hosts_lock();
+    until_early_fencing(&mut bench);
+    bench.on(Event::FormerFenced { epoch: 7, succeeded: true });
+    assert_eq!(
+        bench.on(Event::LockAcquired { recorded: noted(8), write_back: false }),
+        "FenceFormer(9, by the record)"
+    );
+    // A command that is being run for another is ended, whatever the record says of the last one.
+    for former in [Former::Unclean, Former::Clean, Former::Own] {
+        let mut bench = waiting_for_a_dead_hosts_lock();
+        until_early_fencing(&mut bench);
+        let said = bench.on(Event::LockAcquired { recorded: Recorded { epoch: 8, former }, write_back: false });
+        assert!(said.ends_with("start_failed] KillTree"), "{said}");
+    }
+}
+
+#[test]
+fn a_holder_whose_record_is_later_than_the_breadcrumb_is_not_fenced_early() {
+    let mut bench = waiting_for_a_dead_hosts_lock();
+    assert_eq!(bench.on(Event::LockRefused { recorded: 7 }), "");
+    for _ in 0..10 {
+        assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline");
     }
 }
 
@@ -428,7 +511,7 @@ fn a_command_is_killed_before_the_lock_is_closed() {
 fn a_command_that_cannot_be_killed_holds_the_role_no_longer_than_its_limit() {
     let mut fencing = Bench::standing(full());
     fencing.on(Event::Elected(vacancy(Former::Unclean)));
-    fencing.on(Event::LockAcquired { recorded: 6, write_back: false });
+    fencing.on(Event::LockAcquired { recorded: noted(6), write_back: false });
     let mut tidying = Bench::leading(full());
     tidying.on(Event::StopRequested);
     tidying.on(Event::TreeDead);
@@ -473,7 +556,7 @@ fn a_guardian_that_dies_on_a_network_file_system_leaves_an_end_that_is_not_clean
     {
         let mut bench = Bench::standing(plain());
         bench.on(Event::Elected(vacancy(Former::Clean)));
-        bench.on(Event::LockAcquired { recorded: 6, write_back });
+        bench.on(Event::LockAcquired { recorded: noted(6), write_back });
         bench.on(Event::RecordWritten { epoch: 7 });
         let sent = bench.now;
         bench.on(Event::Claimed { epoch: 7, sent });
@@ -506,7 +589,7 @@ fn a_volume_that_a_standby_cannot_use_takes_it_out_of_the_queue() {
 fn a_lock_that_somebody_else_holds_is_waited_for_without_a_deadline_but_with_a_hold() {
     let mut bench = Bench::standing(plain());
     bench.on(Event::Elected(vacancy(Former::Clean)));
-    bench.on(Event::LockRefused);
+    bench.on(Event::LockRefused { recorded: 6 });
     for _ in 0..100 {
         assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline");
     }
@@ -568,7 +651,7 @@ fn waiting_for_a_dead_hosts_lock() -> Bench {
     let mut bench =
         Bench::standing(Rules { fencing: true, fencing_required: true, fencing_frees_lock: true, ..plain() });
     bench.on(Event::Elected(vacancy(Former::Unclean)));
-    bench.on(Event::LockRefused);
+    bench.on(Event::LockRefused { recorded: 6 });
     bench
 }
 
@@ -590,18 +673,18 @@ fn a_fencing_command_that_frees_the_lock_runs_while_the_lock_is_waited_for_and_o
     let began = bench.now;
     until_early_fencing(&mut bench);
     assert_eq!(bench.now, began + LEASE, "whoever lives has had another lease to let go of it");
-    assert_eq!(bench.on(Event::LockRefused), "");
+    assert_eq!(bench.on(Event::LockRefused { recorded: 6 }), "");
     assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: true }), "");
-    assert_eq!(bench.on(Event::LockAcquired { recorded: 9, write_back: false }), "Claim(10) WriteRecord(10)");
+    assert_eq!(bench.on(Event::LockAcquired { recorded: noted(6), write_back: false }), "Claim(7) WriteRecord(7)");
 }
 
 #[test]
 fn a_lock_that_is_free_before_the_early_fencing_has_ended_waits_for_its_answer() {
     let mut bench = waiting_for_a_dead_hosts_lock();
     until_early_fencing(&mut bench);
-    assert_eq!(bench.on(Event::LockAcquired { recorded: 9, write_back: false }), "");
-    assert_eq!(bench.on(Event::FormerFenced { epoch: 10, succeeded: true }), "", "not the order that was given");
-    assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: true }), "Claim(10) WriteRecord(10)");
+    assert_eq!(bench.on(Event::LockAcquired { recorded: noted(6), write_back: false }), "");
+    assert_eq!(bench.on(Event::FormerFenced { epoch: 8, succeeded: true }), "", "not the order that was given");
+    assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: true }), "Claim(7) WriteRecord(7)");
 }
 
 #[test]
@@ -611,7 +694,7 @@ fn an_early_fencing_that_failed_is_tried_again_and_counts_for_nothing() {
     assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }), "");
     until_early_fencing(&mut bench);
     assert_eq!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }), "");
-    assert_eq!(bench.on(Event::LockAcquired { recorded: 6, write_back: false }), "FenceFormer(7)");
+    assert_eq!(bench.on(Event::LockAcquired { recorded: noted(6), write_back: false }), "FenceFormer(7)");
     assert!(bench.on(Event::FormerFenced { epoch: 7, succeeded: false }).ends_with("start_failed] KillTree"));
 }
 
@@ -626,7 +709,7 @@ fn nobody_is_fenced_early_who_stopped_cleanly_or_by_a_command_that_cannot_free_t
     ] {
         let mut bench = Bench::standing(rules);
         bench.on(Event::Elected(vacancy(former)));
-        bench.on(Event::LockRefused);
+        bench.on(Event::LockRefused { recorded: 6 });
         for _ in 0..10 {
             assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline");
         }

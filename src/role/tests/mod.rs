@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::moment::Moment;
 
-use super::{Action, Backoff, End, Event, Former, Machine, Restarts, Rules, Vacancy};
+use super::{Action, Backoff, End, Event, Former, Machine, Recorded, Restarts, Rules, Vacancy, Witness};
 
 pub(super) const LEASE: Duration = Duration::from_secs(8);
 const LEAST: Duration = Duration::from_secs(3);
@@ -59,7 +59,12 @@ pub(super) fn full() -> Rules {
 }
 
 pub(super) const fn vacancy(former: Former) -> Vacancy {
-    Vacancy { epoch: 6, former, better_candidate: false }
+    Vacancy { epoch: 6, former, former_epoch: 6, better_candidate: false }
+}
+
+/// A record without a word on how its leadership ended.
+pub(super) const fn noted(epoch: u64) -> Recorded {
+    Recorded { epoch, former: Former::Unclean }
 }
 
 /// A machine, its clock, and what it said last, in words.
@@ -106,7 +111,7 @@ impl Bench {
     pub fn claimed(rules: Rules) -> Self {
         let mut bench = Self::standing(rules);
         bench.on(Event::Elected(vacancy(Former::Clean)));
-        bench.on(Event::LockAcquired { recorded: 6, write_back: false });
+        bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
         bench.on(Event::RecordWritten { epoch: 7 });
         let sent = bench.now;
         bench.on(Event::Claimed { epoch: 7, sent });
@@ -137,7 +142,8 @@ pub(super) fn words(actions: &[Action]) -> String {
             Action::Start { epoch, .. } => format!("Start({epoch})"),
             Action::Claim { epoch } => format!("Claim({epoch})"),
             Action::WriteRecord { epoch } => format!("WriteRecord({epoch})"),
-            Action::FenceFormer { epoch } => format!("FenceFormer({epoch})"),
+            Action::FenceFormer { epoch, named_by: Witness::Breadcrumb } => format!("FenceFormer({epoch})"),
+            Action::FenceFormer { epoch, named_by: Witness::Record } => format!("FenceFormer({epoch}, by the record)"),
             Action::RunBeforeStart { epoch } => format!("RunBeforeStart({epoch})"),
             Action::CloseLock(end) => format!("CloseLock({})", end.as_str()),
             Action::Resign { clean, end } => {

@@ -35,14 +35,14 @@ fn moves() -> impl Strategy<Value = Vec<(u64, Move)>> {
 
 fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
     let sent = now - Duration::from_millis(ago);
-    let former = [Former::None, Former::Clean, Former::Own, Former::Unclean][usize::from(kind) % 4];
+    let former = [Former::None, Former::Clean, Former::Own, Former::Unclean, Former::Unknown][usize::from(kind) % 5];
     match kind {
         0 => Event::GuardianReady,
         1 => Event::GuardianLost,
         2 => Event::VolumeSeen { usable: yes },
-        3..=6 => Event::Elected(Vacancy { epoch, former, better_candidate: yes }),
-        7 => Event::LockAcquired { recorded: epoch, write_back: yes },
-        8 => Event::LockRefused,
+        3..=6 => Event::Elected(Vacancy { epoch, former, former_epoch: epoch, better_candidate: yes }),
+        7 => Event::LockAcquired { recorded: noted(epoch), write_back: yes },
+        8 => Event::LockRefused { recorded: epoch },
         9 => Event::VolumeUnusable,
         10 => Event::FormerFenced { epoch, succeeded: yes },
         11 => Event::Claimed { epoch, sent },
@@ -76,8 +76,8 @@ fn answers(now: Moment, action: &Action) -> Vec<Event> {
     match action {
         Action::Stand => vec![Event::Elected(vacancy(Former::Unclean))],
         Action::Yield => vec![Event::Elected(vacancy(Former::Clean))],
-        Action::AcquireLock => vec![Event::LockAcquired { recorded: 6, write_back: false }],
-        Action::FenceFormer { epoch } => vec![Event::FormerFenced { epoch: *epoch, succeeded: true }],
+        Action::AcquireLock => vec![Event::LockAcquired { recorded: noted(6), write_back: false }],
+        Action::FenceFormer { epoch, .. } => vec![Event::FormerFenced { epoch: *epoch, succeeded: true }],
         Action::Claim { epoch } => vec![Event::Claimed { epoch: *epoch, sent: now }],
         Action::WriteRecord { epoch } => vec![Event::RecordWritten { epoch: *epoch }],
         Action::RunBeforeStart { epoch } => vec![Event::Prepared { epoch: *epoch, succeeded: true }],
@@ -163,7 +163,7 @@ impl Observer {
         match event {
             Event::Elected(vacancy) if self.role == Role::Standby => it.vacancy = vacancy.epoch,
             Event::LockAcquired { recorded, write_back } if it.asked => {
-                it.locked = it.locked.or(Some(*recorded));
+                it.locked = it.locked.or(Some(recorded.epoch));
                 it.write_back = *write_back;
             }
             Event::Claimed { epoch, sent } if it.claim == Some(*epoch) => {
@@ -224,7 +224,7 @@ impl Observer {
                 assert_eq!(it.claim, None, "claimed twice");
                 it.claim = Some(*epoch);
             }
-            Action::FenceFormer { epoch } => it.command = Some(("fence", *epoch)),
+            Action::FenceFormer { epoch, .. } => it.command = Some(("fence", *epoch)),
             Action::RunBeforeStart { epoch } => it.command = Some(("prepare", *epoch)),
             Action::RunAfterStop => {
                 assert!(!it.tree, "tidied up after what lives");

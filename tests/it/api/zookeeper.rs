@@ -98,6 +98,7 @@ fn member_json(node: &str, role: RoleWord) -> Vec<u8> {
         eligible: view.eligible,
         reason: view.reason,
         process: None,
+        session_timeout_ms: None,
     })
     .unwrap()
 }
@@ -110,6 +111,7 @@ fn breadcrumb(clean: bool) -> Vec<u8> {
         endpoints: BTreeMap::new(),
         since: "2026-01-02T03:04:05.678Z".into(),
         clean,
+        host: None,
         cause: None,
         to: None,
     })

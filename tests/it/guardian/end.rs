@@ -151,6 +151,40 @@ fn what_a_killed_guardian_leaves_keeps_the_lock_until_the_next_one_of_that_node_
 }
 
 #[test]
+fn what_runs_on_without_the_lock_and_its_environment_is_cleared_away_also_after_a_restart_of_the_coordinator() {
+    let directory = TempDir::new().unwrap();
+    let script = "exec {PRIMACY_LOCK_FD}>&-; env -i sleep 1000 & echo $! > $DIR/forgotten; wait";
+    let mut settings = settings(directory.path(), script);
+    settings.cluster = format!("test-{}", std::process::id());
+    let (mut guardian, _) = Guardian::running(&settings);
+    let forgotten = directory.path().join("forgotten");
+    let first = pid_in(&forgotten);
+    guardian.order(Order::Kill);
+    guardian.expect_report(&Report::TreeDead);
+    wait_for_death(first);
+    fs::remove_file(&forgotten).unwrap();
+    let main = guardian.start(1);
+    let second = pid_in(&forgotten);
+    let _reaped = Reaped(second);
+    guardian.child.kill().unwrap();
+    guardian.child.wait().unwrap();
+    wait_for_death(main);
+    assert!(lives(second, 0) && !is_locked(&settings), "it is no longer what holds the lock");
+
+    let other = Settings { node: "node-b".to_owned(), ..settings.clone() };
+    drop(Guardian::configured(&other).acquire(None));
+    assert!(lives(second, 0), "another node must not touch it");
+    let renamed = Settings { former_names: vec![settings.node.clone()], ..other };
+    let mut next = Guardian::configured(&renamed);
+    let note = next.expect(|report| match report {
+        Report::Note { text, .. } if text.contains("left over") => Some(text.clone()),
+        _ => None,
+    });
+    assert!(note.contains(&format!("killed sleep ({second})")), "{note}");
+    wait_for_death(second);
+}
+
+#[test]
 fn the_testament_is_executed_only_after_the_lock_is_closed() {
     use zookeeper_client::{Acls, Client, CreateMode};
 
