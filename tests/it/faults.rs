@@ -15,6 +15,7 @@ mod hooks;
 mod kills;
 mod lease;
 mod operations;
+mod output;
 mod partition;
 #[cfg(any(feature = "seeded-bug-two-coordinators", feature = "seeded-bug-stale-epoch"))]
 mod seeded;

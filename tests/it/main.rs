@@ -13,6 +13,7 @@ mod epoch_token;
 mod faults;
 mod guardian;
 mod nfs_fencing;
+mod output;
 mod peers;
 mod proxy;
 mod reach;
