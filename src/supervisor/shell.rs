@@ -112,7 +112,7 @@ impl Shell {
         source: Source,
     ) -> std::io::Result<Self> {
         let children = OwnChildren::default();
-        let guardian = GuardianLink::start(guardian_settings(&knowledge.config), &children)?;
+        let guardian = GuardianLink::start(guardian_settings(&knowledge.config), &children);
         let (inner, inner_events) = mpsc::unbounded_channel();
         let now = clock::now();
         Ok(Self {
@@ -214,6 +214,7 @@ impl Shell {
             self.publisher.due(),
             self.peers.due(now),
             self.watchdog.map(|(_, at)| at),
+            self.publisher.systemd.due(),
         ];
         candidates.into_iter().flatten().min().unwrap_or(self.next_ping)
     }
@@ -250,8 +251,9 @@ impl Shell {
             && *at <= now
         {
             *at = now + *interval;
-            notify::alive();
+            self.publisher.systemd.alive();
         }
+        self.publisher.systemd.flush();
         self.tend_peers(now).unwrap_or(Event::TimePassed)
     }
 
@@ -299,16 +301,8 @@ impl Shell {
         self.knowledge.volume = crate::guardian::protocol::VolumeView::default();
         self.knowledge.volume_seen = false;
         self.knowledge.watchdog = None;
-        match GuardianLink::start(guardian_settings(&self.knowledge.config), &self.children) {
-            Ok(guardian) => {
-                self.guardian = guardian;
-                self.bequeath_place();
-            }
-            Err(error) => {
-                tracing::error!(%error, "no guardian can be started");
-                self.respawn_at = Some(clock::now() + GUARDIAN_RESPAWN);
-            }
-        }
+        self.guardian = GuardianLink::start(guardian_settings(&self.knowledge.config), &self.children);
+        self.bequeath_place();
     }
 
     fn hear_reread(&mut self, read: Option<Result<Reread, String>>) -> Option<Event> {
@@ -382,7 +376,7 @@ impl Shell {
         let pid = self.guardian.pid();
         drop(self.guardian);
         let gone = async {
-            while crate::processes::Stat::of(pid).is_some_and(|stat| !stat.is_zombie()) {
+            while pid > 0 && crate::processes::Stat::of(pid).is_some_and(|stat| !stat.is_zombie()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -14,6 +14,7 @@ mod health;
 mod hooks;
 mod kills;
 mod lease;
+mod limits;
 mod operations;
 mod output;
 mod partition;
@@ -22,6 +23,7 @@ mod seeded;
 mod series;
 mod stops;
 mod volume;
+mod waits;
 mod watchdog;
 
 /// Of the cluster's default session of 4 s.

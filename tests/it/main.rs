@@ -12,6 +12,7 @@ mod election;
 mod epoch_token;
 mod faults;
 mod guardian;
+mod limits;
 mod nfs_fencing;
 mod output;
 mod peers;
