@@ -112,9 +112,13 @@ pub enum Command {
 }
 
 impl Command {
-    /// The supervisor and the guardian have a coordinator.
+    /// These have somebody to kill: their end has it done, their drops do not.
     pub const fn after_panic(&self) -> AfterPanic {
-        if matches!(self, Self::Run(_) | Self::Guardian(_)) { AfterPanic::EndAtOnce } else { AfterPanic::Unwind }
+        if matches!(self, Self::Run(_) | Self::Guardian(_) | Self::Runner(_)) {
+            AfterPanic::EndAtOnce
+        } else {
+            AfterPanic::Unwind
+        }
     }
 
     /// The guardian says what it has to say to its supervisor, and its standard error is the coordinator's.

@@ -10,6 +10,8 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::clock;
+
 use super::orphans::{OwnChild, OwnChildren};
 
 /// Of such a thread's stack, in bytes: it reads a configuration at most.
@@ -32,8 +34,9 @@ pub async fn apart<T: Send + 'static>(name: &'static str, work: impl FnOnce() ->
 /// No thread or process can be had, or it cannot be executed.
 pub async fn spawn(mut command: Command, children: OwnChildren) -> io::Result<(Child, OwnChild)> {
     let runtime = Handle::current();
+    let start = children.starts().begin(clock::now());
     apart("start", move || {
-        let _context = runtime.enter();
+        let (_context, _start) = (runtime.enter(), start);
         let child = command.spawn()?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
         let own = children.add(pid);

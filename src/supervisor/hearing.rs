@@ -71,6 +71,7 @@ impl Shell {
                 let problem = format!("no guardian can be started: {error}");
                 tracing::error!("{problem}; trying again");
                 self.knowledge.guardian_problem = Some(problem);
+                self.commands.forget();
                 self.replace_guardian();
                 return None;
             }

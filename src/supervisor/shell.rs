@@ -348,7 +348,7 @@ impl Shell {
             while self.standby_is_news || self.commands.has_notice() {
                 self.guardian.flush();
                 let message = self.guardian.next().await;
-                let gone = matches!(message, Message::Lost(_));
+                let gone = matches!(message, Message::Lost(_) | Message::NotStarted(_));
                 self.hear_guardian(message);
                 self.notice_standby(hooks::LAST_NOTICE_TIMEOUT);
                 if gone {
