@@ -347,6 +347,7 @@ mod tests {
     use std::fs::File;
     use std::io::Read;
     use std::os::fd::OwnedFd;
+    use std::os::unix::fs::OpenOptionsExt;
 
     use nix::fcntl::OFlag;
     use nix::unistd::{pipe, pipe2};
@@ -463,6 +464,52 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert!(text.starts_with("line 0000") && text.len() > 32 * 1024, "{}", text.len());
+    }
+
+    /// Runs one test of this program in a process of its own, in which [`within`] is true.
+    fn on_its_own(test: &str, stderr: std::process::Stdio) -> std::process::Output {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(WITHIN, test);
+        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(stderr);
+        command.spawn().unwrap().wait_with_output().unwrap()
+    }
+
+    const WITHIN: &str = "PRIMACY_TEST_WITHIN";
+
+    fn within(test: &str) -> bool {
+        std::env::var(WITHIN).is_ok_and(|within| within == test)
+    }
+
+    struct Drops;
+
+    impl Drop for Drops {
+        fn drop(&mut self) {
+            print("it was dropped\n").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_panic_where_somebody_has_to_be_killed_is_told_and_ends_the_process_without_dropping_anything() {
+        const TEST: &str = "output::tests::a_panic_where_somebody_has_to_be_killed_is_told_and_ends_the_process_without_dropping_anything";
+        if within(TEST) {
+            let _drops = Drops;
+            take_over_panics(AfterPanic::EndAtOnce);
+            let other = std::thread::Builder::new().name("other".to_owned()).spawn(|| panic!("of another thread"));
+            other.unwrap().join().unwrap_err();
+            panic!("of this thread");
+        }
+        let output = on_its_own(TEST, std::process::Stdio::piped());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("defect: thread other failed at src/output.rs"), "{said}");
+        assert!(said.contains("of another thread") && said.contains("of this thread"), "{said}");
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("it was dropped"));
+        // Nobody reads.
+        let (_reader, writer) = pipe().unwrap();
+        let own = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        let mut own = File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(own).unwrap();
+        while own.write(b".").is_ok() {}
+        assert_eq!(on_its_own(TEST, writer.into()).status.code(), Some(1));
     }
 
     #[test]
