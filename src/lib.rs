@@ -3,12 +3,14 @@
 //! The map, and who may import whom (a check keeps it):
 //!
 //! ```text
-//! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment, timer and host are everybody's
+//! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment, timer, host, output are everybody's
 //! supervisor > {role, election, guardian's protocol and frames, api, status, config, processes}
 //! election > {guardian's protocol, status, config, znodes, zookeeper};   guardian > {syscalls, processes, zookeeper}
 //! zookeeper > {config, guardian's protocol};   client > {config, status, znodes, zookeeper}
 //! preflight > {election, guardian's volume, processes, role, config};   api > {status, config};   role > std (and moment)
 //! ```
+
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "both may panic, and wait: crate::output prints")]
 
 pub mod api;
 pub mod cli;
@@ -21,6 +23,7 @@ pub mod election;
 pub mod guardian;
 pub mod host;
 pub mod moment;
+pub mod output;
 pub mod preflight;
 pub mod processes;
 pub mod role;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use crate::api::process::Tree;
 use crate::api::standing::Standing;
+use crate::output;
 use crate::status::{BUCKETS, Histogram, RoleWord};
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -68,6 +69,8 @@ pub fn encode(standing: &Standing, tree: Option<Tree>) -> String {
     page.counter("primacy_coordinator_cpu_seconds_total", "CPU time of the coordinator's processes.", cpu);
     let resident = tree.map(|tree| tree.resident_bytes as f64);
     page.gauge("primacy_coordinator_resident_bytes", "Resident memory of the coordinator's processes.", resident);
+    let dropped = Some(output::dropped_lines() as f64);
+    page.counter("primacy_log_lines_dropped_total", "Log lines that standard error did not take.", dropped);
     page.gauge("primacy_paused", "1 while the cluster is paused.", Some(flag(server.paused)));
     page.family("primacy_build_info", "gauge", "Always 1; the version is in the label.");
     page.sample("primacy_build_info", &[("version", &server.version)], 1.0);

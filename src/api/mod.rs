@@ -20,10 +20,12 @@
 //! The whole table is [`endpoints::ENDPOINTS`]; docs/reference/api.md is generated from it.
 
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
@@ -52,6 +54,12 @@ mod tls;
 
 /// Bytes. Handlers need a few KiB; the deepest users are TLS handshakes in unoptimised builds.
 const STACK: usize = 512 * 1024;
+
+/// Between two attempts to serve.
+const SERVE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long the end of the process waits for the thread's: it may be reading files.
+const STOP: Duration = Duration::from_secs(1);
 
 /// What the API must know besides the snapshot.
 #[derive(Clone, Debug)]
@@ -115,7 +123,7 @@ pub struct ApiThread {
     shared: Arc<Shared>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    end: Receiver<()>,
 }
 
 /// Starts the API on `listener`.
@@ -137,18 +145,39 @@ pub fn start(listener: TcpListener, settings: Settings, snapshot: Arc<ArcSwap<Sn
         started: crate::clock::now(),
         sampler: Mutex::default(),
     });
+    let (stop, stopped) = watch::channel(false);
+    let (ended, end) = channel();
+    let served = shared.clone();
+    std::thread::Builder::new().name("api".into()).stack_size(STACK).spawn(move || {
+        again_and_again(|| serve(&listener, &served, &stopped));
+        let _ = ended.send(());
+    })?;
+    Ok(ApiThread { shared, address, stop, end })
+}
+
+/// Until it is stopped, or in need of something that the system does not have at the moment.
+fn serve(listener: &TcpListener, shared: &Arc<Shared>, stopped: &watch::Receiver<bool>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let listener = {
         let _context = runtime.enter();
-        tokio::net::TcpListener::from_std(listener)?
+        tokio::net::TcpListener::from_std(listener.try_clone()?)?
     };
-    let (stop, stopped) = watch::channel(false);
-    let served = shared.clone();
-    let thread = std::thread::Builder::new()
-        .name("api".into())
-        .stack_size(STACK)
-        .spawn(move || runtime.block_on(server::serve(listener, served, stopped)))?;
-    Ok(ApiThread { shared, address, stop, thread: Some(thread) })
+    runtime.block_on(server::serve(listener, shared.clone(), stopped.clone()));
+    Ok(())
+}
+
+/// Until it succeeds. Nobody but this thread would notice that the API has ended, and a node that leads without one counts
+/// as dead to those who route by it.
+fn again_and_again(mut serve: impl FnMut() -> std::io::Result<()>) {
+    loop {
+        // What a panic leaves behind is one runtime's connections; what is shared is replaced, never changed.
+        match catch_unwind(AssertUnwindSafe(&mut serve)) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => tracing::error!(%error, "the API cannot serve; trying again"),
+            Err(_) => tracing::error!("the API has failed; serving again"),
+        }
+        std::thread::sleep(SERVE_AGAIN);
+    }
 }
 
 impl ApiThread {
@@ -175,9 +204,25 @@ impl ApiThread {
 impl Drop for ApiThread {
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        if let Some(thread) = self.thread.take() {
-            // A panic has been printed by its own thread; there is nothing to add.
-            let _ = thread.join();
-        }
+        let _ = self.end.recv_timeout(STOP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::again_and_again;
+
+    #[test]
+    fn an_api_that_fails_is_served_again_until_it_is_stopped() {
+        let mut times = 0;
+        again_and_again(|| {
+            times += 1;
+            match times {
+                1 => Err(std::io::ErrorKind::OutOfMemory.into()),
+                2 => panic!("on purpose"),
+                _ => Ok(()),
+            }
+        });
+        assert_eq!(times, 3);
     }
 }

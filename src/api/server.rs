@@ -20,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -62,11 +63,19 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: watc
     let app = router(shared.clone());
     let places = Places::new(places());
     let accept = async {
+        let mut short = false;
         loop {
             let (stream, peer) = match listener.accept().await {
-                Ok(accepted) => accepted,
+                Ok(accepted) => {
+                    short = false;
+                    accepted
+                }
                 Err(error) => {
                     // Either the one connection is broken, or descriptors are short and come back with time.
+                    if !short && matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)) {
+                        tracing::warn!(%error, "the API cannot take connections; trying again");
+                        short = true;
+                    }
                     tracing::debug!(%error, "connection not accepted");
                     sleep(Duration::from_millis(50)).await;
                     continue;

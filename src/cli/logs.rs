@@ -12,6 +12,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 use super::exit::Usage;
 use super::{LogFormat, Options};
 use crate::config::LogLevel;
+use crate::output::{self, LogLines};
 
 /// The log's level, where it may still be changed.
 #[derive(Clone, Debug)]
@@ -29,8 +30,11 @@ impl Logs {
     pub fn init(options: &Options) -> anyhow::Result<Self> {
         let from_environment = std::env::var("RUST_LOG").unwrap_or_default();
         let colours = io::stderr().is_terminal();
-        let (subscriber, logs) = subscriber(options, &from_environment, io::stderr, colours)?;
+        let (subscriber, logs) = subscriber(options, &from_environment, || LogLines, colours)?;
         subscriber.try_init()?;
+        if options.log_format == LogFormat::Json {
+            output::use_json();
+        }
         Ok(logs)
     }
 

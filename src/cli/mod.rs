@@ -8,7 +8,7 @@
 //! is `which-active`'s "print the URL". So it takes an optional value there, and URLs may always be given before the
 //! command as well: `primacy --api http://node-a:9090 which-active --api`.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -16,7 +16,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::client::Client;
 use crate::client::commands::Outcome;
 use crate::config::{self, Config, ElectionKind, defaults};
-use crate::seeded_bug;
+use crate::output::AfterPanic;
+use crate::{output, seeded_bug};
 
 mod access;
 mod check;
@@ -111,6 +112,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// These have somebody to kill: their end has it done, their drops do not.
+    pub const fn after_panic(&self) -> AfterPanic {
+        if matches!(self, Self::Run(_) | Self::Guardian(_) | Self::Runner(_)) {
+            AfterPanic::EndAtOnce
+        } else {
+            AfterPanic::Unwind
+        }
+    }
+
     /// The guardian says what it has to say to its supervisor, and its standard error is the coordinator's.
     pub fn logs(&self) -> bool {
         !matches!(
@@ -208,10 +218,10 @@ fn api_url(text: &str) -> Result<String, String> {
 
 /// To stdout, where a reader that goes away (`| head`) is an error of its own kind and not a panic.
 fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()?;
-    Ok(())
+    output::print(text).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => error.into(),
+        _ => anyhow::Error::from(error).context("standard output"),
+    })
 }
 
 #[cfg(test)]

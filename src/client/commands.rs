@@ -2,11 +2,12 @@
 //!
 //! Results go to stdout, complaints to stderr, and a reader that goes away (`| head`) is not an error.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use crate::client::render::{Format, render_history, render_status};
 use crate::client::{Client, Error};
+use crate::output;
 use crate::status::{ActiveView, ClusterView};
 
 /// How a command ended.
@@ -47,11 +48,11 @@ pub fn status(source: &Client, format: Format, watch: Option<Duration>) -> Outco
     loop {
         match source.cluster() {
             Ok(view) => {
-                if write(&format!("{clear}{}", render_status(&view, format))).is_err() {
-                    return Outcome::Done;
+                if let Err(error) = output::print(&format!("{clear}{}", render_status(&view, format))) {
+                    return unprinted(&error);
                 }
             }
-            Err(error) => eprintln!("primacy: {error}"),
+            Err(error) => output::complain(&format!("primacy: {error}")),
         }
         std::thread::sleep(interval);
     }
@@ -67,7 +68,7 @@ pub fn which_active(source: &Client, which: &Which) -> Outcome {
     match source.cluster().map(|view| choose(&view, which)) {
         Ok(Ok(text)) => show(&text),
         Ok(Err(problem)) => {
-            eprintln!("primacy: {problem}");
+            output::complain(&format!("primacy: {problem}"));
             Outcome::Failed
         }
         Err(error) => complain(&error),
@@ -101,22 +102,19 @@ fn print(result: Result<String, Error>) -> Outcome {
 }
 
 fn show(text: &str) -> Outcome {
-    match write(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("primacy: stdout: {error}");
-            Outcome::Failed
-        }
-        _ => Outcome::Done,
-    }
+    output::print(text).map_or_else(|error| unprinted(&error), |()| Outcome::Done)
 }
 
 fn complain(error: &Error) -> Outcome {
-    eprintln!("primacy: {error}");
+    output::complain(&format!("primacy: {error}"));
     if error.could_not_ask() { Outcome::Unknown } else { Outcome::Failed }
 }
 
-fn write(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
+/// Standard output does not take it. A reader that goes away has seen enough.
+fn unprinted(error: &io::Error) -> Outcome {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Outcome::Done;
+    }
+    output::complain(&format!("primacy: standard output: {error}"));
+    Outcome::Failed
 }

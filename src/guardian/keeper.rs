@@ -351,7 +351,9 @@ impl Keeper {
         let volume = match Volume::open(&settings, self.wakeups.bell()) {
             Ok(volume) => volume,
             Err(error) => {
-                self.unusable(&format!("cannot start the guardian's volume thread: {error}"));
+                let text = format!("cannot start the guardian's volume thread: {error}; another guardian will try");
+                self.note(NoteLevel::Error, text);
+                self.begin_to_end(Ending::without_supervisor(), clock::now());
                 return;
             }
         };
@@ -646,6 +648,14 @@ impl Keeper {
                     }
                 }
                 Event::Lost(problem) => self.lose(problem),
+                Event::Failed(problem) => {
+                    self.note(NoteLevel::Error, problem.clone());
+                    self.lose(problem);
+                    // A guardian without its second thread is good for nothing, so there must be another one.
+                    if self.lock == Lock::Open && self.tree.is_empty() {
+                        self.begin_to_end(Ending::without_supervisor(), clock::now());
+                    }
+                }
                 Event::Closed { clean } => {
                     self.lock = Lock::Open;
                     self.noted = None;

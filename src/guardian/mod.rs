@@ -48,7 +48,7 @@ pub fn run() -> i32 {
     match keeper::Keeper::start() {
         Ok(keeper) => keeper.run(),
         Err(error) => {
-            eprintln!("primacy guardian is started by primacy run, not by hand: {error}");
+            crate::output::complain(&format!("primacy guardian is started by primacy run, not by hand: {error}"));
             1
         }
     }

@@ -31,18 +31,30 @@ enum Failure {
     TimedOut,
     #[error("no server gave a session")]
     NoSession,
+    #[error("no thread can be had: {0}")]
+    Thread(std::io::Error),
     #[error(transparent)]
     ZooKeeper(#[from] Error),
 }
 
 /// Carries it out. The exit code is for people: nobody waits for it.
 pub fn execute(testament: &Testament) -> i32 {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return 1 };
-    match runtime.block_on(until_done(testament)) {
+    let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(until_done(testament));
+            // A resolver that hangs is not waited for.
+            runtime.shutdown_background();
+            outcome.map_err(|failure| failure.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    match outcome {
         Ok(()) => 0,
         Err(failure) => {
             let node = &testament.election_node;
-            eprintln!("primacy guardian: cannot delete {node}: {failure}; it goes when its session ends");
+            crate::output::complain(&format!(
+                "primacy guardian: cannot delete {node}: {failure}; it goes when its session ends"
+            ));
             1
         }
     }
@@ -67,6 +79,8 @@ async fn until_done(testament: &Testament) -> Result<(), Failure> {
 }
 
 async fn once(testament: &Testament) -> Result<(), Failure> {
+    // The client has a thread of its own, and panics without.
+    std::thread::Builder::new().spawn(|| ()).map_err(Failure::Thread)?;
     let session = zookeeper::open_or_not(&testament.zookeeper).await.ok_or(Failure::NoSession)?;
     let done = undo(&session.client, testament).await;
     // A session that is not closed in time expires.

@@ -576,7 +576,9 @@ pub fn hold_lock(path: &Path) -> String {
     let locked = file.and_then(|file| Ok((volume::try_lock(&file)?, file)));
     match locked {
         Ok((true, file)) => {
-            println!("locked");
+            if let Err(error) = crate::output::print("locked\n") {
+                return error.to_string();
+            }
             let _ = std::io::stdin().read_to_end(&mut Vec::new());
             drop(file);
             String::new()

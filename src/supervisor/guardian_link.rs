@@ -7,8 +7,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -21,6 +23,7 @@ use crate::guardian::protocol::{Order, Report, Settings};
 use crate::moment::Moment;
 use crate::syscalls;
 
+use super::apart;
 use super::orphans::{OwnChild, OwnChildren};
 
 /// A guardian that has not answered a ping for so long is killed: it could not kill at a deadline either. Far above any
@@ -34,20 +37,27 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(3);
 /// A ping may come so much earlier: with a heartbeat's answer, when both processes are awake anyway.
 pub const PING_EARLY: Duration = Duration::from_millis(1500);
 
+/// When it is worth saying that a guardian's start takes long.
+const START_IS_LATE: Duration = Duration::from_secs(5);
+
 /// What comes from a guardian.
 #[derive(Debug)]
 pub enum Message {
     Report(Box<Report>),
+    /// There is no process for it.
+    NotStarted(std::io::Error),
     /// Its process is gone.
     Lost(String),
 }
 
 /// A running guardian. Dropping it hangs up: the guardian then ends everything it holds and exits.
 pub struct GuardianLink {
-    pid: i32,
+    /// 0 as long as it is not known.
+    pid: Arc<AtomicI32>,
     started: Moment,
     /// Watched for reading only: a socket that is watched for writing wakes its owner whenever the other side reads.
-    socket: Arc<UnixStream>,
+    /// `None` where there was no descriptor for it.
+    socket: Option<Arc<UnixStream>>,
     /// Frames that wait for [`GuardianLink::flush`].
     unsent: Vec<u8>,
     messages: mpsc::UnboundedReceiver<Message>,
@@ -61,36 +71,36 @@ pub struct GuardianLink {
 }
 
 impl GuardianLink {
-    /// Starts a guardian and gives it its settings.
-    ///
-    /// # Errors
-    /// When the process cannot be started.
-    pub fn start(settings: Settings, children: &OwnChildren) -> std::io::Result<Self> {
-        let (ours, theirs) = UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let (watched, socket) = (syscalls::watch_for_reading(ours.as_fd())?, Arc::new(ours));
-        let child = Command::new("/proc/self/exe")
-            .arg0("primacy")
-            .arg("guardian")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .spawn()?;
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
-        let own = children.add(pid);
+    /// Starts a guardian and gives it its settings. Does not wait for it: its first message says that it is ready, or
+    /// that it could not be started.
+    pub fn start(settings: Settings, children: &OwnChildren) -> Self {
         let (sender, messages) = mpsc::unbounded_channel();
-        tokio::spawn(read_reports(Arc::clone(&socket), watched, child, sender, own));
+        let pid = Arc::new(AtomicI32::new(0));
+        let socket = match connect() {
+            Ok((ours, theirs, watched)) => {
+                let attended = attend(Arc::clone(&ours), theirs, watched, sender, children.clone(), Arc::clone(&pid));
+                tokio::spawn(attended);
+                Some(ours)
+            }
+            Err(error) => {
+                let _ = sender.send(Message::NotStarted(error));
+                None
+            }
+        };
         let mut link = Self::of(pid, socket, messages);
         link.order(Order::Configure(Box::new(settings)));
         link.flush();
-        Ok(link)
+        link
     }
 
-    fn of(pid: i32, socket: Arc<UnixStream>, messages: mpsc::UnboundedReceiver<Message>) -> Self {
+    fn of(pid: Arc<AtomicI32>, socket: Option<Arc<UnixStream>>, messages: mpsc::UnboundedReceiver<Message>) -> Self {
         let (started, unsent) = (clock::now(), Vec::new());
         Self { pid, started, socket, unsent, messages, next_ping: 0, unanswered: None, leaves: false, ended: false }
     }
 
-    pub const fn pid(&self) -> i32 {
-        self.pid
+    /// 0 as long as it is not known.
+    pub fn pid(&self) -> i32 {
+        self.pid.load(Ordering::Relaxed)
     }
 
     /// Killed or gone.
@@ -116,7 +126,10 @@ impl GuardianLink {
     /// Sends what was ordered, in one write: what is ordered together wakes the guardian once. Never blocks; true when
     /// nothing is left, else call it again soon. A guardian that takes nothing does not answer pings either.
     pub fn flush(&mut self) -> bool {
-        let mut socket = self.socket.as_ref();
+        let Some(mut socket) = self.socket.as_deref() else {
+            self.unsent.clear();
+            return true;
+        };
         while !self.unsent.is_empty() {
             match socket.write(&self.unsent) {
                 Ok(count) => {
@@ -137,9 +150,9 @@ impl GuardianLink {
         self.unanswered = None;
     }
 
-    /// Asks for a sign of life, unless it has ended or leaves.
+    /// Asks for a sign of life, unless it has ended, leaves, or does not live yet.
     pub fn ping(&mut self) {
-        if self.ended || self.leaves {
+        if self.ended || self.leaves || self.pid() == 0 {
             return;
         }
         self.next_ping += 1;
@@ -173,20 +186,23 @@ impl GuardianLink {
             return;
         }
         self.unanswered = None;
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid), nix::sys::signal::Signal::SIGKILL);
+        // Zero would be this process's whole group.
+        if self.pid() > 0 {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), nix::sys::signal::Signal::SIGKILL);
+        }
     }
 
     /// The next message. Cancel safe.
     pub async fn next(&mut self) -> Message {
         match self.messages.recv().await {
             Some(message) => {
-                if matches!(message, Message::Lost(_)) {
+                if matches!(message, Message::Lost(_) | Message::NotStarted(_)) {
                     self.ended = true;
                     self.unanswered = None;
                 }
                 message
             }
-            // `Lost` was taken already; nothing will ever come.
+            // `Lost` or `NotStarted` was taken already; nothing will ever come.
             None => std::future::pending().await,
         }
     }
@@ -195,7 +211,49 @@ impl GuardianLink {
 impl Drop for GuardianLink {
     fn drop(&mut self) {
         self.flush();
-        let _ = self.socket.shutdown(Shutdown::Write);
+        if let Some(socket) = &self.socket {
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+    }
+}
+
+type Ends = (Arc<UnixStream>, UnixStream, AsyncFd<OwnedFd>);
+
+fn connect() -> std::io::Result<Ends> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let watched = syscalls::watch_for_reading(ours.as_fd())?;
+    Ok((Arc::new(ours), theirs, watched))
+}
+
+/// A guardian from its start to its end.
+async fn attend(
+    ours: Arc<UnixStream>,
+    theirs: UnixStream,
+    watched: AsyncFd<OwnedFd>,
+    messages: mpsc::UnboundedSender<Message>,
+    children: OwnChildren,
+    known_pid: Arc<AtomicI32>,
+) {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("primacy").arg("guardian").stdin(Stdio::from(OwnedFd::from(theirs)));
+    let mut starting = pin!(apart::spawn(command, children));
+    let started = match tokio::time::timeout(START_IS_LATE, starting.as_mut()).await {
+        Ok(started) => started,
+        Err(_) => {
+            tracing::error!("the guardian's start takes long: does the file system with primacy's program answer?");
+            starting.await
+        }
+    };
+    match started {
+        Ok((child, own)) => {
+            let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+            known_pid.store(pid, Ordering::Relaxed);
+            read_reports(ours, watched, child, messages, own).await;
+        }
+        Err(error) => {
+            let _ = messages.send(Message::NotStarted(error));
+        }
     }
 }
 
@@ -254,12 +312,23 @@ mod tests {
     async fn a_guardian_that_leaves_is_not_taken_for_a_silent_one() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let (_sender, messages) = mpsc::unbounded_channel();
-        let mut link = GuardianLink::of(0, Arc::new(ours), messages);
+        let mut link =
+            GuardianLink::of(Arc::new(AtomicI32::new(nix::unistd::getpid().as_raw())), Some(Arc::new(ours)), messages);
         link.ping();
         assert!(link.is_silent(clock::now() + 2 * SILENCE));
         link.leaves();
         link.ping();
         assert_eq!(link.silent_from(), None);
+    }
+
+    #[tokio::test]
+    async fn a_guardian_that_does_not_live_yet_is_neither_asked_nor_killed() {
+        let (_sender, messages) = mpsc::unbounded_channel();
+        let mut link = GuardianLink::of(Arc::default(), None, messages);
+        link.ping();
+        assert_eq!(link.silent_from(), None);
+        // To process 0 the signal would go to everybody.
+        link.kill();
     }
 
     #[tokio::test]
@@ -269,7 +338,7 @@ mod tests {
         let (sender, messages) = mpsc::unbounded_channel();
         // The stranger has got the pid of a guardian that has been waited for.
         let pid = i32::try_from(stranger.id()).unwrap();
-        let mut link = GuardianLink::of(pid, Arc::new(ours), messages);
+        let mut link = GuardianLink::of(Arc::new(AtomicI32::new(pid)), Some(Arc::new(ours)), messages);
         link.ping();
         assert!(link.silent_from().is_some());
         sender.send(Message::Lost("signal: 9".to_owned())).unwrap();

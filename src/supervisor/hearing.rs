@@ -67,7 +67,16 @@ impl Shell {
         let dull = |report: &Report| matches!(report, Report::Pong { .. } | Report::Output { .. });
         self.changed |= !matches!(&message, Message::Report(report) if dull(report));
         let report = match message {
+            Message::NotStarted(error) => {
+                let problem = format!("no guardian can be started: {error}");
+                tracing::error!("{problem}; trying again");
+                self.knowledge.guardian_problem = Some(problem);
+                self.commands.forget();
+                self.replace_guardian();
+                return None;
+            }
             Message::Lost(how) => {
+                self.knowledge.guardian_problem = Some(format!("the guardian is gone: {how}"));
                 if self.machine.phase(clock::now()) != Phase::Finished && self.exit.is_none() {
                     tracing::warn!(pid = self.guardian.pid(), how, "the guardian is gone");
                 }
@@ -83,6 +92,7 @@ impl Shell {
         let knowledge = &mut self.knowledge;
         match report {
             Report::Ready { pid } => {
+                knowledge.guardian_problem = None;
                 tracing::debug!(pid, "the guardian is ready");
                 self.notice_standby(hooks::NOTICE_TIMEOUT);
                 Some(Event::GuardianReady)

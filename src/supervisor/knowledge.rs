@@ -64,6 +64,8 @@ pub struct Knowledge {
     /// Why the current leadership is ending, in the words of whoever noticed.
     pub detail: Option<String>,
     pub stuck: Vec<StuckProcess>,
+    /// Why there is no guardian.
+    pub guardian_problem: Option<String>,
     pub cluster: ClusterView,
     pub history: Vec<HistoryEntry>,
     /// The history entry of the leadership under way.
@@ -115,6 +117,7 @@ impl Knowledge {
             story: "started".to_owned(),
             detail: None,
             stuck: Vec::new(),
+            guardian_problem: None,
             cluster: ClusterView { cluster: config.cluster.clone(), ..ClusterView::default() },
             history: Vec::new(),
             entry: None,
@@ -304,7 +307,7 @@ impl Knowledge {
         {
             return format!("never stands for election: fencing.watchdog is \"required\", and {problem}");
         }
-        if let Some(problem) = &self.volume.problem {
+        if let Some(problem) = self.guardian_problem.as_ref().or(self.volume.problem.as_ref()) {
             return problem.clone();
         }
         if !self.volume_seen {

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::clock;
+use crate::moment::Moment;
 use crate::processes::{self, Stat};
 use crate::syscalls;
 
@@ -29,7 +30,7 @@ const LATE_AFTER: Duration = Duration::from_secs(2);
 /// The children that this process started itself (guardian, hooks, probes): somebody waits for them already. With each
 /// pid its start time, for the kernel gives a pid to somebody else later.
 #[derive(Clone, Debug, Default)]
-pub struct OwnChildren(Arc<Mutex<BTreeMap<i32, Option<u64>>>>);
+pub struct OwnChildren(Arc<Mutex<BTreeMap<i32, Option<u64>>>>, Starts);
 
 /// As long as this lives the child is somebody's own.
 #[derive(Debug)]
@@ -39,7 +40,44 @@ pub struct OwnChild {
     pid: i32,
 }
 
+/// How long after its beginning a start may have a child that is not [added](OwnChildren::add) yet. It takes a
+/// millisecond; one that hangs in a dead mount may be killed for an orphan, and is tried again.
+const STARTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// The starts under way, which happen on other threads.
+#[derive(Clone, Debug, Default)]
+pub struct Starts(Arc<Mutex<Vec<Moment>>>);
+
+/// One of them, until it is dropped.
+pub struct Start(Starts, Moment);
+
+impl Starts {
+    pub fn begin(&self, now: Moment) -> Start {
+        self.0.lock().expect("nobody panics while holding this lock").push(now);
+        Start(self.clone(), now)
+    }
+
+    fn may_have_a_child(&self, now: Moment) -> bool {
+        let starts = self.0.lock().expect("nobody panics while holding this lock");
+        starts.iter().any(|began| now < *began + STARTS_WITHIN)
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        let mut starts = self.0.0.lock().expect("nobody panics while holding this lock");
+        if let Some(at) = starts.iter().position(|began| *began == self.1) {
+            starts.swap_remove(at);
+        }
+    }
+}
+
 impl OwnChildren {
+    /// To be told of each start that is about to be made.
+    pub const fn starts(&self) -> &Starts {
+        &self.1
+    }
+
     /// To be said before anything else can look: right after the child was started.
     pub fn add(&self, pid: i32) -> OwnChild {
         let started = Stat::of(pid).map(|stat| stat.started);
@@ -114,6 +152,10 @@ pub async fn kill_all(children: OwnChildren) {
     let began = clock::now();
     let mut named = false;
     loop {
+        if children.starts().may_have_a_child(clock::now()) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            continue;
+        }
         let orphans = match look(|| orphans(&children)) {
             Look::Nobody if !children.is_empty() => return,
             Look::Nobody => Vec::new(),
@@ -202,5 +244,18 @@ mod tests {
         child.wait().unwrap();
         drop(own);
         assert!(children.is_empty(), "whoever gives up waiting takes the pid with it");
+    }
+
+    #[test]
+    fn a_start_under_way_may_have_a_child_that_is_not_known_yet_and_a_hanging_one_is_not_waited_for() {
+        let (starts, began) = (Starts::default(), Moment::from_millis(5));
+        let hangs = starts.begin(began);
+        let later = starts.begin(began + STARTS_WITHIN);
+        assert!(starts.may_have_a_child(began + STARTS_WITHIN));
+        drop(later);
+        assert!(starts.may_have_a_child(began));
+        assert!(!starts.may_have_a_child(began + STARTS_WITHIN));
+        drop(hangs);
+        assert!(!starts.may_have_a_child(began));
     }
 }

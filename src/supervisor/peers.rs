@@ -19,6 +19,7 @@ use crate::moment::Moment;
 use crate::role::{Event, Phase};
 use crate::status::{PeerResult, PeerTest};
 
+use super::apart;
 use super::knowledge::Contact;
 use super::orphans::OwnChildren;
 use super::shell::Shell;
@@ -180,7 +181,8 @@ async fn run(config_file: PathBuf, node: &str, host: &str, children: OwnChildren
         detail: format!("the lock was not tried against another host: {why}"),
     };
     let wait = humantime::format_duration(WAIT).to_string();
-    let child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    command
         .arg0("primacy")
         .arg("-c")
         .arg(config_file)
@@ -188,14 +190,12 @@ async fn run(config_file: PathBuf, node: &str, host: &str, children: OwnChildren
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn();
-    let child = match child {
-        Ok(child) => child,
-        Err(error) => return unverified(error.to_string()),
+        .kill_on_drop(true);
+    let (child, _own) = match tokio::time::timeout(LIMIT, apart::spawn(command, children.clone())).await {
+        Ok(Ok(started)) => started,
+        Ok(Err(error)) => return unverified(error.to_string()),
+        Err(_) => return unverified("the test's program does not start".to_owned()),
     };
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
-    let _own = children.add(pid);
     let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
     match output {
         Ok(Ok(output)) => serde_json::from_slice(&output.stdout)

@@ -11,7 +11,7 @@ use crate::role::Machine;
 use crate::status::{Breadcrumb, Member, Snapshot};
 
 use super::knowledge::Knowledge;
-use super::notify;
+use super::notify::Notifier;
 
 /// The others' picture of this node may be this old. Writing it at once would put a write between the steps of a
 /// fail-over, each of which waits for a ZooKeeper write already.
@@ -24,11 +24,13 @@ pub struct Publisher {
     service: Option<Breadcrumb>,
     due: Option<Moment>,
     reason: String,
+    pub systemd: Notifier,
 }
 
 impl Publisher {
-    pub const fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { snapshot, member: None, service: None, due: None, reason: String::new() }
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        let systemd = Notifier::from_environment();
+        Self { snapshot, member: None, service: None, due: None, reason: String::new(), systemd }
     }
 
     /// When [`Publisher::settle`] should be called.
@@ -47,7 +49,7 @@ impl Publisher {
         let snapshot = knowledge.snapshot(machine, now);
         if snapshot.server.reason != self.reason {
             self.reason.clone_from(&snapshot.server.reason);
-            notify::status(&format!("{}: {}", snapshot.server.status.as_str(), self.reason));
+            self.systemd.status(format!("{}: {}", snapshot.server.status.as_str(), self.reason));
         }
         self.snapshot.store(Arc::new(snapshot));
         let changed =

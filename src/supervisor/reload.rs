@@ -4,11 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::api;
 use crate::config::{self, AfterLoss, Config, ElectionKind, WatchdogUse};
 use crate::role::{Backoff, LeaseTiming, Restarts, Rules};
 
+use super::apart::apart;
 use super::hooks::AFTER_STOP_TIMEOUT;
 use super::wiring::{self, Source};
 
@@ -88,6 +90,9 @@ pub struct Reread {
     certificates: Option<api::Certificates>,
 }
 
+/// How long the files of a configuration may take to be read.
+const READING: Duration = Duration::from_secs(10);
+
 /// A reload under way: files are read on a thread of its own, for they may lie on anything, and `coordinator.user` is looked
 /// up by whatever this host asks for names.
 #[derive(Default)]
@@ -107,11 +112,19 @@ impl Reloading {
         tracing::info!("SIGHUP: reading the configuration again");
         let (sender, receiver) = oneshot::channel();
         let (file, command) = (source.file.clone(), source.command.clone());
-        let thread = std::thread::Builder::new().name("reload".to_owned());
-        match thread.spawn(move || drop(sender.send(reread(&file, command)))) {
-            Ok(_) => self.reading = Some(receiver),
-            Err(error) => tracing::error!(%error, "the configuration was not reloaded, everything stays as it was"),
-        }
+        self.reading = Some(receiver);
+        tokio::spawn(async move {
+            let reading = apart("reload", move || reread(&file, command));
+            let read = match timeout(READING, reading).await {
+                Ok(Ok(read)) => read,
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!(
+                    "the file, or one that it names, could not be read within {READING:?}; does its file system answer? \
+                     Send SIGHUP again when it does"
+                )),
+            };
+            let _ = sender.send(read);
+        });
     }
 
     /// What was read; `None` if that ended with nothing. Cancel safe.

@@ -113,7 +113,7 @@ impl Shell {
         source: Source,
     ) -> std::io::Result<Self> {
         let children = OwnChildren::default();
-        let guardian = GuardianLink::start(guardian_settings(&knowledge, source.place()), &children)?;
+        let guardian = GuardianLink::start(guardian_settings(&knowledge, source.place()), &children);
         let (inner, inner_events) = mpsc::unbounded_channel();
         let now = clock::now();
         Ok(Self {
@@ -215,6 +215,7 @@ impl Shell {
             self.publisher.due(),
             self.peers.due(now),
             self.watchdog.map(|(_, at)| at),
+            self.publisher.systemd.due(),
         ];
         candidates.into_iter().flatten().min().unwrap_or(self.next_ping)
     }
@@ -251,8 +252,9 @@ impl Shell {
             && *at <= now
         {
             *at = now + *interval;
-            notify::alive();
+            self.publisher.systemd.alive();
         }
+        self.publisher.systemd.flush();
         self.tend_peers(now).unwrap_or(Event::TimePassed)
     }
 
@@ -300,16 +302,9 @@ impl Shell {
         self.knowledge.volume = crate::guardian::protocol::VolumeView::default();
         self.knowledge.volume_seen = false;
         self.knowledge.watchdog = None;
-        match GuardianLink::start(guardian_settings(&self.knowledge, self.source.place()), &self.children) {
-            Ok(guardian) => {
-                self.guardian = guardian;
-                self.bequeath_place();
-            }
-            Err(error) => {
-                tracing::error!(%error, "no guardian can be started");
-                self.respawn_at = Some(clock::now() + GUARDIAN_RESPAWN);
-            }
-        }
+        let settings = guardian_settings(&self.knowledge, self.source.place());
+        self.guardian = GuardianLink::start(settings, &self.children);
+        self.bequeath_place();
     }
 
     fn hear_reread(&mut self, read: Option<Result<Reread, String>>) -> Option<Event> {
@@ -355,7 +350,7 @@ impl Shell {
             while self.standby_is_news || self.commands.has_notice() {
                 self.guardian.flush();
                 let message = self.guardian.next().await;
-                let gone = matches!(message, Message::Lost(_));
+                let gone = matches!(message, Message::Lost(_) | Message::NotStarted(_));
                 self.hear_guardian(message);
                 self.notice_standby(hooks::LAST_NOTICE_TIMEOUT);
                 if gone {
@@ -383,7 +378,7 @@ impl Shell {
         let pid = self.guardian.pid();
         drop(self.guardian);
         let gone = async {
-            while crate::processes::Stat::of(pid).is_some_and(|stat| !stat.is_zombie()) {
+            while pid > 0 && crate::processes::Stat::of(pid).is_some_and(|stat| !stat.is_zombie()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -15,8 +16,8 @@ use crate::role::{Exit, Machine};
 use crate::{api, clock, config, processes, seeded_bug, syscalls};
 
 use super::knowledge::Knowledge;
+use super::orphans;
 use super::shell::Shell;
-use super::{notify, orphans};
 
 /// Where the configuration came from, so that SIGHUP can read it again.
 pub struct Source {
@@ -78,7 +79,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
         heartbeat: turned.clone(),
     };
     let api = api::start(listener, settings, snapshot.clone())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let exit = runtime.block_on(async move {
         tracing::info!(
             cluster = config.cluster,
@@ -93,14 +94,34 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
         }
         let backend = backend(&config, process);
         let mut shell = Shell::new(machine, knowledge, backend, api, snapshot, turned, source)?;
-        notify::ready();
+        shell.publisher.systemd.ready();
         let exit = shell.turn_until_exit().await;
-        notify::stopping();
+        shell.publisher.systemd.stopping();
         shell.take_down().await;
         tracing::info!(?exit, "primacy ends");
         Ok::<_, std::io::Error>(exit)
-    })?;
-    Ok(exit)
+    });
+    // What hangs in it (a resolver) is left behind, not waited for.
+    runtime.shutdown_background();
+    Ok(exit?)
+}
+
+/// For work that may wait, which is to look up names: no more threads than this, for each may hang as long as a resolver
+/// does.
+const BLOCKING_THREADS: usize = 8;
+
+/// One of its threads for work that may wait is started now and kept: tokio panics where it needs one and there is none,
+/// and queues the work where there is one.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(Duration::from_secs(u32::MAX.into()))
+        .build()?;
+    // It panics, too: what cannot be had is found out before.
+    std::thread::Builder::new().spawn(|| ())?;
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(runtime)
 }
 
 /// The names that this node had in the same file, as far as something may be left of them here.

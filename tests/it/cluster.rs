@@ -202,6 +202,20 @@ impl Cluster {
     }
 
     pub fn start(&mut self, name: &str) {
+        self.start_with(name, |_| {});
+    }
+
+    /// Starts it by a command that becomes the program.
+    pub fn start_within(&mut self, name: &str, before: &[&str]) {
+        self.launch(name, before, |_| {});
+    }
+
+    /// Starts it after a change to the command that does.
+    pub fn start_with(&mut self, name: &str, change: impl FnOnce(&mut Command)) {
+        self.launch(name, &[], change);
+    }
+
+    fn launch(&mut self, name: &str, before: &[&str], change: impl FnOnce(&mut Command)) {
         self.write_config(name);
         let path = self.path(&format!("{name}.log"));
         let log = OpenOptions::new().create(true).append(true).open(&path).unwrap();
@@ -211,10 +225,12 @@ impl Cluster {
         if let Some(host) = &self.node(name).host {
             command.args(["unshare", "--mount", "/bin/sh", "-c", AS_ANOTHER_HOST, "sh"]).arg(host);
         }
-        command.args(["setsid", env!("CARGO_BIN_EXE_primacy"), "run", "-c"]);
+        command.arg("setsid").args(before);
+        command.args([env!("CARGO_BIN_EXE_primacy"), "run", "-c"]);
         command.arg(self.config_file(name)).env(MARK, self.directory.path()).env_remove("RUST_LOG");
         command.envs(self.environment.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        change(&mut command);
         let child = spawn_for_life(command);
         let node = self.node(name);
         assert!(node.child.is_none(), "{name} runs");
@@ -373,6 +389,13 @@ impl Cluster {
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2)));
         let agent = config.http_status_as_error(false).build().new_agent();
         agent.get(url).call().ok()?.body_mut().read_json().ok()
+    }
+
+    /// The same of what is no JSON.
+    pub fn get_text(&mut self, name: &str, path: &str) -> Option<String> {
+        let url = format!("http://127.0.0.1:{}{path}", self.port(name)?);
+        let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build().new_agent();
+        agent.get(url).call().ok()?.body_mut().read_to_string().ok()
     }
 
     pub fn status(&mut self, name: &str) -> Option<Value> {

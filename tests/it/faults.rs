@@ -15,13 +15,16 @@ mod hooks;
 mod identity;
 mod kills;
 mod lease;
+mod limits;
 mod operations;
+mod output;
 mod partition;
 #[cfg(any(feature = "seeded-bug-two-coordinators", feature = "seeded-bug-stale-epoch"))]
 mod seeded;
 mod series;
 mod stops;
 mod volume;
+mod waits;
 mod watchdog;
 
 /// Of the cluster's default session of 4 s.

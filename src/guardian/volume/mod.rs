@@ -94,6 +94,8 @@ pub enum Event {
         free_bytes: u64,
     },
     Lost(String),
+    /// The thread has failed. What it holds it keeps until it is told to close.
+    Failed(String),
     Closed {
         /// What was written has reached the volume, as far as it needs to be told.
         clean: bool,
@@ -132,7 +134,7 @@ impl Volume {
             if outcome.is_err() {
                 thread
                     .outbox
-                    .send(Event::Lost("the guardian's volume thread failed; this is a defect of primacy".to_owned()));
+                    .send(Event::Failed("the guardian's volume thread failed; this is a defect of primacy".to_owned()));
                 thread.keep_until_told();
             }
         })?;

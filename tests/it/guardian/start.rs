@@ -3,6 +3,20 @@
 use super::*;
 
 #[test]
+fn a_guardian_that_gets_no_second_thread_ends_so_that_another_one_tries() {
+    let Some(tasks) = crate::limits::Tasks::new() else { return };
+    tasks.limit(1);
+    let directory = TempDir::new().unwrap();
+    let mut command = tasks.command(env!("CARGO_BIN_EXE_primacy"));
+    command.arg("guardian");
+    let mut guardian = Guardian::spawned_by(command);
+    guardian.order(Order::Configure(Box::new(settings(directory.path(), "exit"))));
+    let seen = guardian.until_end();
+    let said = |report: &Report| matches!(report, Report::Note { text, .. } if text.contains("volume thread"));
+    assert!(seen.iter().any(said), "{seen:#?}");
+}
+
+#[test]
 fn a_coordinator_that_closes_the_lock_is_reported() {
     let directory = TempDir::new().unwrap();
     let script = "exec {PRIMACY_LOCK_FD}>&-; echo closed > $DIR/closed; while :; do sleep 1000; done";
