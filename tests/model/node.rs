@@ -3,9 +3,7 @@
 use primacy::moment::Moment;
 use primacy::role::{Action, Event};
 
-use super::world::{
-    Breach, Command, Frost, Guardian, Hold, Hook, LEASE, SelfFencing, Setup, Tree, World, units,
-};
+use super::world::{Breach, Command, Frost, Guardian, Hold, Hook, LEASE, SelfFencing, Setup, Tree, World, units};
 
 /// Where [`World::handle`] is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
