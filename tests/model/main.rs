@@ -28,6 +28,7 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
         guardian_kills_commands: true,
         write_back: false,
         watchdog: false,
+        grace: world::GRACE,
         ranked: false,
         rules: rules(),
         flaw: Flaw::None,
@@ -85,6 +86,7 @@ const DELAYS: &[Fault] =
 const OUTSIDE: &[Fault] = &[
     Fault::LoseLock,
     Fault::DeleteNode,
+    Fault::CutSession,
     Fault::WipeZooKeeper,
     Fault::RestoreZooKeeper,
     Fault::CutPower,
@@ -262,6 +264,47 @@ fn watched(budget: u8) -> Setup {
     // As the supervisor's rules have it: not before lease and grace are over.
     setup.rules.stuck_after = world::units(world::EXPIRES_FROM + 1);
     setup
+}
+
+#[test]
+fn a_watchdog_that_fires_as_late_as_if_nothing_had_been_silent_is_caught() {
+    let faults = vec![Fault::StickTree, Fault::Partition];
+    breaks(LEASE_ALONE, Setup { grace: world::GRACE + 1, faults, ..watched(2) });
+}
+
+fn cut_off(flaw: Flaw, fault: Fault) -> Setup {
+    Setup { void_lock: true, flaw, ..setup(2, 2, &[fault, Fault::Partition]) }
+}
+
+#[test]
+fn the_lease_alone_protects_when_a_session_is_cut() {
+    let mut setup = void(1);
+    setup.faults = vec![Fault::CutSession];
+    holds("two nodes, lock void, a shorter session", setup);
+}
+
+#[test]
+#[cfg(feature = "long-models")]
+fn the_lease_alone_protects_a_claim_that_had_waited() {
+    holds("two nodes, lock void, a stop and a partition", cut_off(Flaw::None, Fault::Stop));
+}
+
+/// The supervisor does not freeze between the servers' answer and its word to the guardian: that takes it milliseconds, and the
+/// guardian cannot know of it otherwise.
+#[test]
+#[cfg(feature = "long-models")]
+fn the_lease_alone_protects_when_a_session_is_cut_and_then_the_node() {
+    holds("two nodes, lock void, a shorter session and a partition", cut_off(Flaw::None, Fault::CutSession));
+}
+
+#[test]
+fn a_claim_after_a_silence_that_counts_as_if_there_had_been_none_is_caught() {
+    breaks(LEASE_ALONE, cut_off(Flaw::CountsOneHeartbeat, Fault::Stop));
+}
+
+#[test]
+fn a_lease_that_is_not_shortened_by_a_shorter_grant_is_caught() {
+    breaks(LEASE_ALONE, cut_off(Flaw::KeepsLongerLease, Fault::CutSession));
 }
 
 #[test]
