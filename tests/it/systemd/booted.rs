@@ -118,19 +118,25 @@ impl Drop for Booted {
         }
         let _ = self.nspawn.kill();
         let _ = self.nspawn.wait();
-        remove_groups(&self.group);
+        // nspawn makes one of the same name in systemd's own hierarchy, where a host still has version 1 beside version 2.
+        for root in group_roots("cgroup2").chain(group_roots("cgroup")) {
+            remove_groups(&root.join(self.group.file_name().unwrap()));
+        }
     }
 }
 
 /// Where cgroup v2 is mounted and may be changed.
 fn new_group() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let root = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        fields.next().filter(|_| fields.next() == Some("cgroup2"))
-    })?;
-    let group = Path::new(root).join(format!("primacy-test-systemd-{}", Uuid::new_v4().simple()));
+    let group = group_roots("cgroup2").next()?.join(format!("primacy-test-systemd-{}", Uuid::new_v4().simple()));
     fs::create_dir(&group).is_ok().then_some(group)
+}
+
+/// Where hierarchies of this kind are mounted.
+fn group_roots(kind: &str) -> impl Iterator<Item = PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounted = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let roots = mounted.filter(|fields| fields.get(2) == Some(&kind)).map(|fields| PathBuf::from(fields[1]));
+    roots.collect::<Vec<_>>().into_iter()
 }
 
 /// The innermost first. What still dies there makes it fail for a moment.
