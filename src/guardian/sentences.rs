@@ -51,7 +51,7 @@ pub fn script_failed(command: &[String], status: ExitStatus, left: &[Named]) -> 
         ),
         status if left.is_empty() => format!("the start script {command} has failed ({status})"),
         status => {
-            format!("the start script {command} has failed ({status}), so what it left was killed: {}", list(left))
+            format!("the start script {command} has failed ({status}), so what it left is killed: {}", list(left))
         }
     }
 }

@@ -90,7 +90,7 @@ pub enum StartFailure {
     /// A forking coordinator's start script has failed, or has left nothing.
     Script {
         status: ExitStatus,
-        /// What it left; it was killed.
+        /// What it left; it is killed.
         left: Vec<Named>,
     },
 }
@@ -133,8 +133,6 @@ pub struct Tree {
     last: Option<ExitStatus>,
     /// Told as started: since then.
     started: Option<Moment>,
-    /// Its end was ordered, so that is what is told of it.
-    ordered: bool,
     /// Whoever had to be killed after a stop has been named.
     named: bool,
     /// The runners of commands.
@@ -159,7 +157,6 @@ impl Tree {
             status: None,
             last: None,
             started: None,
-            ordered: false,
             named: false,
             commands: BTreeSet::new(),
             lock: None,
@@ -234,7 +231,9 @@ impl Tree {
 
     /// The stop signal, then SIGKILL at `kill_at`. A tree that is being stopped or killed already stays so.
     pub fn stop(&mut self, signal: i32, kill_at: Moment) {
-        self.ordered = true;
+        if let Phase::Killing { told, .. } = &mut self.phase {
+            *told = true;
+        }
         if self.phase != Phase::Running {
             return;
         }
@@ -264,7 +263,6 @@ impl Tree {
         if self.is_empty() {
             return;
         }
-        self.ordered = true;
         let cut_short = matches!(self.phase, Phase::Stopping { .. }) && !self.named;
         self.begin_to_kill(now, true);
         if cut_short {
@@ -447,8 +445,9 @@ impl Tree {
                 }
             }
             Phase::Running if self.forking && status != ExitStatus::Code(0) && self.started.is_none() => {
-                self.failed = Some(StartFailure::Script { status, left: self.left() });
-                self.begin_to_kill(now, true);
+                // At once: what it left may be hard to kill.
+                happenings.push(Happening::StartFailed(StartFailure::Script { status, left: self.left() }));
+                self.begin_to_kill(now, false);
             }
             Phase::Running if self.forking && self.is_gone() => {
                 happenings.push(self.end_by_itself());
@@ -510,9 +509,7 @@ impl Tree {
                 happenings.push(end);
                 happenings.extend((!told_as_failed).then_some(Happening::Dead));
             }
-            // Its start script has failed.
-            Phase::Killing { .. } if self.failed.is_some() && !self.ordered => happenings.push(self.end_by_itself()),
-            // Only commands have lived, and each one's end has been told.
+            // Only commands have lived, and each one's end has been told; or what a failed start script left.
             Phase::Empty | Phase::Killing { told: false, .. } => {}
             Phase::Stopping { .. } | Phase::Asking { .. } | Phase::Killing { .. } => happenings.push(Happening::Dead),
         }

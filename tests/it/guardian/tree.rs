@@ -380,9 +380,10 @@ fn a_start_script_that_fails_is_a_failed_start_whatever_it_left() {
     let problem = guardian.start_failure(1);
     let daemon = pid_in(&directory.path().join("daemon"));
     assert!(problem.contains("exit status: 7") && problem.contains(&format!("bash ({daemon})")), "{problem}");
-    assert!(!lives(daemon, 0));
     guardian.order(Order::Stop);
     guardian.expect_report(&Report::TreeDead);
+    assert!(!lives(daemon, 0));
+    assert!(!guardian.passed.contains(&Report::TreeDead), "it is told once");
 }
 
 #[test]
@@ -565,7 +566,7 @@ fn a_dead_process_that_a_debugger_keeps_from_its_guardian_is_named_with_the_debu
     let mut said = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(tracer.stdout.take().unwrap()), &mut said).unwrap();
     if said.trim() == "refused" {
-        println!("SKIPPED: this test needs the permission to trace");
+        skipped("tracing is not permitted here");
     } else {
         guardian.order(Order::Kill);
         let stuck = stuck(&mut guardian);
@@ -594,8 +595,7 @@ fn a_process_that_this_account_may_not_kill_is_named_and_not_told_as_dead() {
     let mut reachable = Command::new("setpriv");
     reachable.args(["--reuid", "nobody", "--clear-groups", "test", "-x", env!("CARGO_BIN_EXE_primacy")]);
     if !reachable.status().is_ok_and(|status| status.success()) {
-        println!("SKIPPED: this test needs to be root, setpriv, and a program that nobody may execute");
-        return;
+        return skipped("this test needs to be root, setpriv, and a program that nobody may execute");
     }
     let mut guardian = Guardian::spawned_by(command).with(&settings);
     guardian.acquire(None);
@@ -608,8 +608,7 @@ fn a_process_that_this_account_may_not_kill_is_named_and_not_told_as_dead() {
     };
     let has_ended = || (!lives(main, 0)).then_some(false);
     if !wait_for("the program's change of user", || has_become_root().or_else(has_ended)) {
-        println!("SKIPPED: set-user-ID programs have no effect in {}", directory.path().display());
-        return;
+        return skipped("set-user-ID programs have no effect where temporary files are");
     }
     guardian.order(Order::Kill);
     let stuck = stuck(&mut guardian);
@@ -626,8 +625,7 @@ fn a_tree_with_a_pid_namespace_below_it_is_killed_to_the_last_process() {
     let script = "unshare --pid --fork bash -c 'setsid sleep 12345 & : > $DIR/inside; wait' & wait";
     let settings = settings(directory.path(), script);
     if !Command::new("unshare").args(["--pid", "--fork", "true"]).status().is_ok_and(|status| status.success()) {
-        println!("SKIPPED: this test needs the permission to make a pid namespace");
-        return;
+        return skipped("this test needs the permission to make a pid namespace");
     }
     let (mut guardian, main) = Guardian::running(&settings);
     wait_for("the namespace", || directory.path().join("inside").exists().then_some(()));
