@@ -45,9 +45,9 @@ fn a_standby_that_is_killed_leaves_the_queue_without_waiting_for_its_session() {
     for name in ["a", "b", "c"] {
         cluster.start(name);
         if name == "a" {
-            cluster.until_active_is(name)
+            cluster.until_active_is(name);
         } else {
-            cluster.until_eligible(name)
+            cluster.until_eligible(name);
         }
         // Fit to lead is not yet in the queue.
         cluster.until_logged(name, "standing for election");
