@@ -65,6 +65,10 @@ bench *ARGS:
 bench-restarts *ARGS:
     ./bench/restarts {{ARGS}}
 
+# Three ZooKeeper servers, a session of 40 s, and a follower that dies right after a claim that had waited (2 minutes).
+follower-dies:
+    PRIMACY_LONG_TESTS=1 cargo nextest run --locked --no-capture --test it -E 'test(a_follower_that_dies_right_after)'
+
 # A cluster in a box, faults from a seed, a verdict (root): `just drill --seed 7 --minutes 30`; see `drill run --help`.
 drill *ARGS:
     ./scripts/drill {{ARGS}}

@@ -1,31 +1,47 @@
-//! Whether the lease that the configuration asks for is long enough to live with.
-//!
-//! The lease counts from before a heartbeat was sent and ends before the servers can give the role to another node:
-//! session − tick / 2 − heartbeat interval − margin. Half a tick and one interval, because the ensemble's leader learns
-//! of a client's life only from its followers' ping answers.
+//! Whether the lease that the configuration asks for is long enough to live with. Its arithmetic: [`crate::role::lease`].
 
 use std::time::Duration;
 
 use super::checks::Refusal;
 use super::{ZooKeeper, defaults};
+use crate::role::lease::LeaseTiming;
 
 impl ZooKeeper {
-    /// How long the lease lasts if ZooKeeper grants the session that is asked for; zero if nothing is left.
-    pub fn lease(&self) -> Duration {
-        self.session_timeout.saturating_sub(spent(self))
+    /// How the lease is reckoned if ZooKeeper grants the session that is asked for.
+    pub const fn timing(&self) -> LeaseTiming {
+        LeaseTiming {
+            session_timeout: self.session_timeout,
+            tick_time: self.tick_time,
+            heartbeat_interval: self.heartbeat_interval,
+            margin: self.margin,
+        }
     }
-}
 
-fn spent(zookeeper: &ZooKeeper) -> Duration {
-    zookeeper.tick_time / 2 + zookeeper.heartbeat_interval + zookeeper.margin
+    /// How it is reckoned under the session that ZooKeeper has granted.
+    pub fn timing_under(&self, granted: Duration) -> LeaseTiming {
+        self.timing().granted(self.session_timeout, granted)
+    }
+
+    /// What makes a granted session longer, in one clause.
+    pub fn longer_session(&self, granted: Duration) -> String {
+        if granted < self.session_timeout {
+            format!(
+                "the servers cut the session ({} are asked for): raise maxSessionTimeout in their zoo.cfg (20 ticks unless it is \
+                 set there)",
+                seconds(self.session_timeout)
+            )
+        } else {
+            "raise zookeeper.session_timeout".to_owned()
+        }
+    }
 }
 
 /// `computed`: the heartbeat interval follows from the session timeout.
 pub fn check(zookeeper: &ZooKeeper, computed: bool) -> Result<(), Refusal> {
     let ZooKeeper { session_timeout, tick_time, heartbeat_interval, margin, .. } = zookeeper;
     let needed = *heartbeat_interval * defaults::LEASE_HEARTBEATS;
-    let spent = spent(zookeeper);
-    if zookeeper.lease() >= needed && *session_timeout >= spent {
+    let spent = *tick_time / 2 + *heartbeat_interval + *margin;
+    if zookeeper.timing().length() >= needed && *session_timeout >= spent {
         return Ok(());
     }
     let lease = session_timeout.as_secs_f64() - spent.as_secs_f64();

@@ -44,7 +44,7 @@ struct Backend {
 
 impl Backend {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
-        self.tell(Fact::Connected { session: None, timeout: self.settings.timeout });
+        self.tell(Fact::Connected { session: None, timeout: self.settings.timeout, asked: clock::now() });
         while let Some(order) = orders.recv().await {
             match order {
                 Order::Stand | Order::Yield => {
@@ -66,7 +66,7 @@ impl Backend {
                     self.member = Some(*member);
                     self.show();
                 }
-                Order::Announce(_) => {}
+                Order::Announce(_) | Order::AskAgain => {}
                 Order::Amend(entry) => self.amend(*entry),
                 Order::Close => break,
             }
@@ -78,7 +78,7 @@ impl Backend {
         let epoch = breadcrumb.epoch;
         self.epoch = Some(epoch);
         self.leads = Some(breadcrumb);
-        self.tell(Fact::Claimed { epoch, sent: clock::now(), testament: None });
+        self.tell(Fact::Claimed { epoch, counts_from: clock::now(), testament: None });
         self.history.insert(0, entry);
         self.history.truncate(HISTORY);
         self.tell(Fact::History(self.history.clone()));

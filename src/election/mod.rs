@@ -41,6 +41,8 @@ pub enum Order {
     Announce(Option<Box<Breadcrumb>>),
     /// Complete a history entry (its gap is known only when the coordinator is ready).
     Amend(Box<HistoryEntry>),
+    /// Give up a session that no candidacy rests on, and ask the servers for the wanted one again.
+    AskAgain,
     /// Resign whatever there is, close the session and end the task.
     Close,
 }
@@ -48,8 +50,9 @@ pub enum Order {
 /// What a backend reports.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
-    /// A session exists. `session` is for people; `timeout` is what was negotiated.
-    Connected { session: Option<String>, timeout: Duration },
+    /// A session has a connection. `session` is for people; `timeout` is what counts of what was granted to it; `asked`: clock
+    /// before the servers were asked for this connection.
+    Connected { session: Option<String>, timeout: Duration, asked: Moment },
     /// No contact at the moment; `reason` for people. Says nothing on leadership: the lease does.
     Disconnected { reason: String },
     /// In the queue.
@@ -58,12 +61,12 @@ pub enum Fact {
     Queued(Box<Testament>),
     /// First in the queue, proven after a sync.
     Elected(Box<Vacancy>),
-    /// The leadership's epoch is taken. `sent`: clock before the request; the lease counts from it.
-    Claimed { epoch: u64, sent: Moment, testament: Option<Box<Testament>> },
+    /// The leadership's epoch is taken. `counts_from`: what the lease counts from, the clock before the request or earlier.
+    Claimed { epoch: u64, counts_from: Moment, testament: Option<Box<Testament>> },
     /// Definitely not taken (the epoch had moved, say); stand again for a new look.
     ClaimRefused { reason: String },
-    /// A heartbeat sent at `sent` was acknowledged at `acknowledged`.
-    Renewed { sent: Moment, acknowledged: Moment },
+    /// A heartbeat sent at `sent` was acknowledged at `acknowledged`; the lease counts from `counts_from`.
+    Renewed { sent: Moment, counts_from: Moment, acknowledged: Moment },
     /// The candidacy or leadership is definitely gone.
     Lost(Loss),
     /// The queue and the session are left; nothing of this candidacy remains.

@@ -317,7 +317,12 @@ impl Keeper {
                 None => self.unusable("the guardian has no settings yet"),
             },
             Order::SetDeadline { deadline } => self.set_deadline(deadline),
-            Order::SetWatchdog(terms) => self.watchdog.set_terms(terms),
+            Order::SetWatchdog(terms) => {
+                let failed = self.watchdog.set_terms(terms, self.deadline, now);
+                if self.watchdog.is_armed() {
+                    self.tell_watchdog(failed);
+                }
+            }
             Order::Start { epoch, deadline } => {
                 self.set_deadline(deadline);
                 self.order_start(epoch, now);

@@ -208,7 +208,7 @@ pub struct WatchdogTerms {
     pub seconds: u64,
     /// The longest time-out that is of use.
     pub longest: Duration,
-    /// How long after the deadline it may fire at the latest.
+    /// How long after the deadline it may fire at the latest, a slow one, too.
     pub grace: Duration,
 }
 

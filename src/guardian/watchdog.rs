@@ -6,7 +6,8 @@
 //! *Armed* means: a tree may live. The device is opened (which arms it) before the fork, and closed with the magic `V`
 //! once the tree is proven dead. In between it is fed, by writing a byte, only while that cannot make it fire after the
 //! moment at which another node can be elected: a device fed at `t` fires at `t + timeout`, so feeding ends at
-//! `deadline + grace − timeout`, and at the deadline at the latest. Every other end of this process closes the device
+//! `deadline + grace − timeout`, and at the deadline at the latest ([`lease::feed_until`]). When the servers cut the session, a
+//! device that is armed is set to a shorter time-out, too. Every other end of this process closes the device
 //! without the `V`, which leaves it armed: the kernel calls that an unexpected close, and the host is reset.
 //!
 //! The kernel feeds a device once more at such a close, and that may be long after the last feeding that was permitted.
@@ -32,6 +33,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::protocol::{WatchdogSettings, WatchdogTerms, WatchdogView};
 use crate::moment::Moment;
+use crate::role::lease;
 use crate::syscalls;
 
 /// For tests: the device may be any file that can be written, takes every time-out, and records what it is fed.
@@ -65,7 +67,22 @@ struct Armed {
 impl Armed {
     /// Until when it may be fed.
     fn feed_until(&self, deadline: Moment) -> Moment {
-        (deadline + self.grace - self.timeout).min(deadline)
+        lease::feed_until(self.timeout, self.grace, deadline)
+    }
+
+    /// Sets it to a shorter time-out, which feeds it. Refused where the deadline would not let it fire in time.
+    fn shorten(&mut self, path: &Path, terms: WatchdogTerms, deadline: Moment, now: Moment) -> Result<(), String> {
+        self.grace = self.grace.min(terms.grace);
+        let left = (deadline + self.grace).since(now);
+        let wanted = (1..=terms.seconds).rev().find(|seconds| lease::fires_within(Duration::from_secs(*seconds)) <= left);
+        if let Some(seconds) = wanted {
+            self.timeout = set(&self.device, path, WatchdogTerms { seconds, ..terms })?;
+            self.fed = now;
+        }
+        if self.fed + lease::fires_within(self.timeout) <= deadline + self.grace {
+            return Ok(());
+        }
+        Err(format!("{} fires up to {:?} after it was fed, later than the lease permits", path.display(), self.timeout))
     }
 
     fn next(&self, deadline: Option<Moment>) -> Option<Moment> {
@@ -89,8 +106,17 @@ impl Watchdog {
         Self { settings, ..Self::none() }
     }
 
-    pub const fn set_terms(&mut self, terms: WatchdogTerms) {
+    /// Takes the terms of the lease that is granted. A device that is armed for a longer lease is set anew. `Some`: that did
+    /// not succeed.
+    pub fn set_terms(&mut self, terms: WatchdogTerms, deadline: Option<Moment>, now: Moment) -> Option<String> {
         self.terms = Some(terms);
+        let (armed, settings, deadline) = (self.armed.as_mut()?, self.settings.as_ref()?, deadline?);
+        if Duration::from_secs(terms.seconds) >= armed.timeout {
+            return None;
+        }
+        let shortened = armed.shorten(&settings.device, terms, deadline, now);
+        self.view.armed = Some(armed.timeout);
+        shortened.err().map(|problem| format!("the session was cut, but the watchdog is still set for a longer one: {problem}"))
     }
 
     pub const fn is_armed(&self) -> bool {
@@ -195,14 +221,15 @@ fn open(path: &Path, terms: WatchdogTerms, deadline: Moment, now: Moment) -> Res
     let mut device = device.map_err(|error| cannot_open(path, &error))?;
     let timeout = set(&device, path, terms).and_then(|timeout| {
         let armed = (deadline + terms.grace).since(now);
-        if timeout <= armed {
+        let fires = lease::fires_within(timeout);
+        if fires <= armed {
             Ok(timeout)
         } else {
             Err(format!(
-                "{} fires {timeout:?} after it was fed, but the lease has only {:?} left: {:?} are needed",
+                "{} fires {fires:?} after it was fed, but the lease has only {:?} left: {:?} are needed",
                 path.display(),
                 deadline.since(now),
-                timeout.saturating_sub(terms.grace)
+                fires.saturating_sub(terms.grace)
             ))
         }
     });
@@ -242,8 +269,8 @@ fn set(device: &File, path: &Path, terms: WatchdogTerms) -> Result<Duration, Str
     let timeout = Duration::from_secs(u64::try_from(counts).unwrap_or(u64::MAX));
     if timeout.is_zero() || timeout > terms.longest {
         return Err(format!(
-            "{at} fires {counts} s after it was fed, longer than the lease of {:?}; raise zookeeper.session_timeout, or \
-             use a device with a shorter time-out (softdog)",
+            "{at} fires {counts} s after it was fed, and {:?} is the longest that the lease permits; use a device with a \
+             shorter time-out (softdog), or a longer session (zookeeper.session_timeout, and maxSessionTimeout on its servers)",
             terms.longest
         ));
     }
@@ -326,7 +353,8 @@ mod tests {
     #[test]
     fn feeding_ends_so_early_that_it_fires_at_the_graces_end_and_never_goes_on_past_the_deadline() {
         let deadline = Moment::from_millis(107_500);
-        assert_eq!(armed(5).feed_until(deadline) + Duration::from_secs(5), deadline + Duration::from_millis(1_500));
+        let fires = armed(5).feed_until(deadline) + lease::fires_within(Duration::from_secs(5));
+        assert_eq!(fires, deadline + Duration::from_millis(1_500));
         assert_eq!(armed(1).feed_until(deadline), deadline);
     }
 
@@ -336,8 +364,9 @@ mod tests {
         let mut armed = armed(5);
         assert_eq!(armed.next(Some(deadline)), Some(Moment::from_millis(101_250)));
         armed.fed = Moment::from_millis(103_000);
-        assert_eq!(armed.next(Some(deadline)), Some(Moment::from_millis(103_980)));
-        armed.fed = Moment::from_millis(103_980);
+        let last = armed.feed_until(deadline) - EARLY;
+        assert_eq!(armed.next(Some(deadline)), Some(last));
+        armed.fed = last;
         assert_eq!(armed.next(Some(deadline)), None);
         assert_eq!(armed.next(None), None);
     }
@@ -350,7 +379,7 @@ mod tests {
         let mut watchdog = Watchdog { armed: Some(Armed { device, ..armed(5) }), ..Watchdog::none() };
         let deadline = Some(Moment::from_millis(107_500));
         for (now, fed) in
-            [(101_249, ""), (101_250, "."), (101_300, "."), (103_990, ".."), (104_001, ".."), (108_000, "..")]
+            [(101_249, ""), (101_250, "."), (101_300, "."), (103_835, ".."), (104_001, ".."), (108_000, "..")]
         {
             assert_eq!(watchdog.feed(deadline, Moment::from_millis(now)), None);
             assert_eq!(written(), fed, "at {now}");
@@ -379,7 +408,7 @@ mod tests {
         let arm = |required| {
             let settings = WatchdogSettings { device: "/dev/null".into(), required };
             let mut watchdog = Watchdog::new(Some(settings));
-            watchdog.set_terms(terms);
+            assert_eq!(watchdog.set_terms(terms, None, now), None);
             let result = watchdog.arm(now + Duration::from_secs(60), now);
             (result, watchdog)
         };

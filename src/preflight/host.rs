@@ -64,12 +64,7 @@ pub fn check(config: &Config) -> Vec<CheckResult> {
 
 fn timing(config: &Config) -> LeaseTiming {
     match config.election {
-        ElectionKind::ZooKeeper => LeaseTiming {
-            session_timeout: config.zookeeper.session_timeout,
-            tick_time: config.zookeeper.tick_time,
-            heartbeat_interval: config.zookeeper.heartbeat_interval,
-            margin: config.zookeeper.margin,
-        },
+        ElectionKind::ZooKeeper => config.zookeeper.timing(),
         ElectionKind::Lock => LeaseTiming::of_probes(config.lock.probe_interval, config.lock.probe_timeout),
     }
 }

@@ -7,7 +7,6 @@ use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 use crate::config::Config;
 use crate::election::zookeeper::{Settings, Standing, standing};
-use crate::role::LeaseTiming;
 use crate::status::CheckResult;
 use crate::zookeeper::{self, Session, Trouble, other_tick};
 use crate::{clock, processes};
@@ -122,12 +121,7 @@ async fn cluster(config: &Config, settings: &Settings, client: &Client) -> Optio
 }
 
 fn lease(config: &Config, granted: Duration) -> CheckResult {
-    let timing = LeaseTiming {
-        session_timeout: granted,
-        tick_time: config.zookeeper.tick_time,
-        heartbeat_interval: config.zookeeper.heartbeat_interval,
-        margin: config.zookeeper.margin,
-    };
+    let timing = config.zookeeper.timing_under(granted);
     let sum = format!(
         "session {granted:?} - tick/2 {:?} - heartbeat {:?} - margin {:?} = {:?}",
         timing.tick_time / 2,
@@ -140,7 +134,7 @@ fn lease(config: &Config, granted: Duration) -> CheckResult {
         Err(problem) => fail(
             "lease",
             format!("{sum}, less than four heartbeats ({:?})", problem.least),
-            "raise zookeeper.session_timeout, or lower heartbeat_interval or margin",
+            format!("{}, or lower heartbeat_interval or margin", config.zookeeper.longer_session(granted)),
         ),
     }
 }

@@ -206,6 +206,18 @@ impl Machine {
         }
     }
 
+    /// What holds or runs under a longer grant ends with this one.
+    pub(super) fn granted(&mut self, now: Moment, until: Moment, out: &mut Vec<Action>) {
+        if self.lease_until.is_some_and(|known| until < known) {
+            self.lease_until = Some(until);
+            out.push(Action::SetDeadline(until));
+        }
+        if self.hold_until.is_some_and(|known| now + self.rules.lease < known) {
+            self.hold_lock(now, out);
+        }
+        self.check_lease(now, out);
+    }
+
     pub(super) fn renewed(&mut self, now: Moment, sent: Moment, out: &mut Vec<Action>) {
         let until = sent + self.rules.lease;
         if self.lease_matters() && self.lease_until.is_none_or(|known| known < until) {

@@ -167,7 +167,8 @@ impl Machine {
         &self.rules
     }
 
-    /// Replaces the rules (a reload, or a newly negotiated session). A lease already granted is not stretched.
+    /// Replaces the rules (a reload, or a newly negotiated session). A lease already granted is not stretched; what shortens it is
+    /// [`Event::Granted`].
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
     }
@@ -411,6 +412,7 @@ impl Machine {
                 }
             }
             Event::Renewed { sent } => self.renewed(now, sent, out),
+            Event::Granted { until } => self.granted(now, until, out),
             Event::Lost(loss) => self.lost(now, loss, out),
             Event::VolumeLost => {
                 if !matches!(self.stage, Stage::Idle { .. } | Stage::Standing | Stage::Finished) {

@@ -24,7 +24,7 @@
 mod ascent;
 mod descent;
 mod interruptions;
-mod lease;
+pub mod lease;
 mod machine;
 mod rules;
 mod words;

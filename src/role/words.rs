@@ -234,9 +234,14 @@ pub enum Event {
     TreeDead,
     /// The after_stop hook has ended.
     Tidied,
-    /// A heartbeat sent at `sent` was acknowledged.
+    /// A heartbeat was acknowledged that counts from `sent`.
     Renewed {
         sent: Moment,
+    },
+    /// The servers have granted this session to another connection: a lease that runs is over at `until`, however long the
+    /// former grant was.
+    Granted {
+        until: Moment,
     },
     Lost(Loss),
     VolumeLost,

@@ -9,7 +9,7 @@ use crate::role::{Event, Loss, Phase};
 use super::guardian_link::{Message, PING_EARLY};
 use super::health::Verdict;
 use super::knowledge::Contact;
-use super::shell::{Inner, Shell};
+use super::shell::{ASK_AGAIN, Inner, Shell};
 use super::{hooks, orphans, reload, wiring};
 
 impl Shell {
@@ -248,26 +248,18 @@ impl Shell {
         };
         let knowledge = &mut self.knowledge;
         match fact {
-            Fact::Connected { session, timeout } => {
+            Fact::Connected { session, timeout, asked } => {
                 knowledge.contact = Contact::Connected;
                 knowledge.session = session;
                 knowledge.last_contact = Some(clock::now());
-                if knowledge.config.election == ElectionKind::ZooKeeper {
-                    knowledge.session_timeout_ms = u64::try_from(timeout.as_millis()).ok();
-                    let timing = reload::timing(&knowledge.config, Some(timeout));
-                    knowledge.timing_problem = timing.check().err().map(|problem| {
-                        format!(
-                            "never stands for election: ZooKeeper granted a session of {timeout:?}, which leaves a lease of {:?}, \
-                             less than four heartbeats ({:?}); raise zookeeper.session_timeout or lower margin or heartbeat_interval",
-                            problem.lease, problem.least
-                        )
-                    });
-                    if let Some(problem) = &knowledge.timing_problem {
-                        tracing::error!("{problem}");
-                    }
-                    self.machine.set_rules(reload::rules(&knowledge.config, Some(timeout)));
+                if knowledge.config.election != ElectionKind::ZooKeeper {
+                    return Some(Event::TimePassed);
                 }
-                Some(Event::TimePassed)
+                knowledge.hear_grant(timeout);
+                self.ask_again = knowledge.wants_another_session().then(|| clock::now() + ASK_AGAIN);
+                self.machine.set_rules(reload::rules(&knowledge.config, Some(timeout)));
+                let timing = reload::timing(&knowledge.config, Some(timeout));
+                Some(Event::Granted { until: timing.at_most(asked) })
             }
             Fact::Disconnected { reason } => {
                 knowledge.contact = Contact::Disconnected(reason);
@@ -290,7 +282,7 @@ impl Shell {
                 knowledge.vacancy = Some(*vacancy);
                 Some(event)
             }
-            Fact::Claimed { epoch, sent, testament } => {
+            Fact::Claimed { epoch, counts_from: sent, testament } => {
                 knowledge.last_contact = Some(sent);
                 self.place = None;
                 // Before the start can be ordered: what a guardian must undo is known to it when there is something to undo.
@@ -302,14 +294,14 @@ impl Shell {
                 knowledge.detail = Some(reason);
                 Some(Event::ClaimRefused)
             }
-            Fact::Renewed { sent, acknowledged } => {
+            Fact::Renewed { sent, counts_from, acknowledged } => {
                 knowledge.metrics.heartbeat_seconds.observe(acknowledged.since(sent).as_secs_f64());
                 knowledge.last_contact = Some(acknowledged);
                 // This process is awake: a ping costs no wake-up of its own.
                 if self.next_ping.since(acknowledged) <= PING_EARLY {
                     self.ping();
                 }
-                Some(Event::Renewed { sent })
+                Some(Event::Renewed { sent: counts_from })
             }
             Fact::Lost(loss) => {
                 let (loss, text) = match loss {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{Config, ElectionKind, WatchdogUse};
 use crate::election::Vacancy;
@@ -161,12 +162,49 @@ impl Knowledge {
         let timeout = self.session_timeout_ms.map(std::time::Duration::from_millis);
         let watchdog = super::reload::timing(&self.config, timeout).watchdog();
         if !watchdog.fits() {
+            let remedy = match self.config.election {
+                ElectionKind::ZooKeeper => self.longer_session(),
+                ElectionKind::Lock => "raise lock.probe_timeout".to_owned(),
+            };
             return Some(format!(
-                "the lease of {:?} is too short for a watchdog, whose shortest time-out is {} s; raise zookeeper.session_timeout",
+                "the lease of {:?} is too short for a watchdog, whose shortest time-out is {} s; {remedy}",
                 watchdog.longest, watchdog.seconds
             ));
         }
         self.watchdog.as_ref()?.problem.clone()
+    }
+
+    fn longer_session(&self) -> String {
+        let granted = self.session_timeout_ms.map_or(self.config.zookeeper.session_timeout, Duration::from_millis);
+        self.config.zookeeper.longer_session(granted)
+    }
+
+    /// Takes in what session was granted.
+    pub fn hear_grant(&mut self, granted: Duration) {
+        self.session_timeout_ms = u64::try_from(granted.as_millis()).ok();
+        let timing = self.config.zookeeper.timing_under(granted);
+        let problem = timing.check().err().map(|problem| {
+            format!(
+                "never stands for election: ZooKeeper granted a session of {granted:?}, which leaves a lease of {:?}, \
+                 less than four heartbeats ({:?}); {}, or lower margin or heartbeat_interval",
+                problem.lease,
+                problem.least,
+                self.longer_session()
+            )
+        });
+        if let Some(problem) = problem.as_ref().filter(|_| self.timing_problem != problem) {
+            tracing::error!("{problem}");
+        }
+        self.timing_problem = problem;
+    }
+
+    /// Whether this node stays out for the session's sake, although it asks for a longer one than was granted.
+    pub fn wants_another_session(&self) -> bool {
+        let Some(granted) = self.session_timeout_ms.map(Duration::from_millis) else { return false };
+        let watchdog = || self.config.zookeeper.timing_under(granted).watchdog().fits();
+        self.config.election == ElectionKind::ZooKeeper
+            && granted < self.config.zookeeper.session_timeout
+            && (self.timing_problem.is_some() || (self.config.fencing.watchdog == WatchdogUse::Required && !watchdog()))
     }
 
     /// What the guardian needs to set the device by.

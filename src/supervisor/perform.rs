@@ -36,7 +36,12 @@ impl Shell {
                 let record = self.record(epoch);
                 self.order(Order::WriteRecord(record));
             }
-            Action::SetDeadline(deadline) => self.order(Order::SetDeadline { deadline }),
+            Action::SetDeadline(deadline) => {
+                self.order(Order::SetDeadline { deadline });
+                if self.machine.tree_may_live() {
+                    self.set_watchdog();
+                }
+            }
             Action::RunBeforeStart { epoch } => {
                 let config = self.knowledge.config.clone();
                 let (argv, limit) = (config.hooks.before_start.clone(), config.health.startup_timeout);
@@ -45,9 +50,8 @@ impl Shell {
             Action::Start { epoch, deadline } => {
                 // The core was right when it decided; this is the moment at which it counts.
                 if clock::now() < deadline && self.machine.epoch() == Some(epoch) {
-                    if self.knowledge.config.fencing.watchdog != WatchdogUse::Off {
-                        self.order(Order::SetWatchdog(self.knowledge.watchdog_terms()));
-                    }
+                    self.watchdog_set = None;
+                    self.set_watchdog();
                     self.order(Order::Start { epoch, deadline });
                 } else {
                     self.later(Event::StartFailed);
@@ -78,6 +82,15 @@ impl Shell {
             Action::ReplaceGuardian => self.replace_guardian(),
             Action::Announce(transition) => self.announce(transition),
             Action::Exit(exit) => self.exit = Some(exit),
+        }
+    }
+
+    /// Tells the guardian how to set its device, if that has changed.
+    fn set_watchdog(&mut self) {
+        let terms = self.knowledge.watchdog_terms();
+        if self.knowledge.config.fencing.watchdog != WatchdogUse::Off && self.watchdog_set != Some(terms) {
+            self.watchdog_set = Some(terms);
+            self.order(Order::SetWatchdog(terms));
         }
     }
 

@@ -25,14 +25,12 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// What the guardian grants the before_kill hook.
 const BEFORE_KILL: Duration = Duration::from_secs(10);
 
-/// The lease arithmetic for a session of `session_timeout`.
+/// How the lease is reckoned, with the session that is granted if there is one.
 pub fn timing(config: &Config, session_timeout: Option<Duration>) -> LeaseTiming {
     match config.election {
-        ElectionKind::ZooKeeper => LeaseTiming {
-            session_timeout: session_timeout.unwrap_or(config.zookeeper.session_timeout),
-            tick_time: config.zookeeper.tick_time,
-            heartbeat_interval: config.zookeeper.heartbeat_interval,
-            margin: config.zookeeper.margin,
+        ElectionKind::ZooKeeper => match session_timeout {
+            Some(granted) => config.zookeeper.timing_under(granted),
+            None => config.zookeeper.timing(),
         },
         ElectionKind::Lock => LeaseTiming::of_probes(config.lock.probe_interval, config.lock.probe_timeout),
     }

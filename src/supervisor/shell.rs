@@ -15,7 +15,7 @@ use crate::api::ApiThread;
 use crate::clock;
 use crate::config::{self, WatchdogUse};
 use crate::election::{self, Handle};
-use crate::guardian::protocol::{Order, Settings, Testament, WatchdogSettings};
+use crate::guardian::protocol::{Order, Settings, Testament, WatchdogSettings, WatchdogTerms};
 use crate::moment::Moment;
 use crate::role::{Event, Exit, Machine};
 use crate::status::Snapshot;
@@ -43,6 +43,9 @@ const HANDOVER: Duration = Duration::from_millis(100);
 
 /// When a guardian whose socket is full is written to again.
 const RETRY_FLUSH: Duration = Duration::from_millis(20);
+
+/// When the servers are asked again for the session that is wanted, if what they granted keeps this node out.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// How long the election backend may take to leave at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -86,6 +89,10 @@ pub struct Shell {
     /// When to start another guardian, if there is none.
     respawn_at: Option<Moment>,
     watchdog: Option<(Duration, Moment)>,
+    /// What this guardian was told last of its device.
+    pub(super) watchdog_set: Option<WatchdogTerms>,
+    /// When to ask for another session.
+    pub(super) ask_again: Option<Moment>,
     turned: Arc<AtomicU64>,
     pub(super) stops: u32,
     /// What gives up this node's place in the queue, as long as it has no more than that.
@@ -146,6 +153,8 @@ impl Shell {
             next_ping: now + PING_INTERVAL,
             respawn_at: None,
             watchdog: notify::watchdog_interval().map(|interval| (interval, now)),
+            watchdog_set: None,
+            ask_again: None,
             turned,
             stops: 0,
             place: None,
@@ -212,6 +221,7 @@ impl Shell {
             // Of its own: pings that go with heartbeats put the next one off again and again.
             self.guardian.silent_from(),
             self.respawn_at,
+            self.ask_again,
             self.publisher.due(),
             self.peers.due(now),
             self.watchdog.map(|(_, at)| at),
@@ -244,6 +254,10 @@ impl Shell {
         if self.respawn_at.is_some_and(|at| at <= now) {
             self.respawn_at = None;
             self.start_guardian();
+        }
+        if self.ask_again.is_some_and(|at| at <= now) {
+            self.ask_again = Some(now + ASK_AGAIN);
+            self.elect(election::Order::AskAgain);
         }
         for order in self.publisher.settle(&self.knowledge, &self.machine, now) {
             self.elect(order);

@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
-use zookeeper_client::{Client, Connector, Error, SessionInfo};
+use zookeeper_client::{Client, Connector, Error, SessionInfo, StateWatcher};
 
 use super::backoff::{Backoff, shuffle, spread};
 use super::diagnosis::{self, Clause, Failure, Trouble};
@@ -57,6 +57,10 @@ pub struct Session {
     connection: Tasks,
     gate: Option<Gate>,
     address: SocketAddr,
+    /// Clock before this connection was asked for.
+    asked: Moment,
+    /// Tells of every change since.
+    states: StateWatcher,
 }
 
 /// A session without a connection, and nobody at work on one.
@@ -82,11 +86,22 @@ impl Session {
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// When this connection had not been asked for yet: what the server grants, it has granted after that.
+    pub const fn asked(&self) -> Moment {
+        self.asked
+    }
+
+    /// Tells of every change since the session was granted to this connection. The crate may replace the connection by itself, and
+    /// nobody can see what is granted then: any change means that this connection is lost.
+    pub fn states(&self) -> StateWatcher {
+        self.states.clone()
+    }
 }
 
 /// Closes a session whose other handles were dropped; says whether its end was confirmed. Else it expires by itself.
 pub async fn close(session: Session) -> bool {
-    let Session { client, connection, gate, address: _ } = session;
+    let Session { client, connection, gate, .. } = session;
     let mut state = client.state_watcher();
     drop(client);
     let ended = async { while !state.changed().await.is_terminated() {} };
@@ -279,6 +294,7 @@ async fn attempt(
     address: SocketAddr,
     limit: Duration,
 ) -> Result<Session, Refusal> {
+    let asked = clock::now();
     let through = async {
         let gate = match tls::current(access.tls.as_ref()) {
             None => None,
@@ -299,7 +315,7 @@ async fn attempt(
         // Nothing is awaited once there is a client: dropped in between, it would close the session.
         let (client, connection) = executor::scope(connector.connect(&to)).await;
         match client {
-            Ok(client) => Ok(Session { client, connection, gate, address }),
+            Ok(client) => Ok(Session { states: client.state_watcher(), client, connection, gate, address, asked }),
             Err(Error::SessionExpired) => Err(Refusal::Expired),
             Err(Error::AuthFailed) => Err(Refusal::Authentication),
             Err(Error::Timeout) => Err(Refusal::Silent),

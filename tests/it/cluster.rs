@@ -282,8 +282,6 @@ impl Cluster {
             fs::copy(self.lock_directory().join("volume.json"), directory.join("volume.json")).unwrap();
             self.set_for(name, "lock.directory", directory.to_str().unwrap().to_owned());
             self.start(name);
-        }
-        for name in &names[1..] {
             self.until_eligible(name);
         }
     }

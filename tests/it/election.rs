@@ -24,6 +24,7 @@ use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 mod addresses;
 mod contact;
+mod grants;
 mod loss;
 mod names;
 mod protection;
@@ -36,7 +37,8 @@ const SESSION: Duration = Duration::from_secs(4);
 
 const HEARTBEAT: Duration = Duration::from_millis(100);
 
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Leaves a lease of two seconds.
+const MARGIN: Duration = Duration::from_millis(1_650);
 
 const ROOT: &str = "/primacy-test";
 
@@ -70,7 +72,7 @@ fn settings(servers: &str, cluster: &str, node: &str) -> Settings {
         },
         heartbeat_interval: HEARTBEAT,
         tick_time: Duration::from_millis(TICK),
-        patience: PATIENCE,
+        margin: MARGIN,
         process: identity(),
         tick: Duration::from_millis(crate::zookeeper::TICK),
     }
@@ -263,7 +265,7 @@ impl Node {
 
     async fn claimed(&mut self, epoch: u64) -> Claimed {
         self.fact("Claimed", |fact| match fact {
-            Fact::Claimed { epoch: taken, sent, testament: Some(testament) } if *taken == epoch => {
+            Fact::Claimed { epoch: taken, counts_from: sent, testament: Some(testament) } if *taken == epoch => {
                 Some(Claimed { sent: *sent, testament: (**testament).clone() })
             }
             _ => None,

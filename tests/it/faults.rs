@@ -22,6 +22,7 @@ mod partition;
 #[cfg(any(feature = "seeded-bug-two-coordinators", feature = "seeded-bug-stale-epoch"))]
 mod seeded;
 mod series;
+mod sessions;
 mod stops;
 mod volume;
 mod waits;

@@ -187,11 +187,16 @@ impl Drop for Server {
 
 /// Three servers that have elected a leader.
 pub fn ensemble() -> Vec<Server> {
+    ensemble_with("")
+}
+
+/// The same, with `more` in their configuration.
+pub fn ensemble_with(more: &str) -> Vec<Server> {
     let mut servers: Vec<Server> = (0..3).map(|_| Server::prepare()).collect();
     let peers: String =
         (1..=servers.len()).map(|id| format!("server.{id}=127.0.0.1:{}:{}\n", free_port(), free_port())).collect();
     for (index, server) in servers.iter().enumerate() {
-        server.configure(&format!("clientPort={}\nclientPortAddress=127.0.0.1\n{peers}", server.port));
+        server.configure(&format!("clientPort={}\nclientPortAddress=127.0.0.1\n{peers}{more}", server.port));
         server.identify(index + 1);
     }
     servers.iter_mut().for_each(Server::launch);

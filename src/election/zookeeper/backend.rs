@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
-use zookeeper_client::Client;
+use zookeeper_client::SessionId;
 
 use super::candidate::{Candidate, Found};
 use super::lead::Tenure;
@@ -17,7 +17,9 @@ use super::paths::Paths;
 use super::view::{self, Seen};
 use super::{Settings, directories, member, protection};
 use crate::clock;
-use crate::election::{Fact, Order};
+use crate::election::{Fact, Loss, Order};
+use crate::moment::Moment;
+use crate::role::lease::LeaseTiming;
 use crate::status::Member;
 use crate::zookeeper::{self, Backoff, Session};
 
@@ -39,6 +41,8 @@ pub struct Backend {
     pub stands: bool,
     /// The reason of the disconnection that was told last; `None` while connected.
     pub told: Option<String>,
+    /// What was granted to the session.
+    pub grant: Grant,
     /// How the servers' tick differs from the one that is configured, as it was told last.
     pub other_tick: Option<String>,
     /// Before a connection is looked for again whose predecessor broke as soon as it was there.
@@ -47,6 +51,19 @@ pub struct Backend {
     pub protected: Arc<AtomicBool>,
     /// Whether the servers hang up when this node's member is written.
     pub hung_up: Arc<Mutex<HungUp>>,
+}
+
+/// What is granted to a session. Every connection of it negotiates anew, and the shortest grant is the one that counts: what a
+/// server has still to tell of the session carries what that server had granted, and may be told late.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant {
+    pub session: Option<SessionId>,
+    /// The shortest.
+    pub timeout: Duration,
+    /// The latest.
+    pub latest: Duration,
+    /// When its connection had not been asked for yet.
+    pub asked: Moment,
 }
 
 /// The pauses between connections that break at once: because of what this node sends over them, say.
@@ -100,8 +117,12 @@ impl Backend {
         let mut going = Going::Idle;
         loop {
             let since = clock::now();
-            match self.serve(&session.client, going).await {
+            match self.serve(&session, going).await {
                 End::Parted(parted) => match self.reattach(session, &parted, clock::now().since(since)).await {
+                    Some(again) if self.has_outgrown_its_session(&parted) => {
+                        close(again).await;
+                        return End::Abandoned;
+                    }
                     Some(again) => {
                         session = again;
                         going = parted;
@@ -121,10 +142,40 @@ impl Backend {
         let _ = self.facts.send(fact);
     }
 
-    pub fn tell_connected(&mut self, client: &Client) {
+    /// Takes in what was granted to a session's new connection, and says so.
+    pub fn tell_connected(&mut self, session: &Session) {
         self.told = None;
-        let session = Some(client.session_id().to_string());
-        self.tell(Fact::Connected { session, timeout: client.session_timeout() });
+        let (id, latest) = (session.client.session_id(), session.client.session_timeout());
+        let known = (self.grant.session == Some(id)).then_some(self.grant.timeout);
+        if let Some(former) = known.filter(|former| *former != latest) {
+            warn!(session = %id, ?former, ?latest, "the servers have changed the session's time-out");
+        }
+        let timeout = known.map_or(latest, |former| former.min(latest));
+        self.grant = Grant { session: Some(id), timeout, latest, asked: session.asked() };
+        self.tell(Fact::Connected { session: Some(id.to_string()), timeout, asked: session.asked() });
+    }
+
+    /// How the lease is reckoned under what was granted.
+    pub fn timing(&self) -> LeaseTiming {
+        self.settings.timing(self.grant.timeout)
+    }
+
+    /// Whether the servers grant more than this session can make use of, and no lease rests on it. A place in the queue is given
+    /// up for that.
+    fn has_outgrown_its_session(&mut self, going: &Going) -> bool {
+        let more = self.grant.latest > self.grant.timeout;
+        match going {
+            Going::Idle => more,
+            Going::Queued(_) => {
+                if more {
+                    self.stands = false;
+                    let reason = "the servers grant a longer session by now: asking for it";
+                    self.tell(Fact::Lost(Loss::Backend(reason.to_owned())));
+                }
+                more
+            }
+            Going::Elected(..) | Going::Leading(_) => false,
+        }
     }
 
     /// Says why there is no contact, once per reason.
@@ -165,7 +216,7 @@ impl Backend {
                     let (id, timeout, address) = (client.session_id(), client.session_timeout(), session.address());
                     info!(session = %id, ?timeout, %address, "connected to ZooKeeper");
                     self.compare_ticks(timeout);
-                    self.tell_connected(client);
+                    self.tell_connected(&session);
                     return Some(session);
                 }
                 Err(reason) => self.tell_disconnected(reason),
@@ -180,7 +231,10 @@ impl Backend {
         loop {
             tokio::select! {
                 biased;
-                order = self.orders.recv() => self.without_candidacy(order).ok()?,
+                order = self.orders.recv() => match order {
+                    Some(Order::AskAgain) => {}
+                    order => self.without_candidacy(order).ok()?,
+                },
                 result = &mut future => return Some(result),
             }
         }
@@ -197,6 +251,7 @@ impl Backend {
             Some(Order::Claim { .. }) => self.refuse("this node does not stand first in the queue"),
             Some(Order::Publish(member)) => self.publish(*member),
             Some(Order::Yield | Order::Announce(_) | Order::Amend(_)) => {}
+            Some(Order::AskAgain) => return Err(End::Abandoned),
             Some(Order::Close) | None => return Err(End::Closed),
         }
         Ok(())
@@ -216,7 +271,8 @@ impl Backend {
 
     /// Everything that happens within one session, or over one of its leadership's connections. All handles that were
     /// made of `client` are dropped when this returns.
-    async fn serve(&mut self, client: &Client, going: Going) -> End {
+    async fn serve(&mut self, session: &Session, going: Going) -> End {
+        let client = &session.client;
         let (settings, paths) = (Arc::clone(&self.settings), Arc::clone(&self.paths));
         let (facts, hung_up) = (self.facts.clone(), Arc::clone(&self.hung_up));
         let (seen_sender, seen) = watch::channel(Seen::default());
@@ -232,7 +288,7 @@ impl Backend {
             until(&renewed).await;
             view::follow(client.clone(), &settings, &paths, &seen_sender, &facts).await;
         });
-        let candidate = Candidate::new(self, client, seen, registered, &renewed);
+        let candidate = Candidate::new(self, session, seen, registered, &renewed);
         let end = tokio::select! {
             biased;
             end = candidate.run(going) => end,

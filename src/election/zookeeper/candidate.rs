@@ -17,10 +17,13 @@ use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 use super::backend::{Backend, End, Going};
 use super::lead::{self, Claim, Tenure};
 use super::paths::{Paths, Place, place};
+use super::pulse::Pulse;
 use super::view::Seen;
 use super::{before_retry, directories, is_definite, until_deleted};
 use crate::election::{Fact, Loss, Order, Rival, Vacancy};
+use crate::role::lease::Touches;
 use crate::znodes::{self, Control};
+use crate::zookeeper::Session;
 
 pub struct Candidate<'a> {
     pub backend: &'a mut Backend,
@@ -30,6 +33,7 @@ pub struct Candidate<'a> {
     registered: watch::Receiver<bool>,
     /// Whether this connection has carried a heartbeat's acknowledgement, if it was made for the sake of one.
     pub renewed: &'a watch::Sender<bool>,
+    pub pulse: Pulse<'a>,
     /// Whether `Standing` was said, so that an end has to be reported as a loss.
     stands: bool,
 }
@@ -38,9 +42,7 @@ pub struct Candidate<'a> {
 #[expect(clippy::large_enum_variant, reason = "a few orders a day")]
 pub enum Woken {
     Event,
-    /// The connection is lost, and may be back already.
     Disconnected,
-    Reconnected,
     /// `Stand`, `Yield` or `Claim`: what depends on where the candidacy is.
     Order(Order),
 }
@@ -79,12 +81,14 @@ impl Found {
 impl<'a> Candidate<'a> {
     pub fn new(
         backend: &'a mut Backend,
-        client: &'a Client,
+        session: &'a Session,
         seen: watch::Receiver<Seen>,
         registered: watch::Receiver<bool>,
         renewed: &'a watch::Sender<bool>,
     ) -> Self {
-        Self { state: client.state_watcher(), backend, client, seen, registered, renewed, stands: false }
+        let (client, timing) = (&session.client, backend.timing());
+        let pulse = Pulse::new(client, Touches::new(&timing, backend.grant.asked), timing.heartbeat_interval);
+        Self { state: session.states(), backend, client, seen, registered, renewed, pulse, stands: false }
     }
 
     /// `going`: what goes on over this connection.
@@ -96,11 +100,6 @@ impl<'a> Candidate<'a> {
 
     async fn candidacies(&mut self, going: Going) -> Result<Infallible, End> {
         self.stands = !matches!(going, Going::Idle);
-        // The watcher reports changes only, and the session may have ended while the directories were made.
-        let state = self.client.state();
-        if state != SessionState::SyncConnected && !self.take_state(state)? {
-            return Err(End::Parted(going));
-        }
         match going {
             Going::Idle => {}
             Going::Queued(node) => self.stand(&node, None).await?,
@@ -128,9 +127,11 @@ impl<'a> Candidate<'a> {
             }
             tokio::select! {
                 biased;
-                state = self.state.changed() => if !self.take_state(state)? {
+                state = self.state.changed() => {
+                    self.take_state(state)?;
                     return Err(End::Parted(Going::Idle));
-                },
+                }
+                never = self.pulse.keep() => match never {},
                 order = self.backend.orders.recv() => self.backend.without_candidacy(order)?,
                 changed = self.registered.changed() => if changed.is_err() { pending::<()>().await },
             }
@@ -188,7 +189,7 @@ impl<'a> Candidate<'a> {
                     let mut gone = pin!(until_deleted(client, &predecessor));
                     loop {
                         match self.next(own.as_mut(), gone.as_mut()).await? {
-                            Woken::Event | Woken::Reconnected => break,
+                            Woken::Event => break,
                             Woken::Disconnected => return Err(queued(self)),
                             Woken::Order(Order::Yield) => return self.leave_queue(node).await,
                             Woken::Order(order) => self.refuse_claim(&order),
@@ -203,7 +204,7 @@ impl<'a> Candidate<'a> {
                         pin!(async move { while seen.changed().await.is_ok() && seen.borrow().paused {} });
                     loop {
                         match self.next(own.as_mut(), resumed.as_mut()).await? {
-                            Woken::Event | Woken::Reconnected => break,
+                            Woken::Event => break,
                             Woken::Disconnected => return Err(queued(self)),
                             Woken::Order(Order::Yield) => return self.leave_queue(node).await,
                             Woken::Order(order) => self.refuse_claim(&order),
@@ -228,7 +229,7 @@ impl<'a> Candidate<'a> {
                     let mut retry = pin!(before_retry(client));
                     loop {
                         match self.next(own.as_mut(), retry.as_mut()).await? {
-                            Woken::Event | Woken::Reconnected => break,
+                            Woken::Event => break,
                             Woken::Disconnected => return Err(queued(self)),
                             Woken::Order(order) => self.refuse_claim(&order),
                         }
@@ -248,8 +249,7 @@ impl<'a> Candidate<'a> {
         loop {
             let order = match self.next(own.as_mut(), pin!(pending())).await? {
                 Woken::Order(order) => order,
-                // The claim is guarded by what was seen, so a reconnect changes nothing.
-                Woken::Event | Woken::Reconnected => continue,
+                Woken::Event => continue,
                 Woken::Disconnected => return Err(End::Parted(Going::Elected(node.to_owned(), Box::new(found)))),
             };
             match order {
@@ -317,11 +317,10 @@ impl<'a> Candidate<'a> {
         loop {
             tokio::select! {
                 biased;
-                state = self.state.changed() => {
-                    return Ok(if self.take_state(state)? { Woken::Reconnected } else { Woken::Disconnected });
-                }
+                state = self.state.changed() => return self.take_state(state).map(|()| Woken::Disconnected),
                 () = event.as_mut() => return Ok(Woken::Event),
                 () = own.as_mut() => return Err(self.fall(Loss::NodeDeleted, None).await),
+                never = self.pulse.keep() => match never {},
                 order = self.backend.orders.recv() => {
                     if let Some(order) = self.take_order(order)? {
                         return Ok(Woken::Order(order));
@@ -338,9 +337,11 @@ impl<'a> Candidate<'a> {
         loop {
             tokio::select! {
                 biased;
-                state = self.state.changed() => if !self.take_state(state)? {
+                state = self.state.changed() => {
+                    self.take_state(state)?;
                     return Err(lost(self));
-                },
+                }
+                never = self.pulse.keep() => match never {},
                 result = request.as_mut() => {
                     return result.map_err(|_| self.abandon("ZooKeeper does not answer".to_owned()));
                 }
@@ -363,7 +364,7 @@ impl<'a> Candidate<'a> {
             }
             Some(Order::Close) | None => return Err(End::Closed),
             Some(Order::Publish(member)) => self.backend.publish(*member),
-            Some(Order::Announce(_) | Order::Amend(_)) => {}
+            Some(Order::Announce(_) | Order::Amend(_) | Order::AskAgain) => {}
         }
         Ok(None)
     }
@@ -374,16 +375,13 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// Takes a change of the session's state; says whether it is a reconnect.
-    pub fn take_state(&mut self, state: SessionState) -> Result<bool, End> {
+    /// Takes a change of the session's state: the connection is lost. The crate may have made another one already, but nobody
+    /// can see what was granted to that.
+    pub fn take_state(&mut self, state: SessionState) -> Result<(), End> {
         match state {
-            SessionState::SyncConnected => {
-                self.backend.tell_connected(self.client);
-                Ok(true)
-            }
-            SessionState::Disconnected | SessionState::ConnectedReadOnly => {
+            SessionState::SyncConnected | SessionState::Disconnected | SessionState::ConnectedReadOnly => {
                 self.backend.tell_disconnected("the connection to ZooKeeper is lost".to_owned());
-                Ok(false)
+                Ok(())
             }
             SessionState::Expired | SessionState::Closed | SessionState::AuthFailed => {
                 warn!(session = %self.client.session_id(), %state, "the session has ended");
@@ -415,7 +413,7 @@ impl<'a> Candidate<'a> {
         loop {
             let result = tokio::select! {
                 biased;
-                state = self.state.changed() => self.take_state(state).map(|_| None),
+                state = self.state.changed() => self.take_state(state).map(|()| None),
                 order = self.backend.orders.recv() => {
                     if let (Some(tenure), Some(Order::Resign { clean, ended })) = (tenure, &order) {
                         lead::resign(self.client, &self.backend.paths, tenure, *clean, ended.clone()).await;

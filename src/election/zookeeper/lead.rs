@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use serde_json::json;
@@ -204,9 +204,11 @@ impl Candidate<'_> {
     /// Begins the leadership, and leads until the end.
     pub async fn begin(&mut self, own: Pin<&mut impl Future<Output = ()>>, tenure: Box<Tenure>) -> End {
         info!(epoch = tenure.breadcrumb.epoch, node = tenure.node, "epoch taken");
+        let counts_from = self.pulse.touches.counts_from(tenure.sent);
+        self.pulse.touches.answered(tenure.sent, clock::now());
         self.backend.tell(Fact::Claimed {
             epoch: tenure.breadcrumb.epoch,
-            sent: tenure.sent,
+            counts_from,
             testament: Some(Box::new(testament(
                 &self.backend.settings,
                 &self.backend.paths,
@@ -240,7 +242,8 @@ impl Candidate<'_> {
 
     /// Answers the leadership's end; `None` if only the connection is to be given up.
     ///
-    /// A server that does not answer is left for another once only: if the next one answers no more than it did, the
+    /// A server that does not answer for half a lease is left for another, if there is one (if answers took longer as a rule, the
+    /// lease could not be kept anyway); once only: if the next one answers no more than it did, the
     /// ensemble is slow, and an answer may be on its way.
     async fn lead_while_connected(
         &mut self,
@@ -251,6 +254,7 @@ impl Candidate<'_> {
         let (client, settings, paths) =
             (self.client, Arc::clone(&self.backend.settings), Arc::clone(&self.backend.paths));
         let protected = Arc::clone(&self.backend.protected);
+        let patience = (self.backend.timing().length() / 2).max(settings.heartbeat_interval);
         let several = zookeeper::has_alternatives(&settings.access);
         let mut service =
             std::pin::pin!(service::keep(client, &settings, &paths, tenure.epoch_version, &tenure.announcement));
@@ -270,15 +274,15 @@ impl Candidate<'_> {
         loop {
             tokio::select! {
                 biased;
-                state = self.state.changed() => match self.take_state(state) {
-                    Ok(true) => tick.set(clock::now()),
-                    Ok(false) => return None,
-                    Err(end) => return Some(end),
-                },
+                state = self.state.changed() => return self.take_state(state).err(),
                 () = own.as_mut() => return Some(self.fall(Loss::NodeDeleted, Some(tenure)).await),
                 outcome = in_flight(&mut beat) => {
                     let sent = beat.take().map_or(tenure.sent, |(sent, _)| sent);
                     tick.set(sent + settings.heartbeat_interval);
+                    // It may have come over a connection of the crate's own, to which nobody knows what was granted.
+                    if let Some(state) = self.state.changed().now_or_never() {
+                        return self.take_state(state).err();
+                    }
                     answers |= outcome.is_ok();
                     match self.take_heartbeat(sent, outcome) {
                         Ok(()) => {}
@@ -289,7 +293,7 @@ impl Candidate<'_> {
                     None => {
                         let now = clock::now();
                         beat = Some((now, Box::pin(heartbeat(client, &settings, &paths, tenure))));
-                        tick.set(now + settings.patience);
+                        tick.set(now + patience);
                     }
                     Some(_) if several && answers => {
                         self.backend.tell_disconnected("a heartbeat is not answered; asking another server".to_owned());
@@ -311,7 +315,7 @@ impl Candidate<'_> {
                     Some(Order::Announce(breadcrumb)) => tenure.announcement.want(breadcrumb.map(|breadcrumb| *breadcrumb)),
                     Some(Order::Amend(entry)) => chores.push(Box::pin(amend(client, &paths, *entry))),
                     Some(Order::Claim { .. }) => self.backend.refuse("this node leads already"),
-                    Some(Order::Stand | Order::Yield) => {}
+                    Some(Order::Stand | Order::Yield | Order::AskAgain) => {}
                 },
                 () = service.as_mut() => unreachable!("the announcement is kept for as long as the leadership lasts"),
                 Some(()) = chores.next() => {}
@@ -319,10 +323,13 @@ impl Candidate<'_> {
         }
     }
 
-    fn take_heartbeat(&self, sent: Moment, outcome: Result<(), MultiWriteError>) -> Result<(), Loss> {
+    fn take_heartbeat(&mut self, sent: Moment, outcome: Result<(), MultiWriteError>) -> Result<(), Loss> {
         match outcome {
             Ok(()) => {
-                self.backend.tell(Fact::Renewed { sent, acknowledged: clock::now() });
+                let acknowledged = clock::now();
+                let counts_from = self.pulse.touches.counts_from(sent);
+                self.pulse.touches.answered(sent, acknowledged);
+                self.backend.tell(Fact::Renewed { sent, counts_from, acknowledged });
                 self.renewed.send_if_modified(|renewed| !std::mem::replace(renewed, true));
             }
             Err(MultiWriteError::OperationFailed { index: 0, source: Error::NoNode | Error::BadVersion }) => {

@@ -35,6 +35,7 @@ mod member;
 mod orders;
 mod paths;
 mod protection;
+mod pulse;
 mod reattach;
 mod service;
 mod view;
@@ -54,6 +55,8 @@ use crate::config::Config;
 use crate::election::Handle;
 use crate::guardian::protocol::{Testament, ZooKeeperAccess};
 use crate::host::ProcessIdentity;
+use crate::moment::Moment;
+use crate::role::lease::LeaseTiming;
 use crate::zookeeper as room;
 
 pub use self::paths::Paths;
@@ -78,9 +81,7 @@ pub struct Settings {
     pub heartbeat_interval: Duration,
     /// `zookeeper.tick_time`: what the servers' tick is taken for.
     pub tick_time: Duration,
-    /// How long a leader waits for a heartbeat's answer before it asks another server, if there are several: half a lease.
-    /// If answers took longer as a rule, the lease could not be kept anyway.
-    pub patience: Duration,
+    pub margin: Duration,
     /// Tells this process's own ghosts from others that use the same name.
     pub process: ProcessIdentity,
     /// `zookeeper.tick_time`: how much longer than granted a session may last.
@@ -88,6 +89,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How the lease is reckoned under a session of `granted`.
+    pub fn timing(&self, granted: Duration) -> LeaseTiming {
+        let asked = LeaseTiming {
+            session_timeout: self.access.session_timeout,
+            tick_time: self.tick_time,
+            heartbeat_interval: self.heartbeat_interval,
+            margin: self.margin,
+        };
+        asked.granted(self.access.session_timeout, granted)
+    }
+
     /// Where the id of the cluster's volume is.
     pub fn volume_path(&self) -> String {
         paths::Paths::new(&self.root, &self.cluster).volume
@@ -103,7 +115,7 @@ impl Settings {
             access: room::access(zookeeper),
             heartbeat_interval: zookeeper.heartbeat_interval,
             tick_time: zookeeper.tick_time,
-            patience: zookeeper.lease() / 2,
+            margin: zookeeper.margin,
             process,
             tick: zookeeper.tick_time,
         }
@@ -125,6 +137,7 @@ pub fn start(settings: Settings) -> Handle {
         member: watch::channel(None).0,
         stands: false,
         told: None,
+        grant: backend::Grant { session: None, timeout: Duration::ZERO, latest: Duration::ZERO, asked: Moment::from_nanos(0) },
         other_tick: None,
         pause: backend::between_connections(),
         protected: Arc::default(),

@@ -27,16 +27,16 @@ impl Backend {
     pub async fn reattach(&mut self, session: Session, going: &Going, lived: Duration) -> Option<Session> {
         let settings = Arc::clone(&self.settings);
         let began = clock::now();
-        let (id, timeout) = (session.client.session_id(), session.client.session_timeout());
+        let (id, timeout) = (session.client.session_id(), self.grant.timeout);
         let leads = matches!(going, Going::Leading(_));
         let mut pause = Duration::ZERO;
         if lived < SETTLED {
-            let longest = if leads { settings.patience / 4 } else { timeout };
+            let longest = if leads { self.timing().length() / 8 } else { timeout };
             pause = self.pause.pause().min(longest);
         } else {
             self.pause.reset();
         }
-        let stake = if leads { Stake::Lease { until: began + settings.patience * 2 } } else { Stake::Nothing };
+        let stake = if leads { Stake::Lease { until: began + self.timing().length() } } else { Stake::Nothing };
         let mut reopening = pin!(async {
             let parted = session.part().await?;
             sleep(pause).await;
@@ -62,7 +62,7 @@ impl Backend {
                     Some(session) => {
                         let address = session.address();
                         info!(session = %id, %address, after = ?clock::now().since(began), "the session goes on");
-                        self.tell_connected(&session.client);
+                        self.tell_connected(&session);
                         return Some(session);
                     }
                     None => break,

@@ -1,7 +1,7 @@
 //! Golden scenarios: what is ordered, word by word, in stories that matter.
 
 use super::*;
-use crate::role::{Loss, Phase, Role};
+use crate::role::{DeadlineReason, Loss, Phase, Role};
 
 #[test]
 fn the_way_up_takes_each_step_only_when_the_former_is_acknowledged() {
@@ -352,6 +352,36 @@ fn an_older_acknowledgement_does_not_shorten_the_lease() {
     assert_eq!(bench.on(Event::Renewed { sent }), "");
     assert_eq!(bench.on(Event::Claimed { epoch: 7, sent }), "");
     assert_eq!(bench.machine.lease_until(), until);
+}
+
+#[test]
+fn a_shorter_grant_shortens_a_lease_that_runs_and_a_longer_one_does_not_stretch_it() {
+    let mut bench = Bench::leading(plain());
+    let now = bench.now;
+    assert_eq!(bench.on(Event::Granted { until: now + seconds(20) }), "");
+    assert_eq!(bench.machine.lease_until(), Some(now + LEASE));
+    let actions = bench.machine.step(now, Event::Granted { until: now + seconds(2) });
+    assert_eq!(actions, [Action::SetDeadline(now + seconds(2))], "the guardian is told, too");
+    assert_eq!(bench.machine.deadline(), Some((now + seconds(2), DeadlineReason::Lease)));
+    assert_eq!(bench.after(seconds(1), Event::Granted { until: now }), "SetDeadline [active > fencing: lease_expired] KillTree");
+}
+
+#[test]
+fn a_stop_under_way_is_over_with_a_shortened_lease() {
+    let mut bench = Bench::leading(plain());
+    assert_eq!(bench.on(Event::StopRequested), "[active > demoting: stopped] StopTree");
+    let until = bench.now + seconds(1);
+    assert_eq!(bench.on(Event::Granted { until }), "SetDeadline");
+    assert_eq!(bench.after(seconds(1), Event::TimePassed), "[demoting > fencing: stopped] KillTree");
+}
+
+#[test]
+fn a_lock_without_a_lease_is_kept_for_one_lease_of_the_shorter_grant() {
+    let mut bench = Bench::standing(plain());
+    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.machine.set_rules(Rules { lease: seconds(2), ..plain() });
+    let (now, until) = (bench.now, bench.now + seconds(3));
+    assert_eq!(bench.machine.step(now, Event::Granted { until }), [Action::SetDeadline(now + seconds(2))]);
 }
 
 #[test]

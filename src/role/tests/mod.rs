@@ -2,6 +2,7 @@
 
 mod golden;
 mod properties;
+mod sessions;
 mod states;
 mod table;
 

@@ -56,7 +56,9 @@ fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
         19 => Event::Exited,
         20 => Event::TreeDead,
         21 => Event::Tidied,
-        22 | 23 => Event::Renewed { sent },
+        22 => Event::Renewed { sent },
+        23 if ago < 6_000 => Event::Granted { until: now + Duration::from_millis(ago) },
+        23 => Event::Renewed { sent },
         24 => Event::Lost(Loss::SessionExpired),
         25 => Event::Lost(if yes { Loss::NodeDeleted } else { Loss::Overtaken }),
         26 => Event::VolumeLost,
@@ -152,6 +154,9 @@ impl Observer {
         if let Some((deadline, reason)) = self.bench.machine.deadline() {
             assert!(deadline > now, "{reason:?} lies in the past after a step: the shell would spin");
         }
+        if self.it.claimed && self.bench.machine.lease_matters() {
+            assert!(self.bench.machine.lease_until() <= self.it.lease, "a longer lease than was granted");
+        }
         let live = self.it.tree && !self.bench.machine.tree_may_live();
         assert!(!live, "a tree is forgotten");
         let runs = self.it.command.is_some() && !self.bench.machine.anything_may_live();
@@ -173,6 +178,7 @@ impl Observer {
             Event::Renewed { sent } if it.lease.is_some_and(|lease| now < lease) => {
                 it.lease = it.lease.max(Some(*sent + LEASE));
             }
+            Event::Granted { until } => it.lease = it.lease.map(|lease| lease.min(*until)),
             Event::RecordWritten { epoch } if it.claim == Some(*epoch) => it.recorded = true,
             Event::GuardianLost => {
                 it.unwritten |= it.write_back && !it.closed && (it.tree || it.command.is_some());

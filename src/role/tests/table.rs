@@ -72,6 +72,7 @@ fn events(now: Moment) -> Vec<(&'static str, Event)> {
         ("TreeDead", Event::TreeDead),
         ("Tidied", Event::Tidied),
         ("Renewed", Event::Renewed { sent: now + Duration::from_millis(1) }),
+        ("Granted(shorter)", Event::Granted { until: now + LEASE / 2 }),
         ("Lost(session)", Event::Lost(Loss::SessionExpired)),
         ("Lost(node)", Event::Lost(Loss::NodeDeleted)),
         ("VolumeLost", Event::VolumeLost),
