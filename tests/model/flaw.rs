@@ -35,6 +35,10 @@ pub enum Flaw {
     ForgetsCommands,
     /// Takes every closed lock for the end of what was written under it.
     BelievesUnwrittenEnd,
+    /// Waits with touches two heartbeats apart, and counts a claim from when it was sent all the same.
+    CountsOneHeartbeat,
+    /// Does not shorten a lease that runs when less is granted.
+    KeepsLongerLease,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +97,7 @@ impl Core {
                 Event::LockAcquired { recorded: Recorded { former: self.heard, ..recorded }, write_back }
             }
             (Flaw::BelievesLateRenewal, Event::Renewed { sent }) => return (sent, Event::Renewed { sent }),
+            (Flaw::KeepsLongerLease, Event::Granted { .. }) => Event::TimePassed,
             (_, event) => event,
         };
         (now, heard)

@@ -28,6 +28,7 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
         guardian_kills_commands: true,
         write_back: false,
         watchdog: false,
+        grace: world::GRACE,
         ranked: false,
         rules: rules(),
         flaw: Flaw::None,
@@ -85,6 +86,7 @@ const DELAYS: &[Fault] =
 const OUTSIDE: &[Fault] = &[
     Fault::LoseLock,
     Fault::DeleteNode,
+    Fault::CutSession,
     Fault::WipeZooKeeper,
     Fault::RestoreZooKeeper,
     Fault::CutPower,
@@ -223,7 +225,8 @@ fn the_lease_alone_protects_against_two_faults() {
 
 fn void(budget: u8) -> Setup {
     use Fault::*;
-    let faults = [FreezeSupervisor, FreezeHalfway, Partition, KillSupervisor, DieHalfway, CrashCoordinator, Stop];
+    let faults =
+        [FreezeSupervisor, FreezeHalfway, Partition, KillSupervisor, DieHalfway, CrashCoordinator, CutSession, Stop];
     Setup { void_lock: true, ..setup(2, budget, &faults) }
 }
 
@@ -262,6 +265,32 @@ fn watched(budget: u8) -> Setup {
     // As the supervisor's rules have it: not before lease and grace are over.
     setup.rules.stuck_after = world::units(world::EXPIRES_FROM + 1);
     setup
+}
+
+#[test]
+fn a_watchdog_that_fires_as_late_as_if_nothing_had_been_silent_is_caught() {
+    breaks(LEASE_ALONE, Setup { grace: world::GRACE + 1, ..watched(1) });
+}
+
+fn cut_off(flaw: Flaw, fault: Fault) -> Setup {
+    Setup { void_lock: true, flaw, ..setup(2, 2, &[fault, Fault::Partition]) }
+}
+
+/// Whoever is cut off right after its claim, or right after its session was cut.
+#[test]
+fn the_lease_alone_protects_whatever_was_silent_or_cut_before() {
+    holds("two nodes, lock void, a stop and a partition", cut_off(Flaw::None, Fault::Stop));
+    holds("two nodes, lock void, a shorter session and a partition", cut_off(Flaw::None, Fault::CutSession));
+}
+
+#[test]
+fn a_claim_after_a_silence_that_counts_as_if_there_had_been_none_is_caught() {
+    breaks(LEASE_ALONE, cut_off(Flaw::CountsOneHeartbeat, Fault::Stop));
+}
+
+#[test]
+fn a_lease_that_is_not_shortened_by_a_shorter_grant_is_caught() {
+    breaks(LEASE_ALONE, cut_off(Flaw::KeepsLongerLease, Fault::CutSession));
 }
 
 #[test]

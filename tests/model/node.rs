@@ -4,7 +4,7 @@ use primacy::moment::Moment;
 use primacy::role::{Action, Event, Recorded, Witness};
 
 use super::world::{
-    Breach, Breadcrumb, Command, EXPIRES_FROM, Frost, Guardian, Hold, Hook, LEASE, Last, SelfFencing, Setup, Tree,
+    Breach, Breadcrumb, Command, Frost, Guardian, Hold, Hook, LEASE, Last, SelfFencing, Setup, Tree,
     World, units,
 };
 
@@ -94,8 +94,8 @@ impl World {
         match action {
             Action::Stand => self.stand(node),
             Action::Yield => self.go_to_the_back(node),
-            Action::Claim { epoch } => self.claim(node, epoch, now),
-            Action::Resign { clean, .. } => self.resign(node, clean),
+            Action::Claim { epoch } => self.claim(setup, node, epoch, now),
+            Action::Resign { clean, .. } => self.resign(setup, node, clean),
             Action::KillOrphans if self.nodes[node].is_empty() => self.tell(node, Event::TreeDead),
             Action::KillOrphans => {
                 self.nodes[node].doom();
@@ -302,7 +302,7 @@ impl World {
     fn feed(&mut self, setup: &Setup, node: usize) {
         let deadline = self.nodes[node].guardian.as_ref().and_then(|guardian| guardian.deadline);
         if setup.watchdog && self.nodes[node].tree.is_some() {
-            self.nodes[node].fires = deadline.map(|deadline| deadline + units(EXPIRES_FROM - LEASE));
+            self.nodes[node].fires = deadline.map(|deadline| deadline + units(setup.grace));
         }
     }
 

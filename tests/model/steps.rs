@@ -44,6 +44,7 @@ pub enum Step {
     FailWriteBack(usize),
     LoseLock(usize),
     DeleteNode(usize),
+    CutSession(usize),
     WipeZooKeeper,
     RestoreZooKeeper,
     CutPower(usize),
@@ -192,6 +193,7 @@ impl World {
                     out.push(Step::CrashCoordinator(node));
                 }
                 Fault::StickTree if it.tree.is_some_and(|tree| !tree.stuck) => out.push(Step::StickTree(node)),
+                Fault::CutSession if self.session_may_be_cut(node) => out.push(Step::CutSession(node)),
                 Fault::LoseLock if self.owner == Some(node) => out.push(Step::LoseLock(node)),
                 Fault::StickCommand if it.commands.iter().any(|command| !command.stuck) => {
                     out.push(Step::StickCommand(node));
@@ -245,6 +247,7 @@ impl World {
             Step::FailWriteBack(node) => self.nodes[node].write_back_fails = true,
             Step::LoseLock(node) => self.lose_lock(node),
             Step::DeleteNode(seat) => self.betray(seat, Loss::NodeDeleted),
+            Step::CutSession(node) => self.cut_session(node),
             Step::WipeZooKeeper => self.wipe(),
             Step::FailHook(node) => self.end_command(setup, node, false),
             Step::RestoreZooKeeper => self.restore(),
@@ -266,7 +269,7 @@ impl World {
     fn apply_lawful(&mut self, setup: &Setup, step: Step) {
         match step {
             Step::Handle(node) => self.handle(setup, node, None),
-            Step::Beat(node) => self.beat(node),
+            Step::Beat(node) => self.beat(setup, node),
             Step::Reset(node) => self.reset(setup, node),
             Step::GuardianBoots(node) => self.boot_guardian(setup, node),
             Step::GrantLock(node) => self.grant_lock(setup, node),
@@ -279,7 +282,7 @@ impl World {
             Step::Expire(seat) => self.remove_seat(seat, Loss::SessionExpired),
             Step::Restart(node) => self.restart(setup, node),
             Step::Thaw(node) => self.thaw(setup, node),
-            Step::Heal { node, lose } => self.heal(node, lose),
+            Step::Heal { node, lose } => self.heal(setup, node, lose),
             Step::Unstick(node) => {
                 if let Some(tree) = &mut self.nodes[node].tree {
                     tree.stuck = false;
@@ -290,7 +293,7 @@ impl World {
             }
             Step::TimePasses => {
                 self.now = self.now + units(1);
-                self.hear_pings();
+                self.hear_touches(setup);
             }
             _ => {}
         }

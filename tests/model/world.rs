@@ -20,11 +20,16 @@ pub const DAWN: u64 = 1 << 50;
 /// Also what ZooKeeper says where there was no epoch yet.
 pub const FIRST_EPOCH: u64 = 1 << 32;
 
-/// In units. `EXPIRES_FROM` = session timeout − half a tick (the leader's knowledge of its clients is that old);
-/// `LEASE` = that − (heartbeat interval + margin), together one unit; `EXPIRES_BY` = session timeout + a tick, rounded up.
+/// In units; heartbeat interval and margin are one each. `EXPIRES_FROM` = session timeout − half a tick, counted from what the
+/// ensemble's leader has been told of, which need not be the last that was heard; `LEASE` = that − heartbeat interval − margin;
+/// `EXPIRES_BY` = session timeout + a tick, counted from the last that was heard.
 pub const LEASE: u64 = 2;
-pub const EXPIRES_FROM: u64 = 3;
+pub const EXPIRES_FROM: u64 = 4;
 pub const EXPIRES_BY: u64 = 4;
+/// By so much the servers may cut a session.
+pub const CUT: u64 = 2;
+/// How long after the lease's end a watchdog may fire: the margin.
+pub const GRACE: u64 = 1;
 
 pub const fn units(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -76,6 +81,8 @@ pub struct Setup {
     pub write_back: bool,
     /// Every host has a watchdog, fed to the last moment that the guardian's deadline allows.
     pub watchdog: bool,
+    /// How long after the guardian's deadline it fires.
+    pub grace: u64,
     /// Node 0 has the highest priority.
     pub ranked: bool,
     pub rules: Rules,
@@ -105,6 +112,8 @@ pub enum Fault {
     LoseLock,
     /// The election node is deleted although its session was kept alive.
     DeleteNode,
+    /// A client has to connect anew, and is granted a shorter session.
+    CutSession,
     WipeZooKeeper,
     /// ZooKeeper comes back with what it knew before its last change.
     RestoreZooKeeper,
@@ -145,6 +154,8 @@ pub struct Client {
     pub told: Option<u64>,
     pub claimed: Option<u64>,
     pub next_beat: Moment,
+    /// When it sent what was answered last.
+    pub touched: Moment,
     /// A heartbeat that has not reached the server.
     pub in_flight: Option<Moment>,
     /// A claim that has not reached the server: epoch, sent.
@@ -309,7 +320,24 @@ pub struct Seat {
     /// The client that made it still exists and knows it.
     pub known: bool,
     pub claimed: bool,
+    /// When its server has heard of it last, and what its server's leader has surely been told: what was heard before that.
     pub heard: Moment,
+    pub told: Moment,
+    /// The session is shorter than it was.
+    pub cut: bool,
+}
+
+impl Seat {
+    pub const fn new(node: usize, now: Moment) -> Self {
+        Self { node, known: true, claimed: false, heard: now, told: now, cut: false }
+    }
+
+    pub fn hear(&mut self, now: Moment) {
+        if self.heard < now {
+            self.told = self.heard;
+            self.heard = now;
+        }
+    }
 }
 
 /// Also what the lock file says. A node of the model is a host: what its name is, only a flaw asks.

@@ -3,7 +3,8 @@
 use primacy::moment::Moment;
 use primacy::role::{Event, Loss, Vacancy};
 
-use super::world::{Breach, Breadcrumb, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, Seat, Setup, World, units};
+use super::flaw::Flaw;
+use super::world::{Breach, Breadcrumb, CUT, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, LEASE, Seat, Setup, World, units};
 
 impl World {
     fn seat(&self, node: usize) -> Option<usize> {
@@ -29,9 +30,23 @@ impl World {
         client.told = None;
         client.to_stand = cut;
         if !cut {
-            let heard = self.now;
-            self.queue.push(Seat { node, known: true, claimed: false, heard });
+            self.queue.push(Seat::new(node, self.now));
+            self.touch(node);
         }
+    }
+
+    /// Something that the client has sent just now is answered.
+    fn touch(&mut self, node: usize) {
+        let now = self.now;
+        if let Some(client) = self.client(node) {
+            client.touched = now;
+        }
+    }
+
+    /// From when an acknowledgement counts, as the client reckons it: it knows of no silence longer than a heartbeat interval.
+    fn counts_from(&mut self, setup: &Setup, node: usize, sent: Moment) -> Moment {
+        let Some(client) = self.client(node) else { return sent };
+        if setup.flaw == Flaw::CountsOneHeartbeat { sent } else { sent.min(client.touched + units(1)) }
     }
 
     pub fn go_to_the_back(&mut self, node: usize) {
@@ -64,7 +79,7 @@ impl World {
         }
     }
 
-    pub fn claim(&mut self, node: usize, epoch: u64, sent: Moment) {
+    pub fn claim(&mut self, setup: &Setup, node: usize, epoch: u64, sent: Moment) {
         let cut = self.nodes[node].cut;
         let Some(client) = self.client(node) else { return };
         if !client.standing {
@@ -86,16 +101,18 @@ impl World {
         self.epoch = epoch;
         self.breadcrumb = Some(Breadcrumb { node, epoch, clean: false });
         self.nodes[node].granted = Some(epoch);
-        self.nodes[node].proved = sent;
         self.nodes[node].betrayed = false;
         let now = self.now;
         self.queue[seat].claimed = true;
-        self.queue[seat].heard = now;
+        self.queue[seat].hear(now);
+        self.nodes[node].proved = sent.min(self.queue[seat].told + units(1));
+        let counts_from = self.counts_from(setup, node, sent);
+        self.touch(node);
         if let Some(client) = self.client(node) {
             client.claimed = Some(epoch);
             client.next_beat = now + units(1);
         }
-        self.answer(node, Event::Claimed { epoch, sent });
+        self.answer(node, Event::Claimed { epoch, sent: counts_from });
     }
 
     pub fn beat_due(&self, node: usize) -> bool {
@@ -106,29 +123,52 @@ impl World {
             })
     }
 
-    pub fn beat(&mut self, node: usize) {
+    pub fn beat(&mut self, setup: &Setup, node: usize) {
         let (now, cut) = (self.now, self.nodes[node].cut);
         let Some(client) = self.client(node) else { return };
         client.next_beat = now + units(1);
         if cut {
             client.in_flight = Some(now);
         } else {
-            self.take_beat(node, now);
+            self.take_beat(setup, node, now);
         }
     }
 
-    fn take_beat(&mut self, node: usize, sent: Moment) {
+    fn take_beat(&mut self, setup: &Setup, node: usize, sent: Moment) {
         let Some(client) = self.client(node) else { return };
         let claimed = client.claimed;
         match self.seat(node) {
             None => self.lose_client(node, Loss::SessionExpired),
             Some(_) if claimed != Some(self.epoch) => self.lose_client(node, Loss::Overtaken),
             Some(seat) => {
-                self.queue[seat].heard = self.now;
-                self.nodes[node].proved = sent;
-                self.answer(node, Event::Renewed { sent });
+                self.queue[seat].hear(self.now);
+                self.nodes[node].proved = sent.min(self.queue[seat].told + units(1));
+                let counts_from = self.counts_from(setup, node, sent);
+                if let Some(client) = self.client(node) {
+                    client.touched = sent;
+                }
+                self.answer(node, Event::Renewed { sent: counts_from });
             }
         }
+    }
+
+    pub fn session_may_be_cut(&self, node: usize) -> bool {
+        let reaches = !self.nodes[node].cut && self.nodes[node].supervisor_runs();
+        reaches && self.seat(node).is_some_and(|seat| !self.queue[seat].cut)
+    }
+
+    /// A new connection, for which less is granted: the leader itself touches the session. Nobody stands with what is left.
+    pub fn cut_session(&mut self, node: usize) {
+        let now = self.now;
+        let Some(seat) = self.seat(node) else { return };
+        self.queue[seat] = Seat { heard: now, told: now, cut: true, ..self.queue[seat] };
+        self.touch(node);
+        if let Some(supervisor) = &mut self.nodes[node].supervisor {
+            let mut rules = supervisor.core.machine.rules().clone();
+            (rules.lease, rules.may_stand) = (units(LEASE - CUT), false);
+            supervisor.core.machine.set_rules(rules);
+        }
+        self.tell(node, Event::Granted { until: now + units(EXPIRES_FROM - CUT - 1) });
     }
 
     /// The client learns that its candidacy is gone.
@@ -159,11 +199,15 @@ impl World {
         }
     }
 
-    pub fn resign(&mut self, node: usize, clean: bool) {
+    pub fn resign(&mut self, setup: &Setup, node: usize, clean: bool) {
         let (cut, alive) = (self.nodes[node].cut, !self.nodes[node].is_empty());
         let Some(client) = self.client(node) else { return };
         let claimed = client.claimed;
         *client = Client::default();
+        // What comes next is another session, for which the wanted time-out is asked.
+        if let Some(supervisor) = &mut self.nodes[node].supervisor {
+            supervisor.core.machine.set_rules(setup.rules.clone());
+        }
         if clean && alive {
             self.breach(Breach::EndedBeforeDeath);
         }
@@ -225,7 +269,7 @@ impl World {
     }
 
     /// `lose`: the connection broke, so answers under way are lost and a claim's outcome is unknown.
-    pub fn heal(&mut self, node: usize, lose: bool) {
+    pub fn heal(&mut self, setup: &Setup, node: usize, lose: bool) {
         self.nodes[node].cut = false;
         let Some(client) = self.client(node) else { return };
         let held = std::mem::take(&mut client.held);
@@ -254,10 +298,10 @@ impl World {
             return self.lose_client(node, Loss::SessionExpired);
         }
         if let Some((epoch, sent)) = claim {
-            self.claim(node, epoch, sent);
+            self.claim(setup, node, epoch, sent);
         }
         if let Some(sent) = beat {
-            self.take_beat(node, sent);
+            self.take_beat(setup, node, sent);
         }
     }
 
@@ -278,20 +322,25 @@ impl World {
     }
 
     pub fn may_expire(&self, seat: usize) -> bool {
-        self.queue[seat].heard + units(EXPIRES_FROM) <= self.now
+        let seat = self.queue[seat];
+        seat.told + units(if seat.cut { EXPIRES_FROM - CUT } else { EXPIRES_FROM }) <= self.now
     }
 
     pub fn must_expire(&self, seat: usize) -> bool {
-        self.queue[seat].heard + units(EXPIRES_BY) <= self.now
+        let seat = self.queue[seat];
+        seat.heard + units(if seat.cut { EXPIRES_BY - CUT } else { EXPIRES_BY }) <= self.now
     }
 
-    /// Clients of candidates ping at least once a unit; a leader's session is counted from its heartbeats alone, which
-    /// expires it as early as can be.
-    pub fn hear_pings(&mut self) {
+    /// Who waits touches its session once a unit; a leader's session is counted from its heartbeats alone, which expires it as early
+    /// as can be.
+    pub fn hear_touches(&mut self, setup: &Setup) {
+        let every = units(if setup.flaw == Flaw::CountsOneHeartbeat { 2 } else { 1 });
         for seat in 0..self.queue.len() {
-            let Seat { node, known, claimed, .. } = self.queue[seat];
-            if known && !claimed && !self.nodes[node].cut && self.nodes[node].supervisor_runs() {
-                self.queue[seat].heard = self.now;
+            let Seat { node, known, claimed, heard, .. } = self.queue[seat];
+            let reaches = known && !self.nodes[node].cut && self.nodes[node].supervisor_runs();
+            if reaches && !claimed && self.now.since(heard) >= every {
+                self.queue[seat].hear(self.now);
+                self.touch(node);
             }
         }
     }
