@@ -74,7 +74,8 @@ impl Armed {
     fn shorten(&mut self, path: &Path, terms: WatchdogTerms, deadline: Moment, now: Moment) -> Result<(), String> {
         self.grace = self.grace.min(terms.grace);
         let left = (deadline + self.grace).since(now);
-        let wanted = (1..=terms.seconds).rev().find(|seconds| lease::fires_within(Duration::from_secs(*seconds)) <= left);
+        let wanted =
+            (1..=terms.seconds).rev().find(|seconds| lease::fires_within(Duration::from_secs(*seconds)) <= left);
         if let Some(seconds) = wanted {
             self.timeout = set(&self.device, path, WatchdogTerms { seconds, ..terms })?;
             self.fed = now;
@@ -116,7 +117,9 @@ impl Watchdog {
         }
         let shortened = armed.shorten(&settings.device, terms, deadline, now);
         self.view.armed = Some(armed.timeout);
-        shortened.err().map(|problem| format!("the session was cut, but the watchdog is still set for a longer one: {problem}"))
+        shortened
+            .err()
+            .map(|problem| format!("the session was cut, but the watchdog is still set for a longer one: {problem}"))
     }
 
     pub const fn is_armed(&self) -> bool {

@@ -4,8 +4,7 @@ use primacy::moment::Moment;
 use primacy::role::{Action, Event, Recorded, Witness};
 
 use super::world::{
-    Breach, Breadcrumb, Command, Frost, Guardian, Hold, Hook, LEASE, Last, SelfFencing, Setup, Tree,
-    World, units,
+    Breach, Breadcrumb, Command, Frost, Guardian, Hold, Hook, LEASE, Last, SelfFencing, Setup, Tree, World, units,
 };
 
 /// Where [`World::handle`] is interrupted.

@@ -4,7 +4,9 @@ use primacy::moment::Moment;
 use primacy::role::{Event, Loss, Vacancy};
 
 use super::flaw::Flaw;
-use super::world::{Breach, Breadcrumb, CUT, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, LEASE, Seat, Setup, World, units};
+use super::world::{
+    Breach, Breadcrumb, CUT, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, LEASE, Seat, Setup, World, units,
+};
 
 impl World {
     fn seat(&self, node: usize) -> Option<usize> {

@@ -312,7 +312,7 @@ async fn until(condition: &watch::Sender<bool>) {
 async fn open(settings: &Settings, paths: &Paths, protected: &AtomicBool) -> Result<Session, String> {
     let session = zookeeper::open(&settings.access).await.map_err(|failure| failure.to_string())?;
     let prepared = directories::ensure(&session.client, paths, settings.access.digest.is_some());
-    let problem = match tokio::time::timeout(settings.access.session_timeout, prepared).await {
+    let problem = match tokio::time::timeout(session.client.session_timeout(), prepared).await {
         Ok(Ok(())) => {
             protection::protect_unless_led(&session.client, settings, paths, protected).await;
             return Ok(session);

@@ -137,7 +137,12 @@ pub fn start(settings: Settings) -> Handle {
         member: watch::channel(None).0,
         stands: false,
         told: None,
-        grant: backend::Grant { session: None, timeout: Duration::ZERO, latest: Duration::ZERO, asked: Moment::from_nanos(0) },
+        grant: backend::Grant {
+            session: None,
+            timeout: Duration::ZERO,
+            latest: Duration::ZERO,
+            asked: Moment::from_nanos(0),
+        },
         other_tick: None,
         pause: backend::between_connections(),
         protected: Arc::default(),

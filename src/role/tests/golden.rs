@@ -363,7 +363,10 @@ fn a_shorter_grant_shortens_a_lease_that_runs_and_a_longer_one_does_not_stretch_
     let actions = bench.machine.step(now, Event::Granted { until: now + seconds(2) });
     assert_eq!(actions, [Action::SetDeadline(now + seconds(2))], "the guardian is told, too");
     assert_eq!(bench.machine.deadline(), Some((now + seconds(2), DeadlineReason::Lease)));
-    assert_eq!(bench.after(seconds(1), Event::Granted { until: now }), "SetDeadline [active > fencing: lease_expired] KillTree");
+    assert_eq!(
+        bench.after(seconds(1), Event::Granted { until: now }),
+        "SetDeadline [active > fencing: lease_expired] KillTree"
+    );
 }
 
 #[test]

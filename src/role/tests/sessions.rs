@@ -158,7 +158,10 @@ fn tell(story: &Story, reckoning: Reckoning) -> Told {
     // A ping's answer tells of what has come since the answer before.
     let pings = |from: u64, to: u64| {
         let half = story.tick / 2;
-        (0..).map(move |count| story.phases.0 % half + count * half).skip_while(move |at| *at < from).take_while(move |at| *at < to)
+        (0..)
+            .map(move |count| story.phases.0 % half + count * half)
+            .skip_while(move |at| *at < from)
+            .take_while(move |at| *at < to)
     };
     let report = |heard: &[u64], from: u64, to: u64, timeout: u64, late: u64| -> Vec<(u64, u64)> {
         let mut last = from;
@@ -245,7 +248,9 @@ fn breach(story: &Story, reckoning: Reckoning) -> Option<String> {
     for stop in (told.claimed..over.min(story.waits + 2 * story.session)).step_by(37) {
         let others: &[(u64, u64)] = if told.moved.is_some_and(|moved| moved < stop) { &told.stale } else { &[] };
         let ended = told.leader.end(story, stop, others);
-        let Some(Deadline { until, .. }) = told.deadlines.iter().rev().find(|deadline| deadline.at <= stop) else { continue };
+        let Some(Deadline { until, .. }) = told.deadlines.iter().rev().find(|deadline| deadline.at <= stop) else {
+            continue;
+        };
         let mut grace = device.grace;
         if reckoning == Reckoning::WatchdogAtHalfATick {
             grace += timing.heartbeat_interval;

@@ -115,7 +115,8 @@ async fn a_leader_learns_of_a_shorter_grant_before_anything_is_renewed_under_it(
     assert!(asked > before);
     assert!(a.renewed().await > asked);
     let of_the_former = |fact: &Fact| matches!(fact, Fact::Renewed { sent, .. } if *sent > before);
-    let told = a.past.iter().position(|fact| matches!(fact, Fact::Connected { asked: at, .. } if *at == asked)).unwrap();
+    let told =
+        a.past.iter().position(|fact| matches!(fact, Fact::Connected { asked: at, .. } if *at == asked)).unwrap();
     assert!(!a.past[..told].iter().any(of_the_former), "{:#?}", a.past);
     assert!(!a.lost_anything());
     a.close().await;
