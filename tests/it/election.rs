@@ -74,7 +74,6 @@ fn settings(servers: &str, cluster: &str, node: &str) -> Settings {
         tick_time: Duration::from_millis(TICK),
         margin: MARGIN,
         process: identity(),
-        tick: Duration::from_millis(crate::zookeeper::TICK),
     }
 }
 

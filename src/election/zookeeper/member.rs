@@ -201,7 +201,7 @@ async fn claim_name(
         Holder::Unknown => {
             let theirs = member.and_then(|member| member.session_timeout_ms).map(Duration::from_millis);
             let session = client.session_timeout().max(theirs.unwrap_or_default().min(LONGEST_SESSION));
-            let patience = session + settings.tick * TICKS;
+            let patience = session + settings.tick_time * TICKS;
             info!(path, ?patience, "another process has, or had, this node's name: waiting for its session's end");
             if !goes_within(client, path, &stat, patience).await? {
                 say_duplicate(process.as_ref(), facts);

@@ -84,8 +84,6 @@ pub struct Settings {
     pub margin: Duration,
     /// Tells this process's own ghosts from others that use the same name.
     pub process: ProcessIdentity,
-    /// `zookeeper.tick_time`: how much longer than granted a session may last.
-    pub tick: Duration,
 }
 
 impl Settings {
@@ -117,7 +115,6 @@ impl Settings {
             tick_time: zookeeper.tick_time,
             margin: zookeeper.margin,
             process,
-            tick: zookeeper.tick_time,
         }
     }
 }
