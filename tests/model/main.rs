@@ -262,7 +262,7 @@ fn watched(budget: u8) -> Setup {
     setup.watchdog = true;
     setup.rules.watchdog_required = true;
     // As the supervisor's rules have it: not before lease and grace are over.
-    setup.rules.stuck_after = world::units(world::EXPIRES_FROM + 1);
+    setup.rules.stuck_after = world::units(world::LEASE + world::GRACE + 1);
     setup
 }
 
