@@ -1,24 +1,18 @@
 //! The main thread: one loop that waits, kills what is overdue before anything else, and then looks at what happened.
 
-use std::collections::BTreeMap;
-use std::ffi::{CString, OsString};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
 use nix::unistd::{Pid, getppid};
 
-use super::account::{self, Lookup};
+use super::account::Lookup;
 use super::cgroup::Cgroup;
-use super::commands::{Commands, Finished, Surrounding};
+use super::commands::Commands;
 use super::ending::{Ending, Step};
-use super::environment;
 use super::link::{Gone, Link};
-use super::preparation::{Purpose, explain, prepare, variables};
-use super::protocol::{
-    CommandOrder, CommandOutcome, GUARDIAN_FD, NoteLevel, Order, Over, Report, Settings, Testament, VolumeView,
-    WatchdogView,
-};
-use super::remains::{self, Noted};
+use super::preparation::explain;
+use super::protocol::{CommandOrder, GUARDIAN_FD, NoteLevel, Order, Over, Report, Settings, Testament, VolumeView};
+use super::remains::Noted;
 use super::sentences;
 use super::surroundings::{self, Surroundings};
 use super::testament;
@@ -29,15 +23,8 @@ use super::watchdog::Watchdog;
 use crate::moment::Moment;
 use crate::{clock, seeded_bug, syscalls};
 
-/// before_kill is this guardian's own command; the supervisor's are numbered from one.
-const BEFORE_KILL: u64 = 0;
-/// How long before_kill may take (contract).
-const BEFORE_KILL_LIMIT: Duration = Duration::from_secs(10);
-/// What it takes to kill one that takes longer; the tree is killed after that in any case.
-const BEFORE_KILL_SLACK: Duration = Duration::from_secs(1);
-
-/// How long a start waits for its cgroup: making one takes a few milliseconds, and it can do without.
-const CGROUP_LIMIT: Duration = Duration::from_secs(1);
+mod commanding;
+mod starting;
 
 /// When it is worth saying that closing the lock takes long.
 const CLOSE_IS_LATE: Duration = Duration::from_secs(1);
@@ -267,15 +254,6 @@ impl Keeper {
         [deadline, self.volume_due(), closing, self.tree.due(), watchdog, self.start_due()].into_iter().flatten().min()
     }
 
-    /// When [`Keeper::go_on_starting`] has something to do, if nothing comes before.
-    fn start_due(&self) -> Option<Moment> {
-        let account = &self.configured.as_ref()?.account;
-        let limit = self
-            .awaited_start
-            .map(|start| start.since + if account.account().is_none() { account::LIMIT } else { CGROUP_LIMIT });
-        account.due().into_iter().chain(limit).min()
-    }
-
     fn hear_supervisor(&mut self) {
         let (orders, gone) = match self.link.receive() {
             Ok(orders) => (orders, None),
@@ -375,106 +353,6 @@ impl Keeper {
         self.deadline = Some(deadline);
     }
 
-    fn order_start(&mut self, epoch: u64, now: Moment) {
-        match (self.refusal(epoch), &mut self.configured) {
-            (None, Some(configured)) => {
-                configured.account.retry(now);
-                self.tree.prepare_birth();
-                self.awaited_start = Some(AwaitedStart { epoch, since: now });
-                self.go_on_starting(now);
-            }
-            (refusal, _) => {
-                let problem = refusal.unwrap_or_default();
-                self.link.send(&Report::StartFailed { problem });
-            }
-        }
-    }
-
-    /// What a start needs may take its time. Nothing waits here: this thread is called again when it is there.
-    fn go_on_starting(&mut self, now: Moment) {
-        let Some(configured) = &mut self.configured else { return };
-        if let Some(text) = configured.account.hear(now) {
-            self.note(NoteLevel::Warn, text);
-        }
-        let (Some(start), Some(configured)) = (self.awaited_start, &self.configured) else { return };
-        let started = match configured.account.account() {
-            None if now < start.since + account::LIMIT => return,
-            None => Err(configured.account.silence(now)),
-            Some(Err(problem)) => Err(problem),
-            Some(Ok(_)) if self.tree.awaits_cgroup() && now < start.since + CGROUP_LIMIT => return,
-            Some(Ok(_)) => self.start_coordinator(start.epoch),
-        };
-        self.awaited_start = None;
-        if let Err(problem) = started {
-            self.link.send(&Report::StartFailed { problem });
-        }
-    }
-
-    /// Why nothing may be started now.
-    fn refusal(&self, epoch: u64) -> Option<String> {
-        if self.configured.is_none() {
-            Some("the guardian has no settings yet".to_owned())
-        } else if !matches!(self.lock, Lock::Held { .. }) {
-            Some("the lock is not held".to_owned())
-        } else if self.lost {
-            Some("the lock was lost".to_owned())
-        } else if self.written != Some(epoch) {
-            Some(format!("the record of epoch {epoch} is not in the lock file"))
-        } else if self.deadline.is_none_or(|deadline| deadline <= clock::now()) {
-            Some("the lease has ended".to_owned())
-        } else if self.tree.has_coordinator() {
-            Some("processes of the coordinator still live".to_owned())
-        } else {
-            None
-        }
-    }
-
-    fn start_coordinator(&mut self, epoch: u64) -> Result<(), String> {
-        let (Some(configured), Some(fd), Some(deadline)) = (&self.configured, self.held_lock(), self.deadline) else {
-            return Err(self.refusal(epoch).unwrap_or_default());
-        };
-        let account = configured.account.account().ok_or("coordinator.user is not known yet")??;
-        let settings = &configured.settings;
-        let told = seeded_bug::told(epoch);
-        let purpose = Purpose { epoch: told, lock: Some(fd), main: None };
-        let mut launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
-        let forking = settings.forking;
-        // Before the fork: from then on a process may exist that cannot be killed.
-        let armed = self.watchdog.arm(deadline, clock::now());
-        if self.watchdog.view() != WatchdogView::default() {
-            self.tell_watchdog(None);
-        }
-        armed?;
-        launch.watchdog = self.watchdog.descriptor();
-        // The child looks at it once more, for the fork itself may take its time.
-        launch.not_after = Some(deadline.as_nanos());
-        // All that led here took time.
-        if let Some(refusal) = self.refusal(epoch) {
-            return Err(refusal);
-        }
-        self.epoch = epoch;
-        self.tree.start(&launch, forking).map_err(|error| format!("cannot fork: {}", error.desc()))?;
-        self.note_coordinator();
-        Ok(())
-    }
-
-    /// At once: whoever is to find it must know of it before it can have forgotten whose it is.
-    fn note_coordinator(&mut self) {
-        // That of a coordinator that was restarted here has the same file, and would take it back.
-        self.noted = None;
-        let (Some(configured), Some(main)) = (&self.configured, self.tree.main()) else { return };
-        match remains::note(&configured.settings, main) {
-            Ok(noted) => self.noted = Some(noted),
-            Err(error) => {
-                let text = format!(
-                    "the coordinator's session is not noted on this host ({error}): if supervisor and guardian are killed, what \
-                     runs on without the lock may not be found"
-                );
-                self.note(NoteLevel::Warn, text);
-            }
-        }
-    }
-
     fn tell(&mut self, happening: Happening, now: Moment) {
         let report = match happening {
             Happening::Started { pid, holds_lock } => Report::Started { pid, holds_lock },
@@ -514,117 +392,8 @@ impl Keeper {
         self.link.send(&report);
     }
 
-    fn stop_timed_out(&mut self, main: i32, now: Moment) {
-        match self.run_before_kill(main) {
-            Ok(true) => self.tree.ask_first(now + BEFORE_KILL_LIMIT + BEFORE_KILL_SLACK),
-            Ok(false) => self.tree.kill(now),
-            Err(problem) => {
-                self.tree.kill(now);
-                self.note(NoteLevel::Warn, format!("before_kill was not run: {problem}"));
-            }
-        }
-    }
-
-    /// False where there is none.
-    fn run_before_kill(&mut self, main: i32) -> Result<bool, String> {
-        let Some(Configured { settings, account, .. }) = &self.configured else { return Ok(false) };
-        if settings.before_kill.is_empty() {
-            return Ok(false);
-        }
-        let account = account.account().ok_or("coordinator.user is not known")??;
-        let lock = self.held_lock();
-        let surrounding = Surrounding {
-            variables: variables(settings, account, &Purpose { epoch: self.epoch, lock, main: Some(main) }),
-            lock,
-            identity: account.identity.clone(),
-            user: settings.user.clone(),
-            working_directory: settings.working_directory.clone(),
-            oom_score_adj: self.oom_score_adj(),
-        };
-        let order = CommandOrder {
-            id: BEFORE_KILL,
-            name: "before_kill".to_owned(),
-            argv: settings.before_kill.clone(),
-            environment: BTreeMap::new(),
-            timeout: BEFORE_KILL_LIMIT,
-            notice: false,
-        };
-        let runner = self.commands.start(order, surrounding)?;
-        self.tree.adopt(runner);
-        Ok(true)
-    }
-
     fn held_lock(&self) -> Option<RawFd> {
         if let Lock::Held { fd } = self.lock { Some(fd) } else { None }
-    }
-
-    fn oom_score_adj(&self) -> Option<CString> {
-        self.surroundings.oom_score_adj.as_deref().and_then(|score| CString::new(score).ok())
-    }
-
-    fn run_command(&mut self, order: CommandOrder, now: Moment) {
-        let id = order.id;
-        if order.notice && self.commands.end_notice() {
-            if let Some(superseded) = self.next_notice.replace(order) {
-                let outcome = CommandOutcome::Killed;
-                self.link.send(&Report::CommandEnded { id: superseded.id, outcome });
-            }
-            return;
-        }
-        if let Err(problem) = self.start_command(order, now) {
-            let outcome = CommandOutcome::NotStarted(problem);
-            self.link.send(&Report::CommandEnded { id, outcome });
-        }
-    }
-
-    fn start_command(&mut self, order: CommandOrder, now: Moment) -> Result<(), String> {
-        if self.tree.is_ending() || self.close_once_dead.is_some() || matches!(self.lock, Lock::Closing { .. }) {
-            return Err("what it would run for is being ended".to_owned());
-        }
-        if self.lock != Lock::Open && self.deadline.is_some_and(|deadline| deadline <= now) {
-            return Err("the lease has ended".to_owned());
-        }
-        let lock = self.held_lock();
-        let mut variables: BTreeMap<OsString, OsString> = environment::inherited();
-        variables.extend(order.environment.iter().map(|(name, value)| (name.into(), value.into())));
-        if let Some(fd) = lock {
-            variables.insert("PRIMACY_LOCK_FD".into(), fd.to_string().into());
-        }
-        let oom_score_adj = self.oom_score_adj();
-        let runner =
-            self.commands.start(order, Surrounding { variables, lock, oom_score_adj, ..Surrounding::default() })?;
-        self.tree.adopt(runner);
-        Ok(())
-    }
-
-    fn command_ended(&mut self, finished: Finished, now: Moment) {
-        let Finished { order, outcome } = finished;
-        if order.id == BEFORE_KILL {
-            match outcome {
-                CommandOutcome::NotStarted(problem) => {
-                    self.note(NoteLevel::Warn, format!("before_kill was not run: {problem}"));
-                }
-                outcome if outcome.succeeded() => {}
-                outcome => self.note(NoteLevel::Warn, format!("before_kill: {outcome}")),
-            }
-            return self.tree.kill(now);
-        }
-        self.link.send(&Report::CommandEnded { id: order.id, outcome });
-        if order.notice
-            && let Some(next) = self.next_notice.take()
-        {
-            self.run_command(next, now);
-        }
-    }
-
-    fn hear_runners(&mut self) {
-        for report in self.commands.hear() {
-            if let Report::Output { .. } = report {
-                self.link.send_if_read(&report);
-            } else {
-                self.link.send(&report);
-            }
-        }
     }
 
     fn hear_volume(&mut self) {
