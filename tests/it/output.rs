@@ -63,8 +63,8 @@ fn complaining(invalid: &str) -> [(Vec<&str>, i32); 7] {
         (vec!["check", "-c", invalid], 78),
         (vec!["config", "show", "-c", invalid], 78),
         (vec!["status", "-c", invalid], 78),
-        (vec!["status", "--api", "http://127.0.0.1:1"], 1),
-        (vec!["history", "--api", "http://127.0.0.1:1"], 1),
+        (vec!["status", "--api", "http://127.0.0.1:1"], 3),
+        (vec!["history", "--api", "http://127.0.0.1:1"], 3),
         (vec!["no-such-command"], 2),
     ]
 }
