@@ -11,7 +11,7 @@ use primacy::clock;
 
 use super::{TWO_AND_A_HALF_SESSIONS, pair};
 use crate::cluster::{Cluster, Run, make_directory};
-use skipped;
+use crate::skipped;
 use crate::zookeeper::Server;
 
 /// The role is given away, nothing is started, both nodes and the log say `text`.
