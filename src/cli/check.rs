@@ -37,12 +37,18 @@ pub enum Output {
 
 pub fn run(options: &Options, arguments: Arguments) -> anyhow::Result<Exit> {
     let command = (!arguments.command.is_empty()).then_some(arguments.command);
-    let config = config::load(options.config_file(), command)?;
-    let mut results = preflight::check(&config);
-    if let Some(with) = arguments.with_peer {
-        let plan = preflight::Plan { with, host: None, wait: arguments.wait, reuse: false };
-        results.push(preflight::check_with_peer(&config, &plan));
-    }
+    let task = preflight::Task { file: options.config_file(), command: command.clone() };
+    let results = match task.unreadable() {
+        Some(hangs) => vec![hangs],
+        None => {
+            let mut results = task.check(&config::load(options.config_file(), command)?);
+            if let Some(with) = arguments.with_peer {
+                let plan = preflight::Plan { with, host: None, wait: arguments.wait, reuse: false };
+                results.extend(task.check_with_peer(&plan));
+            }
+            results
+        }
+    };
     match arguments.output {
         Output::Text => print(&preflight::render(&results))?,
         Output::Json => print(&(serde_json::to_string_pretty(&results)? + "\n"))?,

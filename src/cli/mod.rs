@@ -21,6 +21,7 @@ use crate::{output, seeded_bug};
 
 mod access;
 mod check;
+mod check_part;
 mod completions;
 mod config_command;
 mod demo;
@@ -109,6 +110,7 @@ pub enum Command {
     GenerateReference(reference::Arguments),
     TryLock(try_lock::Arguments),
     PeerTest(peer_test::Arguments),
+    CheckPart(check_part::Arguments),
 }
 
 impl Command {
@@ -125,7 +127,12 @@ impl Command {
     pub fn logs(&self) -> bool {
         !matches!(
             self,
-            Self::Guardian(_) | Self::Runner(_) | Self::DemoChild(_) | Self::DemoCoordinator(_) | Self::PeerTest(_)
+            Self::Guardian(_)
+                | Self::Runner(_)
+                | Self::DemoChild(_)
+                | Self::DemoCoordinator(_)
+                | Self::PeerTest(_)
+                | Self::CheckPart(_)
         )
     }
 }
@@ -154,6 +161,7 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::GenerateReference(arguments) => reference::run(&arguments),
         Command::TryLock(arguments) => try_lock::run(&arguments),
         Command::PeerTest(arguments) => peer_test::run(&options, arguments),
+        Command::CheckPart(arguments) => check_part::run(&options, arguments),
     }
 }
 

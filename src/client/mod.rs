@@ -2,8 +2,10 @@
 //!
 //! Nothing here is on the way of a lease: it blocks, it times out, it reports.
 
+use std::time::Duration;
+
 use crate::config::{Secret, ZooKeeper};
-use crate::status::{ClusterView, HistoryEntry};
+use crate::status::{ClusterView, HistoryEntry, RoleWord};
 use crate::zookeeper::Failure;
 
 mod api;
@@ -28,6 +30,9 @@ impl Access {
         Self { token: Some(token), ..Self::default() }
     }
 }
+
+/// Until a cluster that is about to have an active node is asked once more.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// A way to look at a cluster.
 #[derive(Debug)]
@@ -83,6 +88,17 @@ impl Client {
     /// # Errors
     /// Nobody could be asked.
     pub fn cluster(&self) -> Result<ClusterView, Error> {
+        let view = self.look()?;
+        // Who has just become active has told its API before it has told the others: that is no answer yet.
+        let about_to_be = |view: &ClusterView| view.members.iter().any(|member| member.role == RoleWord::Promoting);
+        if view.active.is_none() && about_to_be(&view) {
+            std::thread::sleep(AGAIN);
+            return Ok(self.look().unwrap_or(view));
+        }
+        Ok(view)
+    }
+
+    fn look(&self) -> Result<ClusterView, Error> {
         match self {
             Self::Api(api) => api.cluster(),
             Self::ZooKeeper(ensemble) => ensemble.cluster(),

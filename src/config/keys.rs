@@ -400,7 +400,9 @@ pub const KEYS: &[Key] = &[
     key(
         "api.advertise",
         Kind::Text,
-        Default::Computed("`http(s)://<host name>:<port of listen>`"),
+        Default::Computed(
+            "`http(s)://<host name>:<port of listen>`; with an address of this host where others cannot use its name (`localhost`, not resolved, 127.0.1.1)",
+        ),
         "The URL under which the other members and clients reach it.",
     ),
     live(

@@ -305,6 +305,8 @@ pub struct Candidate {
 pub struct Api {
     pub listen: SocketAddr,
     pub advertise: String,
+    /// The host name that `advertise` was made of, where the file does not say it.
+    pub advertised_host: Option<String>,
     pub token: Option<Secret>,
     pub read_token: Option<Secret>,
     pub tls: Option<ApiTls>,

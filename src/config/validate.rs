@@ -407,7 +407,9 @@ fn api(reader: &mut Reader, host: &str) -> Api {
     );
     let listen = listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
     let tls = api_tls(reader);
-    let advertise = advertise(reader).unwrap_or_else(|| {
+    let written = advertise(reader);
+    let advertised_host = written.is_none().then(|| host.to_owned());
+    let advertise = written.unwrap_or_else(|| {
         let scheme = if tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{host}:{}", listen.port())
     });
@@ -420,7 +422,7 @@ fn api(reader: &mut Reader, host: &str) -> Api {
             "write another token into it",
         );
     }
-    Api { listen, advertise, token, read_token, tls }
+    Api { listen, advertise, advertised_host, token, read_token, tls }
 }
 
 fn advertise(reader: &mut Reader) -> Option<String> {

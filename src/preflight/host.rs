@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
@@ -10,10 +11,12 @@ use crate::guardian;
 use crate::role::LeaseTiming;
 use crate::status::CheckResult;
 
-use super::{fail, ok, warn};
+use super::apart::Told;
+use super::{fail, ok, time, warn};
 
-pub fn check(config: &Config) -> Vec<CheckResult> {
-    let mut results = vec![program(config, "coordinator.command", &config.coordinator.command, true)];
+pub fn look(config: &Config, told: &mut Told) {
+    const COMMAND: &str = "coordinator.command";
+    told.step(COMMAND, || [program(config, COMMAND, &config.coordinator.command, true)]);
     let health = match &config.health.probe {
         Some(HealthProbe::Command(argv)) => argv.as_slice(),
         Some(HealthProbe::Http(_) | HealthProbe::Tcp(_)) | None => &[],
@@ -29,37 +32,100 @@ pub fn check(config: &Config) -> Vec<CheckResult> {
         ("hooks.on_standby", &config.hooks.on_standby),
     ] {
         if !argv.is_empty() {
-            results.push(program(config, key, argv, false));
+            told.step(key, || [program(config, key, argv, false)]);
         }
     }
     if let Some(directory) = &config.coordinator.working_directory {
-        results.push(if directory.is_dir() {
-            ok("coordinator.working_directory", directory.display().to_string())
-        } else {
-            fail(
-                "coordinator.working_directory",
-                format!("{} is not a directory", directory.display()),
-                "create it or correct the path",
-            )
+        const DIRECTORY: &str = "coordinator.working_directory";
+        told.step(DIRECTORY, || {
+            [if directory.is_dir() {
+                ok(DIRECTORY, directory.display().to_string())
+            } else {
+                let detail = format!("{} is not a directory", directory.display());
+                fail(DIRECTORY, detail, "create it or correct the path")
+            }]
         });
     }
-    results.push(match TcpListener::bind(config.api.listen) {
-        Ok(_) => ok("api.listen", format!("{} is free", config.api.listen)),
-        Err(error) => fail(
-            "api.listen",
-            format!("{}: {error}", config.api.listen),
-            "stop what listens there (primacy itself, perhaps), or choose another address",
-        ),
-    });
-    results.extend(watchdog(config));
+    told.step("api.listen", || [listen(config)]);
+    told.step("fencing.watchdog", || watchdog(config));
     if config.api.token.is_none() {
-        results.push(warn(
+        told.found(warn(
             "api.token_file",
             "not set: calls that change something are taken from this host only",
             "set it to administer this node from others",
         ));
     }
-    results
+}
+
+fn listen(config: &Config) -> CheckResult {
+    const NAME: &str = "api.listen";
+    let address = config.api.listen;
+    let Err(error) = TcpListener::bind(address) else { return ok(NAME, format!("{address} is free")) };
+    if error.kind() != std::io::ErrorKind::AddrInUse {
+        return fail(
+            NAME,
+            format!("{address}: {error}"),
+            "choose an address of this host, and a port that is permitted",
+        );
+    }
+    match who_answers(config) {
+        Who::ThisNode => ok(NAME, format!("{address} is in use by this node, which runs")),
+        Who::Another(node) => fail(
+            NAME,
+            format!("{address} is in use by another node, {node}"),
+            "two nodes on one host need a port each: choose another address",
+        ),
+        Who::WantsCertificate => warn(
+            NAME,
+            format!(
+                "{address} is in use by something that wants a client's certificate: this node, if primacy runs here"
+            ),
+            "if it does not run, stop what listens there, or choose another address",
+        ),
+        Who::Unknown => fail(NAME, format!("{address}: {error}"), "stop what listens there, or choose another address"),
+    }
+}
+
+enum Who {
+    ThisNode,
+    Another(String),
+    WantsCertificate,
+    Unknown,
+}
+
+/// Asks what listens at the API's address who it is. Nothing secret is sent, so nothing has to be proven.
+fn who_answers(config: &Config) -> Who {
+    let mut address = config.api.listen;
+    if address.ip().is_unspecified() {
+        let loopback = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
+        address.set_ip(loopback.parse().expect("a literal address"));
+    }
+    let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
+    let agent = ureq::Agent::config_builder()
+        .tls_config(tls)
+        .proxy(None)
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(2)))
+        .build()
+        .new_agent();
+    let scheme = if config.api.tls.is_some() { "https" } else { "http" };
+    let Ok(mut answer) = agent.get(format!("{scheme}://{address}/server_status")).call() else {
+        let wants = config.api.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        return if wants { Who::WantsCertificate } else { Who::Unknown };
+    };
+    let Ok(status) = answer.body_mut().read_json::<serde_json::Value>() else { return Who::Unknown };
+    match (status["cluster"].as_str(), status["node"].as_str()) {
+        (Some(cluster), Some(node)) if cluster == config.cluster && node == config.node => Who::ThisNode,
+        (Some(cluster), Some(node)) if is_a_name(cluster) && is_a_name(node) => {
+            Who::Another(format!("{node} of cluster {cluster}"))
+        }
+        _ => Who::Unknown,
+    }
+}
+
+/// What a stranger calls itself is shown only if it is a name.
+fn is_a_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 fn timing(config: &Config) -> LeaseTiming {
@@ -82,8 +148,9 @@ fn watchdog(config: &Config) -> Option<CheckResult> {
     let seen = guardian::watchdog::seen(&config.fencing.watchdog_device);
     let too_short = (!timing.fits()).then(|| {
         format!(
-            "a lease of {:?} is too short for a watchdog's {} s; raise zookeeper.session_timeout",
-            timing.longest, timing.seconds
+            "a lease of {} is too short for a watchdog's {} s; raise zookeeper.session_timeout",
+            time(timing.longest),
+            timing.seconds
         )
     });
     Some(match (too_short.or(seen.problem), seen.warning) {
@@ -95,10 +162,10 @@ fn watchdog(config: &Config) -> Option<CheckResult> {
         (None, None) => ok(
             NAME,
             format!(
-                "{device} is there; to be set to {} s: it fires at the latest {:?} after the lease's end, when another node \
+                "{device} is there; to be set to {} s: it fires at the latest {} after the lease's end, when another node \
                  may be elected",
                 timing.seconds,
-                lease.grace()
+                time(lease.grace())
             ),
         ),
     })

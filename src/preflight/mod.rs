@@ -1,39 +1,167 @@
 //! `primacy check`: what can be known before anything is started. One line a check, with what to do about it.
 //!
 //! Nothing here changes anything that a running cluster relies on: test files and test nodes have names of their own and
-//! are removed again. Every check has a time-out: what hangs is reported as failed.
+//! are removed again. Every check has a time-out: what hangs is reported as failed, and what may hang is done by another
+//! process ([`apart`]).
 
+mod apart;
 mod host;
 mod peer;
 mod volume;
 mod zookeeper;
 
+use std::path::Path;
+use std::time::Duration;
+
 use crate::config::{Config, ElectionKind};
 use crate::status::{CheckOutcome, CheckResult};
 
-pub use peer::{Plan, check as check_with_peer, hold_lock, run as try_with_peer};
+pub use peer::{Plan, hold_lock, run as try_with_peer};
 pub use volume::try_lock;
 
-/// Runs all checks.
-pub fn check(config: &Config) -> Vec<CheckResult> {
-    let mut results = vec![ok("configuration", "valid")];
-    for text in &config.without_effect {
-        let (keys, why) = text.split_once(": ").unwrap_or(("", text));
-        results.push(warn(
-            "configuration",
-            format!("{keys} has no effect: {why}"),
-            "do not rely on it, or leave it out",
-        ));
+/// From one finding on this host to the next: reading what a configuration names, looking a program up.
+const STEP: Duration = Duration::from_secs(10);
+
+/// What is done in another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    Configuration,
+    Volume,
+    Host,
+    Peer,
+}
+
+impl Part {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Volume => "volume",
+            Self::Host => "host",
+            Self::Peer => "peer",
+        }
     }
-    let mut volume = None;
-    if config.election == ElectionKind::ZooKeeper {
-        let (found, known) = zookeeper::check(config);
-        results.extend(found);
-        volume = known;
+}
+
+/// What to check, and how another process is told of it.
+#[derive(Clone, Debug)]
+pub struct Task<'a> {
+    pub file: &'a Path,
+    /// What followed `--`.
+    pub command: Option<Vec<String>>,
+}
+
+impl Task<'_> {
+    fn arguments(&self, part: Part, more: &[String]) -> Vec<String> {
+        let mut arguments = vec!["-c".to_owned(), self.file.display().to_string(), part.word().to_owned()];
+        arguments.extend_from_slice(more);
+        if let Some(command) = &self.command {
+            arguments.push("--".to_owned());
+            arguments.extend_from_slice(command);
+        }
+        arguments
     }
-    results.extend(volume::check(config, volume));
-    results.extend(host::check(config));
-    results
+
+    /// Why the configuration cannot even be read; what is wrong in it is found by who reads it next.
+    pub fn unreadable(&self) -> Option<CheckResult> {
+        match apart::run(&self.arguments(Part::Configuration, &[]), STEP, &mut Vec::new()) {
+            apart::End::Hangs(_) => Some(fail(
+                "configuration",
+                format!("reading {} has not ended within {}", self.file.display(), time(STEP)),
+                "does it, or a file that it names, lie on a mount that is away? does `getent passwd` answer for coordinator.user?",
+            )),
+            apart::End::Done | apart::End::Failed(_) => None,
+        }
+    }
+
+    /// Runs all checks.
+    pub fn check(&self, config: &Config) -> Vec<CheckResult> {
+        let mut results = vec![ok("configuration", "valid")];
+        for text in &config.without_effect {
+            let (keys, why) = text.split_once(": ").unwrap_or(("", text));
+            let detail = format!("{keys} has no effect: {why}");
+            results.push(warn("configuration", detail, "do not rely on it, or leave it out"));
+        }
+        let mut known = None;
+        if config.election == ElectionKind::ZooKeeper {
+            let (found, volume) = zookeeper::check(config);
+            results.extend(found);
+            known = volume;
+        }
+        self.check_volume(config, known, &mut results);
+        self.check_host(&mut results);
+        results
+    }
+
+    fn check_volume(&self, config: &Config, known: Option<String>, results: &mut Vec<CheckResult>) {
+        let more: Vec<String> = known.map(|id| vec!["--volume".to_owned(), id]).unwrap_or_default();
+        let limit = config.lock.probe_timeout;
+        match apart::run(&self.arguments(Part::Volume, &more), limit, results) {
+            apart::End::Done => {}
+            apart::End::Hangs(step) => results.push(fail(
+                if step.is_empty() { volume::NAME } else { &step },
+                format!("{} does not answer within {}", config.lock.directory.display(), time(limit)),
+                "is the file server reachable? see dmesg and the mount's options",
+            )),
+            apart::End::Failed(how) => {
+                results.push(fail(volume::NAME, format!("it was not looked at: {how}"), "try again"));
+            }
+        }
+    }
+
+    fn check_host(&self, results: &mut Vec<CheckResult>) {
+        let mut after: Option<String> = None;
+        loop {
+            let more = after.iter().flat_map(|step| ["--after".to_owned(), step.clone()]).collect::<Vec<_>>();
+            match apart::run(&self.arguments(Part::Host, &more), STEP, results) {
+                apart::End::Done => return,
+                apart::End::Hangs(step) if step.is_empty() || after.as_ref() == Some(&step) => return,
+                // The rest is looked at all the same.
+                apart::End::Hangs(step) => {
+                    let detail = format!("looking at it has not ended within {}", time(STEP));
+                    results.push(fail(&step, detail, "does it lie on a mount that is away? see dmesg"));
+                    after = Some(step);
+                }
+                apart::End::Failed(how) => {
+                    return results.push(fail("host", format!("it was not looked at: {how}"), "try again"));
+                }
+            }
+        }
+    }
+
+    /// Tries the lock against another host.
+    pub fn check_with_peer(&self, plan: &Plan) -> Vec<CheckResult> {
+        let mut more = vec!["--wait".to_owned(), format!("{}ms", plan.wait.as_millis())];
+        more.extend(plan.with.iter().flat_map(|node| ["--with-peer".to_owned(), node.clone()]));
+        let mut results = Vec::new();
+        match apart::run(&self.arguments(Part::Peer, &more), plan.wait + peer::LIMIT, &mut results) {
+            apart::End::Done => {}
+            apart::End::Hangs(_) => results.push(fail(peer::NAME, "the test has not ended", "is the volume there?")),
+            apart::End::Failed(how) => results.push(fail(peer::NAME, format!("it was not made: {how}"), "try again")),
+        }
+        results
+    }
+}
+
+/// One part, in a process of its own; see [`Task`].
+pub fn run_part(part: Part, config: &Config, volume: Option<&str>, after: Option<String>, plan: &Plan) {
+    let mut told = apart::Told::new(after);
+    match part {
+        Part::Configuration => {}
+        Part::Volume => volume::look(config, volume, &mut told),
+        Part::Host => host::look(config, &mut told),
+        Part::Peer => told.step(peer::NAME, || [peer::check(config, plan)]),
+    }
+}
+
+/// For people: `9.1 ms`, `2.5 s`.
+fn time(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        let text = format!("{:.1}", duration.as_secs_f64() * 1e3);
+        format!("{} ms", text.strip_suffix(".0").unwrap_or(&text))
+    } else {
+        let text = format!("{:.2}", duration.as_secs_f64());
+        format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
+    }
 }
 
 /// Whether any of them failed.
@@ -73,4 +201,23 @@ fn fail(name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Che
 
 fn result(result: CheckOutcome, name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> CheckResult {
     CheckResult { name: name.to_owned(), result, detail: detail.into(), remedy: remedy.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_for_people() {
+        for (nanos, text) in [
+            (9_059_735, "9.1 ms"),
+            (500_000_000, "500 ms"),
+            (2_500_000_000, "2.5 s"),
+            (10_000_000_000, "10 s"),
+            (7_501_234_567, "7.5 s"),
+            (0, "0 ms"),
+        ] {
+            assert_eq!(time(Duration::from_nanos(nanos)), text);
+        }
+    }
 }

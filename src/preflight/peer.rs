@@ -34,7 +34,7 @@ use crate::host::HostIdentity;
 use crate::status::{CheckResult, PeerResult, PeerTest};
 use crate::{clock, processes, zookeeper};
 
-use super::{fail, ok, warn};
+use super::{fail, ok, time, warn};
 
 /// Between two looks at what the other says.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
@@ -106,8 +106,12 @@ struct Record {
 }
 
 /// For `primacy check --with-peer`.
+/// The name of the check.
+pub const NAME: &str = "volume.peer";
+/// The whole test, beside the wait for the other: its own limits, several times over, are what it should end by.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
 pub fn check(config: &Config, plan: &Plan) -> CheckResult {
-    const NAME: &str = "volume.peer";
     let test = run(config, plan);
     match test.result {
         PeerResult::Verified => ok(NAME, test.detail),
@@ -170,7 +174,9 @@ impl Meeting<'_> {
                 sleep(LOOK_AGAIN).await;
             }
         };
-        timeout(limit, listen).await.unwrap_or_else(|_| Err(format!("the other node did not {what} within {limit:?}")))
+        timeout(limit, listen)
+            .await
+            .unwrap_or_else(|_| Err(format!("the other node did not {what} within {}", time(limit))))
     }
 
     /// So that it can read the last word.
@@ -320,7 +326,7 @@ async fn find(
         }
     };
     let who = plan.with.as_deref().unwrap_or("another node");
-    timeout(left, look).await.unwrap_or_else(|_| Err(format!("{who} did not come within {:?}", plan.wait)))
+    timeout(left, look).await.unwrap_or_else(|_| Err(format!("{who} did not come within {}", time(plan.wait))))
 }
 
 async fn word(client: &Client, path: &str) -> Result<Option<Word>, String> {
@@ -427,7 +433,10 @@ fn verdict(own: &Word, other: &Word, unread: Option<String>, excluded: bool, got
     } else if !excluded {
         Some(format!("{b} got the lock while {a} held it: locks of this volume do not exclude other hosts"))
     } else if got_after.is_none() {
-        Some(format!("{b} did not get the lock within {RELEASE:?} after the process of {a} that held it had died"))
+        Some(format!(
+            "{b} did not get the lock within {} after the process of {a} that held it had died",
+            time(RELEASE)
+        ))
     } else {
         None
     };
@@ -593,7 +602,7 @@ async fn on_volume<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> 
     match timeout(STEP, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(result)) => result.map_err(|error| error.to_string()),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("the volume does not answer within {STEP:?}")),
+        Err(_) => Err(format!("the volume does not answer within {}", time(STEP))),
     }
 }
 

@@ -243,7 +243,24 @@ impl Machine {
             ending.resignation = Resignation::Acknowledged;
             if matches!(ending.step, EndStep::Resigning) {
                 self.finish(now, out);
+            } else {
+                self.leave_the_lock_behind(now, out);
             }
+        }
+    }
+
+    /// Who is asked to stop waits for a volume no longer than until the role is given away: nothing runs any more, and the
+    /// guardian keeps the lock until the volume answers.
+    pub(super) fn leave_the_lock_behind(&mut self, now: Moment, out: &mut Vec<Action>) {
+        if let Stage::Ending(Ending {
+            step: EndStep::ClosingLock { give_away: None },
+            tree_dead: true,
+            resignation: Resignation::Acknowledged,
+            ..
+        }) = self.stage
+            && self.stop_requested
+        {
+            self.finish(now, out);
         }
     }
 

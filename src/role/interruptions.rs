@@ -106,7 +106,8 @@ impl Machine {
             Stage::Standing => {
                 self.withdraw(End::Stopped, out);
             }
-            Stage::Ending(_) | Stage::Finished => {}
+            Stage::Ending(_) => self.leave_the_lock_behind(now, out),
+            Stage::Finished => {}
             _ => self.end_now(now, End::Stopped, out),
         }
     }

@@ -121,6 +121,7 @@ impl Shell {
             }
             Report::LockAcquired { volume, record, write_back } => {
                 knowledge.lock_held = true;
+                knowledge.locked = Some(clock::now());
                 knowledge.lock_holder = None;
                 knowledge.volume_id = Some(volume);
                 let recorded = knowledge.hear_record(record);
@@ -262,7 +263,7 @@ impl Shell {
                 Some(Event::Granted { until: timing.at_most(asked) })
             }
             Fact::Disconnected { reason } => {
-                knowledge.contact = Contact::Disconnected(reason);
+                knowledge.lose_contact(reason);
                 None
             }
             Fact::Queued(testament) => {
@@ -325,7 +326,7 @@ impl Shell {
             }
             Fact::Cluster(view) => {
                 let overtaken = knowledge.cluster.epoch != view.epoch;
-                knowledge.cluster = *view;
+                knowledge.see(*view);
                 if overtaken && knowledge.volume.problem.is_some() {
                     // A directory that was missing has been made by who leads first, say.
                     self.order(Order::Look);

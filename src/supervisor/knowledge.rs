@@ -54,6 +54,12 @@ pub struct Knowledge {
     /// `None` until the guardian has told; for ever without a watchdog.
     pub watchdog: Option<WatchdogView>,
     pub lock_held: bool,
+    /// When the lock was acquired last.
+    pub locked: Option<Moment>,
+    /// When some node was last seen to be active: as long as contact lasts, what was seen lasts.
+    pub seen_active: Option<Moment>,
+    /// Nothing has come between this node and the election since it was told of the cluster.
+    pub cluster_is_current: bool,
     pub lock_holder: Option<Record>,
     /// What the lock file said when the lock was acquired: the former leadership's last note.
     pub former_record: Option<Record>,
@@ -111,6 +117,9 @@ impl Knowledge {
             verifying: None,
             watchdog: None,
             lock_held: false,
+            locked: None,
+            seen_active: None,
+            cluster_is_current: false,
             lock_holder: None,
             former_record: None,
             former_end: None,
@@ -125,6 +134,24 @@ impl Knowledge {
             metrics: MetricsView::default(),
             config,
         }
+    }
+
+    /// The election has told of the cluster: until now it was as it was told before.
+    pub fn see(&mut self, view: ClusterView) {
+        if view.active.is_some() || (self.cluster_is_current && self.cluster.active.is_some()) {
+            self.seen_active = Some(crate::clock::now());
+        }
+        self.cluster_is_current = true;
+        self.cluster = view;
+    }
+
+    /// There is no contact: what was told held when there was some.
+    pub fn lose_contact(&mut self, reason: String) {
+        if self.cluster_is_current && self.cluster.active.is_some() {
+            self.seen_active = self.seen_active.max(self.last_contact);
+        }
+        self.cluster_is_current = false;
+        self.contact = Contact::Disconnected(reason);
     }
 
     /// The environment of hooks and probes: what the coordinator's gains.
@@ -275,7 +302,7 @@ impl Knowledge {
     /// One sentence for a person.
     pub fn reason(&self, machine: &Machine, now: Moment) -> String {
         match machine.phase(now) {
-            Phase::Leading => self.story.clone(),
+            Phase::Leading => format!("{}{}", self.story, self.scarce()),
             Phase::WaitingForLock => match &self.lock_holder {
                 Some(holder) => format!(
                     "elected; waiting for the lock that {} on host {} has held since {} (epoch {})",
@@ -311,6 +338,14 @@ impl Knowledge {
                     )
                 }
             },
+            Phase::Stopping | Phase::Fencing if !machine.anything_may_live() && self.lock_held => format!(
+                "{}; its coordinator is dead; closing the lock, which waits for the volume at {}",
+                self.ending(machine),
+                self.config.lock.directory.display()
+            ),
+            Phase::Stopping | Phase::Fencing if !machine.tree_may_live() => {
+                format!("{}; its coordinator is dead; ending what ran beside it", self.ending(machine))
+            }
             Phase::Stopping => format!("stopping the coordinator: {}", self.ending(machine)),
             Phase::Fencing => format!("killing the coordinator: {}", self.ending(machine)),
             Phase::BackingOff => format!("{}; waiting before it stands for election again", self.story),
@@ -356,10 +391,20 @@ impl Knowledge {
         }
         match (&self.cluster.active, machine.eligible()) {
             (Some(active), true) if active.node != self.config.node => {
-                format!("ready to take over from {} (epoch {})", active.node, active.epoch)
+                format!("ready to take over from {} (epoch {}){}", active.node, active.epoch, self.scarce())
             }
-            (_, true) => "in the queue for the election".to_owned(),
+            (_, true) => format!("in the queue for the election{}", self.scarce()),
             (_, false) => "about to enter the queue for the election".to_owned(),
+        }
+    }
+
+    /// What to add where the volume is nearly full. Without a number: a sentence that changes is written to the others.
+    fn scarce(&self) -> &'static str {
+        let free = self.metrics.volume_free_bytes.or(self.volume.free_bytes);
+        if free.is_some_and(|free| free < self.config.lock.min_free_space) {
+            "; the volume has less than lock.min_free_space free: free space on it"
+        } else {
+            ""
         }
     }
 

@@ -11,8 +11,10 @@
 //! Rejected: a loop that decides and acts in one place (a `select!` with the logic in its arms) is what every failed
 //! daemon of this kind looks like.
 
+mod advertise;
 mod apart;
 mod former;
+mod gap;
 mod guardian_link;
 mod health;
 mod hearing;

@@ -15,7 +15,7 @@ use crate::status::HistoryEntry;
 use super::hooks::{self, Hook, Purpose};
 use super::knowledge::{self, Knowledge};
 use super::shell::{Inner, Shell};
-use super::{former, health, orphans};
+use super::{former, gap, health, orphans};
 
 impl Shell {
     pub(super) fn perform(&mut self, action: Action) {
@@ -230,10 +230,20 @@ impl Shell {
         }
         let Some((ended, cause)) = knowledge.former_end.take() else { return };
         let Ok(ended) = humantime::parse_rfc3339(&ended) else { return };
-        let Ok(gap) = clock::wall().duration_since(ended) else { return };
-        entry.gap_ms = u64::try_from(gap.as_millis()).ok();
-        knowledge.metrics.failover_gap_seconds.entry(cause).or_default().observe(gap.as_secs_f64());
-        tracing::info!(gap_ms = entry.gap_ms, "a coordinator runs again");
+        let session = Duration::from_millis(knowledge.session_timeout_ms.unwrap_or(0));
+        let known = gap::Known { locked: knowledge.locked, seen_active: knowledge.seen_active, session };
+        match gap::measure(ended, clock::wall(), known, clock::now()) {
+            Ok(gap) => {
+                entry.gap_ms = u64::try_from(gap.as_millis()).ok();
+                knowledge.metrics.failover_gap_seconds.entry(cause).or_default().observe(gap.as_secs_f64());
+                tracing::info!(gap_ms = entry.gap_ms, "a coordinator runs again");
+            }
+            Err(why) => {
+                tracing::warn!("a coordinator runs again; for how long there was none is not known: {why}");
+                let detail = entry.detail.take().unwrap_or_default();
+                entry.detail = Some(format!("{detail}; gap unknown: {why}"));
+            }
+        }
         let entry = Box::new(entry.clone());
         self.elect(election::Order::Amend(entry));
     }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::election::Order;
 use crate::moment::Moment;
-use crate::role::Machine;
+use crate::role::{Machine, Role};
 use crate::status::{Breadcrumb, Member, Snapshot};
 
 use super::knowledge::Knowledge;
@@ -54,8 +54,10 @@ impl Publisher {
         self.snapshot.store(Arc::new(snapshot));
         let changed =
             self.member.as_ref() != Some(&knowledge.member(machine, now)) || self.service != knowledge.service(machine);
-        if self.due.is_none() && changed {
-            self.due = Some(now + SETTLE);
+        // Who has become active has no further step, and others ask who that is.
+        let settles = if machine.role() == Role::Active { Duration::ZERO } else { SETTLE };
+        if changed {
+            self.due = Some(self.due.map_or(now + settles, |due| due.min(now + settles)));
         }
     }
 

@@ -59,10 +59,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
     let listener = TcpListener::bind(config.api.listen)
         .map_err(|error| RunError::Listen { address: config.api.listen.to_string(), error })?;
     let port = listener.local_addr()?.port();
-    let advertise = match config.api.advertise.strip_suffix(":0") {
-        Some(without_port) => format!("{without_port}:{port}"),
-        None => config.api.advertise.clone(),
-    };
+    let (advertise, guessed) = advertised(&config, port);
     let process = processes::own_identity();
     let config = Arc::new(config);
     let machine = Machine::new(super::reload::rules(&config, None));
@@ -89,7 +86,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
             version = seeded_bug::version(),
             "primacy starts as a standby"
         );
-        for text in &config.without_effect {
+        for text in config.without_effect.iter().chain(&guessed) {
             tracing::warn!("{text}");
         }
         let backend = backend(&config, process);
@@ -137,6 +134,17 @@ fn former_names(config: &Config, source: &Source) -> Vec<String> {
         );
     }
     names
+}
+
+/// `api.advertise` with the port that was really bound, and a warning where a guess stands for the host name.
+fn advertised(config: &Config, port: u16) -> (String, Option<String>) {
+    let written = config.api.advertise.strip_suffix(":0").map(|without_port| format!("{without_port}:{port}"));
+    let advertise = written.unwrap_or_else(|| config.api.advertise.clone());
+    let Some(name) = &config.api.advertised_host else { return (advertise, None) };
+    let tls = config.api.tls.is_some();
+    let (host, warning) = super::advertise::host(name, config.api.listen, tls);
+    let scheme = if tls { "https" } else { "http" };
+    (format!("{scheme}://{host}:{port}"), warning)
 }
 
 /// Starts the election backend that the configuration asks for.

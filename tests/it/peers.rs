@@ -62,7 +62,7 @@ fn a_check_that_nobody_meets_says_so_and_fails_nobody() {
     let cluster = configured();
     let line = line(check(&cluster.config_file("a"), "1s"));
     assert_eq!(line["result"], "warn", "{line}");
-    assert!(line["detail"].as_str().unwrap().contains("another node did not come within 1s"), "{line}");
+    assert!(line["detail"].as_str().unwrap().contains("another node did not come within 1 s"), "{line}");
 }
 
 #[test]

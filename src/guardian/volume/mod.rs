@@ -27,6 +27,7 @@ pub use identity::{mismatch, read as id};
 pub use lock_file::{FILE_NAME, LockFile, record_in, try_lock};
 pub use mounts::Mount;
 pub use probing::Watch;
+pub use trial::file_name as trial_file_name;
 
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};

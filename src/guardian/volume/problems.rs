@@ -15,7 +15,11 @@ pub fn of(verb: &str, path: &Path, error: &io::Error) -> String {
     let errno = error.raw_os_error().map(Errno::from_raw);
     let remedy = match errno {
         Some(Errno::ENOENT | Errno::ENOTDIR) => "is the volume mounted?",
-        Some(Errno::ENOSPC | Errno::EDQUOT) => "the volume is full: free space on it",
+        Some(Errno::ENOSPC) if path.parent().is_some_and(has_no_inodes) => {
+            "the volume has no inodes left, so no file can be created: delete files on it"
+        }
+        Some(Errno::ENOSPC) => "the volume is full: free space on it",
+        Some(Errno::EDQUOT) => "this account's quota on the volume is used up: raise it, or free space",
         Some(Errno::EROFS) => "the volume is read-only: remount it for writing",
         Some(Errno::EACCES | Errno::EPERM) => {
             "let the user that primacy runs as write there; if the file server has fenced this host, reboot it"
@@ -31,6 +35,11 @@ pub fn of(verb: &str, path: &Path, error: &io::Error) -> String {
     };
     let text = errno.map_or_else(|| error.to_string(), |errno| format!("{} ({errno:?})", errno.desc()));
     format!("cannot {verb} {}: {text}; {remedy}", path.display())
+}
+
+/// Whether the file system at `path` has room for bytes and none for files. (Some have no such number.)
+pub fn has_no_inodes(path: &Path) -> bool {
+    nix::sys::statvfs::statvfs(path).is_ok_and(|found| found.files() > 0 && found.files_available() == 0)
 }
 
 /// What is wrong with `lock.directory` itself.

@@ -53,7 +53,7 @@ impl Trial {
         let directory = files::directory(path)?;
         let file = match self.0.take() {
             Some(file) if files::is_at(&directory, name.as_ref(), &file)? => file,
-            _ => match files::open_or_create(&directory, &name) {
+            _ => match own(&directory, &name) {
                 Err(error) if is_full(&error) => return Ok(Outcome::NoRoom),
                 opened => opened?,
             },
@@ -71,6 +71,17 @@ impl Trial {
                 Ok(Outcome::Written)
             }
         }
+    }
+}
+
+/// The node's file. One that another account has made, when primacy ran as that, is replaced.
+fn own(directory: &File, name: &str) -> io::Result<File> {
+    match files::open_or_create(directory, name) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            files::remove(directory, name)?;
+            files::open_or_create(directory, name)
+        }
+        opened => opened,
     }
 }
 

@@ -184,6 +184,29 @@ fn a_guardian_that_dies_while_its_tree_is_being_stopped_leaves_orphans_to_be_kil
 }
 
 #[test]
+fn a_stop_waits_for_a_volume_that_hangs_no_longer_than_until_the_role_is_given_away() {
+    for asked_at_last in [false, true] {
+        let mut bench = Bench::leading(plain());
+        bench.on(Event::VolumeLost);
+        assert_eq!(bench.on(Event::TreeDead), "CloseLock(volume_lost)");
+        if !asked_at_last {
+            assert_eq!(bench.on(Event::StopRequested), "");
+        }
+        let (at, _) = bench.machine.deadline().unwrap();
+        bench.now = at;
+        assert_eq!(bench.on(Event::TimePassed), "Resign(not clean, volume_lost)");
+        let resigned = bench.on(Event::Resigned);
+        let exit = if asked_at_last {
+            assert_eq!(resigned, "", "the lock may still close");
+            bench.on(Event::StopRequested)
+        } else {
+            resigned
+        };
+        assert_eq!(exit, "[fencing > standby: volume_lost] Exit(LostMastership)");
+    }
+}
+
+#[test]
 fn a_better_candidate_is_let_pass_at_most_once_per_vacancy() {
     let better = Vacancy { better_candidate: true, ..vacancy(Former::Clean) };
     let mut bench = Bench::standing(plain());

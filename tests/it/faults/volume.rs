@@ -237,3 +237,121 @@ fn a_standby_whose_volume_takes_no_writes_never_says_that_it_could_take_over_and
     cluster.start("b");
     cluster.until_eligible("b");
 }
+
+/// The lines of `primacy check` for a node, by name; what hangs is given a limit.
+fn check(cluster: &mut Cluster, node: &str, as_user: Option<&str>) -> serde_json::Value {
+    cluster.write_config(node);
+    let mut command = Command::new(if as_user.is_some() { "setpriv" } else { env!("CARGO_BIN_EXE_primacy") });
+    if let Some(user) = as_user {
+        command.args(["--reuid", user, "--clear-groups", env!("CARGO_BIN_EXE_primacy")]);
+    }
+    command.args(["check", "--output", "json", "-c"]).arg(cluster.config_file(node));
+    let began = clock::now();
+    let output = command.output().unwrap();
+    assert!(clock::now().since(began) < Duration::from_secs(60));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn line<'l>(lines: &'l serde_json::Value, name: &str, result: &str) -> &'l str {
+    let mut all = lines.as_array().unwrap().iter();
+    let found = all.find(|line| line["name"] == name && line["result"] == result);
+    found.unwrap_or_else(|| panic!("no {result} for {name} in {lines:#}"))["detail"].as_str().unwrap()
+}
+
+#[test]
+fn check_ends_where_the_volume_or_a_program_hangs_and_looks_at_the_rest() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let Some(mut volume) = Frozen::new(&cluster) else {
+        return skipped("no file system can be mounted and frozen here");
+    };
+    cluster.set("lock.directory", volume.mount.to_str().unwrap());
+    cluster.set("lock.probe_timeout", "2s");
+    let lines = check(&mut cluster, "a", None);
+    line(&lines, "volume.write", "ok");
+    volume.freeze(true);
+    let lines = check(&mut cluster, "a", None);
+    assert!(line(&lines, "volume.write", "fail").contains("does not answer within 2 s"));
+    line(&lines, "coordinator.command", "ok");
+    line(&lines, "api.listen", "ok");
+    volume.freeze(false);
+}
+
+#[test]
+fn check_beside_a_running_node_finds_its_own_port_in_use_by_itself() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    cluster.start("a");
+    cluster.until_active_is("a");
+    let port = cluster.port("a").unwrap();
+    cluster.set("api.listen", format!("127.0.0.1:{port}"));
+    let lines = check(&mut cluster, "a", None);
+    assert!(line(&lines, "api.listen", "ok").contains("in use by this node"));
+    let lines = check(&mut cluster, "b", None);
+    assert!(line(&lines, "api.listen", "fail").contains("another node, a of cluster"));
+}
+
+#[test]
+fn check_fails_on_a_lock_file_that_this_account_may_not_write() {
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("only root can make another account's file");
+    }
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let directory = cluster.lock_directory();
+    make_directory(&directory);
+    let mode =
+        |path: &Path, mode| fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(&directory, 0o777);
+    mode(directory.parent().unwrap(), 0o755);
+    fs::write(directory.join("coordinator.lock"), "").unwrap();
+    mode(&directory.join("coordinator.lock"), 0o644);
+    let lines = check(&mut cluster, "a", Some("65534"));
+    assert!(line(&lines, "volume.lock_file", "fail").contains("Permission denied"));
+    line(&lines, "volume.write", "ok");
+    let lines = check(&mut cluster, "a", None);
+    line(&lines, "volume.lock_file", "ok");
+}
+
+#[test]
+fn check_tells_a_volume_without_inodes_from_a_full_one() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let directory = cluster.lock_directory();
+    make_directory(&directory);
+    let mounted = run("mount", &["-t", "tmpfs", "-o", "size=1m,nr_inodes=4", "tmpfs", directory.to_str().unwrap()]);
+    if !mounted {
+        return skipped("this test needs the permission to mount");
+    }
+    let _mounted = Mounted(directory.clone());
+    let mut number = 0;
+    while fs::write(directory.join(number.to_string()), "").is_ok() {
+        number += 1;
+    }
+    let lines = check(&mut cluster, "a", None);
+    let told = lines.as_array().unwrap().iter().find(|line| line["name"] == "volume.write").unwrap();
+    assert!(told["result"] == "fail" && told["remedy"].as_str().unwrap().contains("no inodes"), "{told}");
+}
+
+#[test]
+fn who_waits_for_the_volume_alone_does_not_say_that_it_kills_and_ends_in_bounded_time() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let Some(mut volume) = Frozen::new(&cluster) else {
+        return skipped("no file system can be mounted and frozen here");
+    };
+    cluster.set("lock.directory", volume.mount.to_str().unwrap());
+    cluster.set("lock.probe_timeout", "1s");
+    cluster.set("lock.probe_interval", "500ms");
+    cluster.set("fencing.after_loss", "rejoin");
+    cluster.start("a");
+    cluster.until_active_is("a");
+    volume.freeze(true);
+    cluster.until("the coordinator's death is told", |cluster| {
+        let status = cluster.status("a")?;
+        let reason = status["reason"].as_str()?.to_owned();
+        assert!(!(reason.contains("killing") && status["coordinator"]["pid"].is_null()), "{status}");
+        reason.contains("waits for the volume at").then_some(())
+    });
+    let asked = clock::now();
+    cluster.signal("a", Signal::SIGTERM);
+    let code = cluster.until_exit("a");
+    eprintln!("ended with {code} after {:?}", clock::now().since(asked));
+    assert!(clock::now().since(asked) < Duration::from_secs(25));
+    volume.freeze(false);
+}
