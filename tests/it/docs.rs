@@ -103,7 +103,7 @@ impl<'a> Test<'a> {
             }
             let found = std::mem::take(&mut attributes);
             let marked = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-            let Some((_, rest)) = trimmed.split_once("fn ").filter(|_| found.iter().any(|line| marked(line))) else {
+            let Some((_, rest)) = trimmed.split_once("fn ").filter(|_| found.iter().any(marked)) else {
                 continue;
             };
             // As rustfmt writes it, a function ends where its indentation does.

@@ -71,7 +71,10 @@ fn signals_are_at_their_defaults_in_the_coordinator() {
     // A hook or a probe starts as the coordinator does.
     guardian.order(run("exec grep -E '^Sig(Blk|Ign)' /proc/self/status >> $DIR/out", &settings));
     guardian.expect(|report| match report {
-        Report::CommandEnded { outcome, .. } => Some(assert!(outcome.succeeded(), "{outcome}")),
+        Report::CommandEnded { outcome, .. } => {
+            assert!(outcome.succeeded(), "{outcome}");
+            Some(())
+        }
         _ => None,
     });
     let out = fs::read_to_string(directory.path().join("out")).unwrap();
