@@ -5,6 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::cluster::Cluster;
+use crate::skipped;
 use crate::zookeeper::{Server, ensemble_with};
 use primacy::moment::Moment;
 use primacy::{clock, processes};
@@ -82,8 +83,7 @@ fn candidates(leader: &Server, cluster: &Cluster) -> Option<usize> {
 #[test]
 fn a_follower_that_dies_right_after_a_claim_that_had_waited_leaves_the_coordinator_no_longer_than_its_session() {
     if std::env::var_os("PRIMACY_LONG_TESTS").is_none() {
-        println!("SKIPPED: takes two minutes; run `just follower-dies`");
-        return;
+        return skipped("takes a minute and a half; run `just follower-dies`");
     }
     let servers = ensemble_with("tickTime=2000\n");
     let leader = servers.iter().find(|server| server.leads()).unwrap();
