@@ -153,6 +153,9 @@ fn a_runner_that_is_killed_takes_its_command_with_it_and_what_is_left_is_cleared
     assert!(is_locked(&settings));
     // No order was answered by that.
     assert!(!guardian.passed.contains(&Report::TreeDead));
+    // Dead is not yet waited for, and until then nothing is started.
+    let below = || primacy::processes::descendants_of(guardian.pid());
+    wait_for("the last wait for a child", || below().is_empty().then_some(()));
     guardian.start(1);
 }
 
