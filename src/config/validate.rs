@@ -322,16 +322,12 @@ fn user(reader: &mut Reader) -> Option<String> {
         Err(_) => nix::unistd::User::from_name(&user),
     };
     match found {
-        Ok(Some(_)) => {}
+        // A name service that fails at the moment says nothing of the account: the guardian asks it again before each start.
+        Ok(Some(_)) | Err(_) => {}
         Ok(None) => reader.reject(
             "coordinator.user",
             "is not an account on this host",
             "create the account, or leave the key out to keep the supervisor's",
-        ),
-        Err(error) => reader.reject(
-            "coordinator.user",
-            format!("could not be looked up: {error}"),
-            "see whether `getent passwd` knows the account",
         ),
     }
     Some(user)
