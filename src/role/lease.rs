@@ -21,7 +21,9 @@
 //!
 //! # What is counted
 //!
-//!     deadline = counts_from + T − tick/2 − heartbeat_interval − margin
+//! ```text
+//! deadline = counts_from + T − tick/2 − heartbeat_interval − margin
+//! ```
 //!
 //! `counts_from` is `sent`, if nothing longer than a heartbeat interval was silent before. That is not believed but proven, by
 //! [`Touches`]: what the server had answered half a tick before `sent` it has told its leader. So it does not matter why a session
