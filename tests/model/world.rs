@@ -154,8 +154,10 @@ pub struct Client {
     pub told: Option<u64>,
     pub claimed: Option<u64>,
     pub next_beat: Moment,
-    /// When it sent what was answered last.
-    pub touched: Moment,
+    /// When it sent what was answered last, and when that was answered.
+    pub touched: (Moment, Moment),
+    /// When it sent what was answered before that: the server has told its leader of it.
+    pub proven: Moment,
     /// A heartbeat that has not reached the server.
     pub in_flight: Option<Moment>,
     /// A claim that has not reached the server: epoch, sent.

@@ -33,22 +33,35 @@ impl World {
         client.to_stand = cut;
         if !cut {
             self.queue.push(Seat::new(node, self.now));
-            self.touch(node);
+            self.connect(node);
         }
     }
 
-    /// Something that the client has sent just now is answered.
-    fn touch(&mut self, node: usize) {
+    /// Something that the client sent at `sent` is answered.
+    fn touch(&mut self, node: usize, sent: Moment) {
         let now = self.now;
         if let Some(client) = self.client(node) {
-            client.touched = now;
+            if client.touched.1 < now {
+                client.proven = client.proven.max(client.touched.0);
+            }
+            client.touched = (sent, now);
         }
     }
 
-    /// From when an acknowledgement counts, as the client reckons it: it knows of no silence longer than a heartbeat interval.
+    /// A new connection: the leader itself has heard of the session.
+    fn connect(&mut self, node: usize) {
+        let now = self.now;
+        if let Some(client) = self.client(node) {
+            (client.touched, client.proven) = ((now, now), now);
+        }
+    }
+
+    /// From when an acknowledgement counts, as the client reckons it: what was answered before that was sent has been told to the
+    /// leader.
     fn counts_from(&mut self, setup: &Setup, node: usize, sent: Moment) -> Moment {
         let Some(client) = self.client(node) else { return sent };
-        if setup.flaw == Flaw::CountsOneHeartbeat { sent } else { sent.min(client.touched + units(1)) }
+        let proven = if client.touched.1 < sent { client.touched.0.max(client.proven) } else { client.proven };
+        if setup.flaw == Flaw::CountsOneHeartbeat { sent } else { sent.min(proven + units(1)) }
     }
 
     pub fn go_to_the_back(&mut self, node: usize) {
@@ -109,7 +122,7 @@ impl World {
         self.queue[seat].hear(now);
         self.nodes[node].proved = sent.min(self.queue[seat].told + units(1));
         let counts_from = self.counts_from(setup, node, sent);
-        self.touch(node);
+        self.touch(node, sent);
         if let Some(client) = self.client(node) {
             client.claimed = Some(epoch);
             client.next_beat = now + units(1);
@@ -146,9 +159,7 @@ impl World {
                 self.queue[seat].hear(self.now);
                 self.nodes[node].proved = sent.min(self.queue[seat].told + units(1));
                 let counts_from = self.counts_from(setup, node, sent);
-                if let Some(client) = self.client(node) {
-                    client.touched = sent;
-                }
+                self.touch(node, sent);
                 self.answer(node, Event::Renewed { sent: counts_from });
             }
         }
@@ -164,7 +175,7 @@ impl World {
         let now = self.now;
         let Some(seat) = self.seat(node) else { return };
         self.queue[seat] = Seat { heard: now, told: now, cut: true, ..self.queue[seat] };
-        self.touch(node);
+        self.connect(node);
         if let Some(supervisor) = &mut self.nodes[node].supervisor {
             let mut rules = supervisor.core.machine.rules().clone();
             (rules.lease, rules.may_stand) = (units(LEASE - CUT), false);
@@ -342,7 +353,7 @@ impl World {
             let reaches = known && !self.nodes[node].cut && self.nodes[node].supervisor_runs();
             if reaches && !claimed && self.now.since(heard) >= every {
                 self.queue[seat].hear(self.now);
-                self.touch(node);
+                self.touch(node, self.now);
             }
         }
     }
