@@ -212,3 +212,33 @@ fn a_lease_too_short_to_arm_it_under_is_no_lease_to_start_under() {
     assert!(problem.contains("the lease has only"), "{problem}");
     assert_eq!(device.until_closed(), "V");
 }
+
+#[test]
+fn one_that_is_armed_is_set_to_a_shorter_time_out_when_the_session_is_cut() {
+    let directory = TempDir::new().unwrap();
+    let settings = with_device(directory.path(), true);
+    let mut device = Device::at(&settings.watchdog.as_ref().unwrap().device);
+    let mut guardian = leading(&settings);
+    let set_to = |guardian: &mut Guardian, seconds: u64| {
+        guardian.expect(|report| match report {
+            Report::Watchdog(WatchdogView { armed: Some(timeout), .. }) => {
+                (*timeout == Duration::from_secs(seconds)).then_some(())
+            }
+            _ => None,
+        });
+    };
+    guardian.order(Order::SetWatchdog(WatchdogTerms { seconds: 20, ..TERMS }));
+    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    set_to(&mut guardian, 20);
+    guardian.expect(|report| matches!(report, Report::Started { .. }).then_some(()));
+    guardian.order(Order::SetDeadline { deadline: clock::now() + FAR });
+    guardian.order(Order::SetWatchdog(TERMS));
+    set_to(&mut guardian, 1);
+    // A device of 20 s is fed every five.
+    let began = clock::now();
+    device.expect_feeding(4);
+    assert!(clock::now().since(began) < Duration::from_secs(10), "fed as rarely as before");
+    guardian.order(Order::Stop);
+    guardian.expect_report(&Report::TreeDead);
+    device.until_closed();
+}
