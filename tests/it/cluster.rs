@@ -497,7 +497,11 @@ impl Cluster {
                 let _ = kill(Pid::from_raw(pid), signal);
             }
         }
-        self.until("all processes are gone", |cluster| cluster.all_processes().is_empty().then_some(()));
+        self.until("all processes are gone", |cluster| {
+            // A zombie has no environment left: it is gone when it has been waited for.
+            let waited_for = cluster.nodes.values().all(|node| node.child.is_none());
+            (waited_for && cluster.all_processes().is_empty()).then_some(())
+        });
     }
 
     /// Every process of this cluster that lives.
