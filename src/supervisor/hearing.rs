@@ -83,6 +83,7 @@ impl Shell {
                 self.knowledge.detail.get_or_insert_with(|| format!("the guardian is gone: {how}"));
                 self.stop_probing();
                 self.commands.forget();
+                self.knowledge.volume_seen = false;
                 // Whatever it ran becomes this process's; what it ran in a leadership's name is killed by order, and waited for.
                 tokio::spawn(orphans::kill_all(self.children.clone()));
                 return Some(Event::GuardianLost);

@@ -306,6 +306,8 @@ impl Shell {
     }
 
     pub(super) fn replace_guardian(&mut self) {
+        // What this one has seen of the volume is not what the next one will see.
+        self.knowledge.volume_seen = false;
         let now = clock::now();
         let wait = GUARDIAN_RESPAWN.saturating_sub(now.since(self.guardian.started())).max(HANDOVER);
         self.respawn_at = Some(now + wait);
