@@ -268,7 +268,6 @@ impl Shell {
                 None
             }
             Fact::Queued(testament) => {
-                knowledge.queued = true;
                 self.place = Some(*testament);
                 self.bequeath_place();
                 None
@@ -287,7 +286,6 @@ impl Shell {
             }
             Fact::Claimed { epoch, counts_from: sent, testament } => {
                 knowledge.last_contact = Some(sent);
-                knowledge.queued = false;
                 self.place = None;
                 // Before the start can be ordered: what a guardian must undo is known to it when there is something to undo.
                 self.bequeath(testament.map(|testament| *testament));
@@ -308,7 +306,6 @@ impl Shell {
                 Some(Event::Renewed { sent: counts_from })
             }
             Fact::Lost(loss) => {
-                knowledge.queued = false;
                 let (loss, text) = match loss {
                     election::Loss::SessionExpired => (Loss::SessionExpired, "the session expired".to_owned()),
                     election::Loss::NodeDeleted => (Loss::NodeDeleted, "the election node was deleted".to_owned()),
@@ -320,7 +317,6 @@ impl Shell {
                 Some(Event::Lost(loss))
             }
             Fact::Resigned => {
-                knowledge.queued = false;
                 self.place = None;
                 self.bequeath(None);
                 Some(Event::Resigned)

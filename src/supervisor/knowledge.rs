@@ -34,8 +34,6 @@ pub struct Knowledge {
     pub former_names: Vec<String>,
     pub role_since: String,
     pub contact: Contact,
-    /// It has a place in the election's queue: until then nobody would be let in after the one before it.
-    pub queued: bool,
     pub session: Option<String>,
     pub session_timeout_ms: Option<u64>,
     /// Why this node cannot be a candidate at all, whatever happens: the lease arithmetic.
@@ -105,7 +103,6 @@ impl Knowledge {
             former_names,
             role_since: crate::clock::timestamp(),
             contact: Contact::Connecting,
-            queued: false,
             session: None,
             session_timeout_ms: None,
             timing_problem: None,
@@ -166,11 +163,6 @@ impl Knowledge {
             environment.insert("PRIMACY_EPOCH".to_owned(), epoch.to_string());
         }
         environment
-    }
-
-    /// A standby that would be let in at once. With the lock alone there is no queue.
-    fn could_take_over(&self, machine: &Machine) -> bool {
-        machine.eligible() && (self.queued || self.config.election == ElectionKind::Lock)
     }
 
     /// Whether this node could start a coordinator on what it sees of the volume. A directory that is missing is created by
@@ -397,7 +389,7 @@ impl Knowledge {
         if self.config.candidate.priority == 0 {
             return "never stands for election: candidate.priority is 0".to_owned();
         }
-        match (&self.cluster.active, self.could_take_over(machine)) {
+        match (&self.cluster.active, machine.eligible()) {
             (Some(active), true) if active.node != self.config.node => {
                 format!("ready to take over from {} (epoch {}){}", active.node, active.epoch, self.scarce())
             }
@@ -508,7 +500,7 @@ impl Knowledge {
             priority: self.config.candidate.priority,
             tags: self.config.candidate.tags.clone(),
             version: crate::seeded_bug::version().to_owned(),
-            eligible: self.could_take_over(machine),
+            eligible: machine.eligible(),
             reason: self.reason(machine, now),
             process: Some(self.process.clone()),
             session_timeout_ms: self.session_timeout_ms,
@@ -636,7 +628,7 @@ impl Knowledge {
             lease_until: leading.then(|| machine.lease_until()).flatten(),
             cluster: self.cluster_view(machine, now),
             history: self.history.clone(),
-            eligible: self.could_take_over(machine) && self.contact == Contact::Connected,
+            eligible: machine.eligible() && self.contact == Contact::Connected,
             in_contact: self.contact == Contact::Connected,
             config: self.config_shown.clone(),
             metrics: self.metrics.clone(),

@@ -150,7 +150,8 @@ fn a_read_only_volume_is_named_and_nothing_starts_until_it_is_writable() {
     mounted.remount("ro");
     never_starts(&mut cluster, "is mounted read-only; remount it for writing");
     mounted.remount("rw");
-    cluster.until_any_active(&["a", "b"]);
+    let active = cluster.until_any_active(&["a", "b"]);
+    cluster.until_active_is(&active);
     assert_eq!(cluster.judge().len(), 1);
 }
 
