@@ -45,6 +45,10 @@ impl Machine {
     }
 
     pub(super) fn volume_seen(&mut self, now: Moment, usable: bool, out: &mut Vec<Action>) {
+        if self.guardian == Guardian::Awaited {
+            // A former guardian's word. The next one looks for itself.
+            return;
+        }
         self.volume_usable = usable;
         if usable {
             return;
@@ -61,6 +65,9 @@ impl Machine {
 
     /// Once elected it is the guardian that finds out whether the device can be armed: it refuses the start if not.
     pub(super) fn watchdog_seen(&mut self, usable: bool, out: &mut Vec<Action>) {
+        if self.guardian == Guardian::Awaited {
+            return;
+        }
         self.watchdog_usable = usable;
         if !usable && self.rules.watchdog_required && matches!(self.stage, Stage::Standing) {
             self.withdraw(End::StartFailed, out);

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::config::ElectionKind;
 use crate::election::{self, Fact};
 use crate::guardian::protocol::{NoteLevel, Order, Report};
-use crate::role::{Event, Loss, Phase};
+use crate::role::{Event, Loss, Phase, Role};
 
 use super::guardian_link::{Message, PING_EARLY};
 use super::health::Verdict;
@@ -90,6 +90,9 @@ impl Shell {
             }
             Message::Report(report) => *report,
         };
+        if self.respawn_at.is_some() && !outlives_its_guardian(&report) {
+            return None;
+        }
         let knowledge = &mut self.knowledge;
         match report {
             Report::Ready { pid } => {
@@ -109,6 +112,10 @@ impl Shell {
                     }
                     None if knowledge.volume.problem.is_some() => tracing::info!("the volume is usable again"),
                     _ => {}
+                }
+                if view.problem.is_some() && self.machine.role() == Role::Promoting {
+                    // Why the promotion ends.
+                    knowledge.detail.clone_from(&view.problem);
                 }
                 knowledge.metrics.volume_free_bytes = view.free_bytes;
                 knowledge.volume = view;
@@ -239,6 +246,15 @@ impl Shell {
         }
     }
 
+    /// What the core may be told of the volume now. Not yet seen is not unusable: of that the core knows by itself.
+    pub(super) fn word_on_the_volume(&self) -> Event {
+        if self.knowledge.volume_seen {
+            Event::VolumeSeen { usable: self.knowledge.volume_usable() }
+        } else {
+            Event::TimePassed
+        }
+    }
+
     pub(super) fn hear_election(&mut self, fact: Option<Fact>) -> Option<Event> {
         self.changed = true;
         let Some(fact) = fact else {
@@ -333,12 +349,41 @@ impl Shell {
                     self.order(Order::Look);
                 }
                 self.tend_peers(clock::now());
-                Some(Event::VolumeSeen { usable: self.knowledge.volume_usable() })
+                Some(self.word_on_the_volume())
             }
             Fact::History(history) => {
                 knowledge.history = history;
                 None
             }
         }
+    }
+}
+
+/// Whether a report counts although its guardian is about to be replaced: what it still runs ends, and what people should
+/// know. What it sees of volume and watchdog is not what the next one will see.
+const fn outlives_its_guardian(report: &Report) -> bool {
+    match report {
+        Report::CommandEnded { .. }
+        | Report::Output { .. }
+        | Report::Note { .. }
+        | Report::Remark { .. }
+        | Report::Stuck { .. }
+        | Report::Pong { .. } => true,
+        Report::Ready { .. }
+        | Report::Volume(_)
+        | Report::Watchdog(_)
+        | Report::LockAcquired { .. }
+        | Report::LockRefused { .. }
+        | Report::RecordWritten { .. }
+        | Report::VolumeUnusable { .. }
+        | Report::VolumeLost { .. }
+        | Report::Probed { .. }
+        | Report::Started { .. }
+        | Report::HoldsLock { .. }
+        | Report::StartFailed { .. }
+        | Report::Exited { .. }
+        | Report::TreeDead
+        | Report::LockClosed { .. }
+        | Report::Fenced { .. } => false,
     }
 }

@@ -118,7 +118,7 @@ impl Shell {
         }
         self.knowledge.verifying = verifying;
         self.changed = true;
-        Some(Event::VolumeSeen { usable: self.knowledge.volume_usable() })
+        Some(self.word_on_the_volume())
     }
 
     /// Who there is, on other hosts, with which volume.
@@ -168,7 +168,7 @@ impl Shell {
         self.knowledge.verifying = None;
         // The next one, if there is one; its word on the volume is the same.
         self.tend_peers(now);
-        Some(Event::VolumeSeen { usable: self.knowledge.volume_usable() })
+        Some(self.word_on_the_volume())
     }
 }
 

@@ -87,7 +87,7 @@ pub struct Shell {
     signals: Signals,
     pub(super) next_ping: Moment,
     /// When to start another guardian, if there is none.
-    respawn_at: Option<Moment>,
+    pub(super) respawn_at: Option<Moment>,
     watchdog: Option<(Duration, Moment)>,
     /// What this guardian was told last of its device.
     pub(super) watchdog_set: Option<WatchdogTerms>,

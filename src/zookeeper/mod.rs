@@ -20,6 +20,7 @@
 //! Rejected: a changed copy of the crate, which would have to be kept.
 
 mod backoff;
+pub mod breadth;
 mod connect;
 mod diagnosis;
 mod executor;

@@ -11,11 +11,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+/// About a packet on an Ethernet.
+const LARGE: usize = 1500;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Open,
     Frozen,
     Cut,
+    /// What comes in large pieces is lost, and all that follows it waits for it, as in TCP.
+    Narrow,
     /// As open, but the next connection is accepted and never carried.
     DeafOnce,
 }
@@ -88,6 +93,11 @@ impl Proxy {
         self.mode.send_replace(Mode::Frozen);
     }
 
+    /// Carries small packets only from now on.
+    pub fn narrow(&self) {
+        self.mode.send_replace(Mode::Narrow);
+    }
+
     pub fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
     }
@@ -124,7 +134,8 @@ async fn pump(
             return;
         }
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
-        if state.wait_for(|mode| *mode != Mode::Frozen).await.is_err() {
+        let carries = |mode: &Mode| *mode != Mode::Frozen && (*mode != Mode::Narrow || length <= LARGE);
+        if state.wait_for(carries).await.is_err() {
             return;
         }
         if to.write_all(&buffer[..length]).await.is_err() {

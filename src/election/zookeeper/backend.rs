@@ -21,7 +21,7 @@ use crate::election::{Fact, Loss, Order};
 use crate::moment::Moment;
 use crate::role::lease::LeaseTiming;
 use crate::status::Member;
-use crate::zookeeper::{self, Backoff, Session};
+use crate::zookeeper::{self, Backoff, Session, breadth};
 
 /// Pauses between attempts to connect: doubled from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -312,11 +312,15 @@ async fn until(condition: &watch::Sender<bool>) {
 async fn open(settings: &Settings, paths: &Paths, protected: &AtomicBool) -> Result<Session, String> {
     let session = zookeeper::open(&settings.access).await.map_err(|failure| failure.to_string())?;
     let prepared = directories::ensure(&session.client, paths, settings.access.digest.is_some());
-    let problem = match tokio::time::timeout(session.client.session_timeout(), prepared).await {
-        Ok(Ok(())) => {
-            protection::protect_unless_led(&session.client, settings, paths, protected).await;
-            return Ok(session);
-        }
+    let within = session.client.session_timeout();
+    let problem = match tokio::time::timeout(within, prepared).await {
+        Ok(Ok(())) => match breadth::prove(&session.client).await {
+            Ok(()) => {
+                protection::protect_unless_led(&session.client, settings, paths, protected).await;
+                return Ok(session);
+            }
+            Err(problem) => problem,
+        },
         Ok(Err(problem)) => problem,
         Err(_) => "ZooKeeper gave a session but does not answer requests".to_owned(),
     };

@@ -5,7 +5,7 @@
 //! and the supervisor resigns as ever. Who does not lead has time, and tries less often.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -14,10 +14,13 @@ use tracing::{info, warn};
 use super::backend::{Backend, Going};
 use crate::clock;
 use crate::election::{Fact, Loss, Order};
-use crate::zookeeper::{self, Session, Stake};
+use crate::zookeeper::{self, Session, Stake, breadth};
 
 /// A connection that broke sooner may break as soon again: the next one is not taken at once.
 const SETTLED: Duration = Duration::from_secs(5);
+
+/// Before another connection is tried after one that did not carry a large packet.
+const AGAIN: Duration = Duration::from_millis(200);
 
 impl Backend {
     /// Goes on with the session over another connection; `None` when it has expired, or nobody answered for so long that it
@@ -37,10 +40,23 @@ impl Backend {
             self.pause.reset();
         }
         let stake = if leads { Stake::Lease { until: began + self.timing().length() } } else { Stake::Nothing };
+        let narrow = Mutex::new(None);
         let mut reopening = pin!(async {
-            let parted = session.part().await?;
-            sleep(pause).await;
-            zookeeper::reopen(&settings.access, &parted, stake).await
+            let mut session = session;
+            loop {
+                let parted = session.part().await?;
+                sleep(pause).await;
+                session = zookeeper::reopen(&settings.access, &parted, stake).await?;
+                // Heartbeats are small, and a lease does not wait for more than it needs.
+                if leads {
+                    return Some(session);
+                }
+                match breadth::prove(&session.client).await {
+                    Ok(()) => return Some(session),
+                    Err(problem) => *narrow.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem),
+                }
+                pause = pause.max(AGAIN);
+            }
         });
         // As long as the ensemble may take to expire it, and no longer than a resignation may take.
         let mut until = began + timeout * 7 / 5;
@@ -77,9 +93,16 @@ impl Backend {
             }
         } else {
             warn!(session = %id, "the session has ended");
+            let loss = match narrow.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(problem) => {
+                    self.tell_disconnected(problem.clone());
+                    Loss::Backend(problem)
+                }
+                None => Loss::SessionExpired,
+            };
             if !matches!(going, Going::Idle) {
                 self.stands = false;
-                self.tell(Fact::Lost(Loss::SessionExpired));
+                self.tell(Fact::Lost(loss));
             }
         }
         None

@@ -703,6 +703,21 @@ fn a_replaced_guardian_has_to_see_the_watchdog_for_itself() {
     assert!(bench.machine.eligible());
 }
 
+#[test]
+fn what_a_former_guardian_saw_of_the_volume_makes_nobody_stand() {
+    let mut bench = Bench::standing(Rules { exit_after_loss: false, ..plain() });
+    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::VolumeUnusable);
+    bench.on(Event::TreeDead);
+    bench.on(Event::LockClosed { clean: true });
+    assert!(bench.on(Event::Resigned).ends_with("ReplaceGuardian"));
+    // It goes on looking until the next one is started.
+    assert_eq!(bench.after(seconds(60), Event::VolumeSeen { usable: true }), "");
+    assert_eq!(bench.on(Event::GuardianReady), "");
+    assert!(!bench.machine.eligible());
+    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
+}
+
 fn waiting_for_a_dead_hosts_lock() -> Bench {
     let mut bench =
         Bench::standing(Rules { fencing: true, fencing_required: true, fencing_frees_lock: true, ..plain() });

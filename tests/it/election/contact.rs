@@ -318,3 +318,40 @@ fn certificate(directory: &Path) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fs::read_to_string(directory.join("ca.pem")).unwrap()
 }
+
+#[tokio::test]
+async fn a_node_that_can_exchange_small_packets_only_does_not_stand_and_says_why() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let proxy = Proxy::start(server.address()).await;
+    proxy.narrow();
+    let mut a = Node::new(settings(&proxy.address(), &cluster, "a"));
+    a.order(Order::Stand);
+    let reason = a.disconnected().await;
+    assert!(reason.contains("small packets") && reason.contains("MTU"), "{reason}");
+    proxy.heal();
+    a.lead().await;
+    a.close().await;
+}
+
+#[tokio::test]
+async fn a_standby_whose_way_becomes_narrow_leaves_the_queue_and_says_why() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let mut a = Node::start(server, &cluster, "a");
+    a.lead().await;
+    let proxy = Proxy::start(server.address()).await;
+    let mut b = Node::new(settings(&proxy.address(), &cluster, "b"));
+    b.order(Order::Stand);
+    b.until(Fact::Standing).await;
+    // Nothing breaks and nothing is slow: only a large packet shows it.
+    proxy.narrow();
+    let Loss::Backend(reason) = b.lost().await else { panic!("{:#?}", b.past) };
+    assert!(reason.contains("small packets"), "{reason}");
+    let (observer, paths) = (client(server).await, paths(&cluster));
+    eventually("only the leader is in the queue", async || queue(&observer, &paths).await.len() == 1).await;
+    a.renewed().await;
+    proxy.heal();
+    b.order(Order::Stand);
+    b.until(Fact::Standing).await;
+    b.close().await;
+    a.close().await;
+}
