@@ -50,12 +50,16 @@ impl Own {
         Vacancy { epoch: vacancy.epoch, former, former_epoch, better_candidate }
     }
 
-    /// What the core is told of the lock file.
-    pub fn recorded(&self, record: Option<&Record>) -> Recorded {
+    /// What the core is told of the lock file. Of an epoch that ZooKeeper's breadcrumb gives to another node the record tells
+    /// only that somebody tried to take it (with a lock that excluded nobody): it says nothing of how that leadership ended.
+    pub fn recorded(&self, record: Option<&Record>, breadcrumb: Option<&Breadcrumb>) -> Recorded {
+        let others = |record: &Record| {
+            breadcrumb.is_some_and(|breadcrumb| breadcrumb.epoch == record.epoch && breadcrumb.node != record.node)
+        };
         let former = match record {
             None => Former::None,
             Some(record) if record.node == UNREADABLE => Former::Unknown,
-            Some(record) if record.is_over() => Former::Clean,
+            Some(record) if record.is_over() && !others(record) => Former::Clean,
             Some(record) => self.former(&record.node, record.identity.as_ref()),
         };
         Recorded { epoch: record.map_or(0, |record| record.epoch), former }
@@ -203,7 +207,7 @@ mod tests {
     fn both(node: &str, host: Option<HostIdentity>) -> Former {
         let vacancy =
             election::Vacancy { epoch: 6, former: Some(breadcrumb(node, host.clone())), ..Default::default() };
-        let (crumb, recorded) = (own().vacancy(&vacancy, 0), own().recorded(Some(&record(node, host))));
+        let (crumb, recorded) = (own().vacancy(&vacancy, 0), own().recorded(Some(&record(node, host)), None));
         assert_eq!((crumb.epoch, crumb.former_epoch, recorded.epoch), (6, 6, 8));
         assert_eq!(crumb.former, recorded.former);
         crumb.former
@@ -235,13 +239,23 @@ mod tests {
 
     #[test]
     fn only_a_proof_makes_a_recorded_end_a_clean_one() {
-        let of = |record: Record| own().recorded(Some(&record)).former;
+        let of = |record: Record| own().recorded(Some(&record), None).former;
         assert_eq!(of(record("b", None)), Former::Unclean, "its end is noted for people");
         let over = |epoch| Some(Over { epoch, election_node: None });
         assert_eq!(of(Record { over: over(8), ..record("b", None) }), Former::Clean);
         assert_eq!(of(Record { over: over(7), ..record("b", None) }), Former::Unclean);
         assert_eq!(of(record(UNREADABLE, None)), Former::Unknown);
-        assert_eq!(own().recorded(None), Recorded { epoch: 0, former: Former::None });
+        assert_eq!(own().recorded(None, None), Recorded { epoch: 0, former: Former::None });
+    }
+
+    #[test]
+    fn a_clean_end_in_the_record_is_not_that_of_another_node_to_which_zookeeper_gives_its_epoch() {
+        let clean = Record { over: Some(Over { epoch: 8, election_node: None }), ..record("b", None) };
+        let told =
+            |node, epoch| own().recorded(Some(&clean), Some(&Breadcrumb { epoch, ..breadcrumb(node, None) })).former;
+        assert_eq!(told("b", 8), Former::Clean);
+        assert_eq!(told("c", 8), Former::Unclean, "both had the lock, and only one the epoch");
+        assert_eq!(told("c", 7), Former::Clean, "that came later");
     }
 
     #[test]

@@ -429,8 +429,8 @@ impl Knowledge {
     /// Takes in what the lock file said when the lock was acquired; people hear of it where ZooKeeper is behind.
     pub fn hear_record(&mut self, record: Option<Record>) -> Recorded {
         let own = self.own();
-        let recorded = own.recorded(record.as_ref());
         let vacancy = self.vacancy.clone().unwrap_or_default();
+        let recorded = own.recorded(record.as_ref(), vacancy.former.as_ref());
         let (_, witness) = role::former(own.vacancy(&vacancy, 0), recorded);
         if self.config.election == ElectionKind::ZooKeeper
             && let Some(record) = record.as_ref().filter(|record| record.epoch > vacancy.epoch)

@@ -365,7 +365,14 @@ impl World {
     }
 
     pub fn grant_lock(&mut self, setup: &Setup, node: usize) {
-        let recorded = Recorded { epoch: self.recorded(), former: Self::former(self.record, node) };
+        let of_another = |record: &Breadcrumb| {
+            self.breadcrumb.is_some_and(|told| told.epoch == record.epoch && told.node != record.node)
+        };
+        let former = match self.record {
+            Some(record) if of_another(&record) => Self::former(Some(Breadcrumb { clean: false, ..record }), node),
+            record => Self::former(record, node),
+        };
+        let recorded = Recorded { epoch: self.recorded(), former };
         if !setup.void_lock {
             self.owner = Some(node);
         }
