@@ -146,9 +146,10 @@ impl World {
         let Command { hook, .. } = self.nodes[node].commands.remove(0);
         match hook {
             Hook::Fence { epoch, target } => {
-                if succeeded && let Some((former, _)) = target {
+                if succeeded && let Some((former, last)) = target {
                     // What it writes from now on is refused.
                     self.settle(former);
+                    self.nodes[former].fenced = Some(last);
                     self.nodes[former].unwritten = None;
                     if setup.rules.fencing_frees_lock {
                         self.lose_lock(former);
@@ -344,7 +345,8 @@ impl World {
             self.breach(Breach::StartBeforeWrittenBack);
         }
         self.started = self.started.max((epoch, node));
-        self.last = Some(Last { node, epoch, settled: false });
+        let settled = self.nodes[node].fenced.is_some_and(|last| epoch <= last);
+        self.last = Some(Last { node, epoch, settled });
     }
 
     /// The guardian notes the proof of the end in the lock file, under the lock, once nothing of the tree lives.

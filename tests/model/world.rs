@@ -274,6 +274,9 @@ pub struct Node {
     pub granted: Option<u64>,
     pub proved: Moment,
     pub in_debt: bool,
+    /// For the observer only: up to which epoch this node was fenced. What it writes under it is refused, also if it starts
+    /// only then.
+    pub fenced: Option<u64>,
     /// Somebody deleted its election node although its lease ran. If its lock is lost, too, nothing is left that could tell
     /// it in time that another node leads: this is where the fencing command and the epoch itself must do.
     pub betrayed: bool,
@@ -424,6 +427,7 @@ impl World {
                     granted: None,
                     proved: Moment::from_nanos(DAWN),
                     in_debt: false,
+                    fenced: None,
                     betrayed: false,
                 };
                 setup.nodes
