@@ -167,7 +167,8 @@ fn a_full_volume_is_named_and_nothing_starts_until_there_is_room() {
     assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     never_starts(&mut cluster, "the volume is full");
     fs::remove_file(filler).unwrap();
-    cluster.until_any_active(&["a", "b"]);
+    let active = cluster.until_any_active(&["a", "b"]);
+    cluster.until_active_is(&active);
     assert_eq!(cluster.judge().len(), 1);
 }
 

@@ -177,9 +177,12 @@ fn a_later_notice_ends_an_earlier_one_first() {
 #[test]
 fn nothing_new_runs_beside_what_is_being_stopped() {
     let directory = TempDir::new().unwrap();
-    let settings = settings(directory.path(), "trap '' TERM; while :; do sleep 0.05; done");
+    let deaf = directory.path().join("deaf");
+    let script = format!("trap '' TERM; : > {}; while :; do sleep 0.05; done", deaf.display());
+    let settings = settings(directory.path(), &script);
     let mut guardian = Guardian::leading(&settings, 1);
     guardian.start(1);
+    wait_for("a coordinator that ignores the stop signal", || deaf.exists().then_some(()));
     guardian.order(Order::Stop);
     run(&mut guardian, command(1, &settings, "exit 0"));
     let CommandOutcome::NotStarted(problem) = outcome_of(&mut guardian, 1) else { panic!("it was run") };
