@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment, timer, host, output are everybody's
-//! supervisor > {role, election, guardian's protocol and frames, api, status, config, processes}
+//! supervisor > {node, election, guardian's protocol and frames, api, status, config, processes}
+//! node > {role, and as plain data: election's port, guardian's protocol, status, config, host}
 //! election > {guardian's protocol, status, config, znodes, zookeeper};   guardian > {syscalls, processes, zookeeper}
 //! zookeeper > {config, guardian's protocol};   client > {config, status, znodes, zookeeper}
 //! preflight > {election, guardian's volume, processes, role, config};   api > {status, config};   role > std (and moment)
@@ -23,6 +24,7 @@ pub mod election;
 pub mod guardian;
 pub mod host;
 pub mod moment;
+pub mod node;
 pub mod output;
 pub mod preflight;
 pub mod processes;

@@ -345,3 +345,27 @@ impl Histogram {
         self.counts.iter().sum()
     }
 }
+
+impl From<&Member> for MemberView {
+    /// A member that is present has been heard of within its session: its age is given as zero.
+    fn from(member: &Member) -> Self {
+        Self {
+            node: member.node.clone(),
+            role: member.role,
+            state: member.state,
+            status: member.status,
+            epoch: member.epoch,
+            since: member.since.clone(),
+            ready: member.ready,
+            api: member.api.clone(),
+            endpoints: member.endpoints.clone(),
+            priority: member.priority,
+            tags: member.tags.clone(),
+            eligible: member.eligible,
+            reason: member.reason.clone(),
+            version: member.version.clone(),
+            last_contact_ms: Some(0),
+            process: member.process.clone(),
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The supervisor's end of the socketpair: starts a guardian, talks to it, and kills it when it falls silent.
+//! The supervisor's end of the socketpair: starts a guardian, talks to it, and kills it when it is told to.
 //!
 //! A guardian counts as lost only when its process has been waited for and everything it said has been read: its last
 //! words ("fenced", "tree dead") decide what is left to do.
@@ -17,55 +17,30 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
-use crate::clock;
 use crate::guardian::frames::{Frames, encode};
 use crate::guardian::protocol::{Order, Report, Settings};
-use crate::moment::Moment;
-use crate::syscalls;
+use crate::node::GuardianInput;
+use crate::{processes, syscalls};
 
 use super::apart;
 use super::orphans::{OwnChild, OwnChildren};
 
-/// A guardian that has not answered a ping for so long is killed: it could not kill at a deadline either. Far above any
-/// scheduling delay of a host that can still hold a session.
-pub const SILENCE: Duration = Duration::from_secs(1);
-
-/// Between two pings. Each costs two processes a wake-up. A guardian that falls silent is found after this and [`SILENCE`]
-/// at the latest.
-pub const PING_INTERVAL: Duration = Duration::from_secs(3);
-
-/// A ping may come so much earlier: with a heartbeat's answer, when both processes are awake anyway.
-pub const PING_EARLY: Duration = Duration::from_millis(1500);
+/// How long the process of a guardian that has hung up may take to end.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// When it is worth saying that a guardian's start takes long.
 const START_IS_LATE: Duration = Duration::from_secs(5);
-
-/// What comes from a guardian.
-#[derive(Debug)]
-pub enum Message {
-    Report(Box<Report>),
-    /// There is no process for it.
-    NotStarted(std::io::Error),
-    /// Its process is gone.
-    Lost(String),
-}
 
 /// A running guardian. Dropping it hangs up: the guardian then ends everything it holds and exits.
 pub struct GuardianLink {
     /// 0 as long as it is not known.
     pid: Arc<AtomicI32>,
-    started: Moment,
     /// Watched for reading only: a socket that is watched for writing wakes its owner whenever the other side reads.
     /// `None` where there was no descriptor for it.
     socket: Option<Arc<UnixStream>>,
     /// Frames that wait for [`GuardianLink::flush`].
     unsent: Vec<u8>,
-    messages: mpsc::UnboundedReceiver<Message>,
-    next_ping: u64,
-    /// The oldest ping without an answer.
-    unanswered: Option<(u64, Moment)>,
-    /// It has ended a leadership and leaves: it executes its last will, which is bounded, and answers nobody meanwhile.
-    leaves: bool,
+    messages: mpsc::UnboundedReceiver<GuardianInput>,
     /// Killed or gone: it answers no more, and once it has been waited for its pid may be somebody else's.
     ended: bool,
 }
@@ -83,19 +58,29 @@ impl GuardianLink {
                 Some(ours)
             }
             Err(error) => {
-                let _ = sender.send(Message::NotStarted(error));
+                let _ = sender.send(GuardianInput::NotStarted(error.to_string()));
                 None
             }
         };
         let mut link = Self::of(pid, socket, messages);
-        link.order(Order::Configure(Box::new(settings)));
+        link.order(&Order::Configure(Box::new(settings)));
         link.flush();
         link
     }
 
-    fn of(pid: Arc<AtomicI32>, socket: Option<Arc<UnixStream>>, messages: mpsc::UnboundedReceiver<Message>) -> Self {
-        let (started, unsent) = (clock::now(), Vec::new());
-        Self { pid, started, socket, unsent, messages, next_ping: 0, unanswered: None, leaves: false, ended: false }
+    fn of(
+        pid: Arc<AtomicI32>,
+        socket: Option<Arc<UnixStream>>,
+        messages: mpsc::UnboundedReceiver<GuardianInput>,
+    ) -> Self {
+        Self { pid, socket, unsent: Vec::new(), messages, ended: false }
+    }
+
+    /// Before there is any; nothing is ever heard of it.
+    pub fn none() -> Self {
+        let (silent, messages) = mpsc::unbounded_channel();
+        drop(silent);
+        Self::of(Arc::default(), None, messages)
     }
 
     /// 0 as long as it is not known.
@@ -103,20 +88,10 @@ impl GuardianLink {
         self.pid.load(Ordering::Relaxed)
     }
 
-    /// Killed or gone.
-    pub const fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    /// When it was started.
-    pub const fn started(&self) -> Moment {
-        self.started
-    }
-
     /// Queues an order for the next [`GuardianLink::flush`]. A guardian that is gone says so through
     /// [`GuardianLink::next`].
-    pub fn order(&mut self, order: Order) {
-        match encode(&order) {
+    pub fn order(&mut self, order: &Order) {
+        match encode(order) {
             Ok(frame) => self.unsent.extend_from_slice(&frame),
             // Not the order itself: the settings among them hold environment and arguments of commands.
             Err(error) => tracing::error!(%error, "an order does not fit into a frame"),
@@ -144,65 +119,25 @@ impl GuardianLink {
         true
     }
 
-    /// It has said that it leaves: its silence means nothing.
-    pub const fn leaves(&mut self) {
-        self.leaves = true;
-        self.unanswered = None;
-    }
-
-    /// Asks for a sign of life, unless it has ended, leaves, or does not live yet.
-    pub fn ping(&mut self) {
-        if self.ended || self.leaves || self.pid() == 0 {
-            return;
-        }
-        self.next_ping += 1;
-        self.unanswered.get_or_insert((self.next_ping, clock::now()));
-        self.order(Order::Ping { number: self.next_ping });
-    }
-
-    pub fn answered(&mut self, number: u64) {
-        if self.unanswered.is_some_and(|(oldest, _)| oldest <= number) {
-            self.unanswered = None;
-        }
-    }
-
-    /// Forgets an unanswered ping: it was this process that slept.
-    pub const fn excuse(&mut self) {
-        self.unanswered = None;
-    }
-
-    /// From when on it counts as silent, unless it answers before.
-    pub fn silent_from(&self) -> Option<Moment> {
-        self.unanswered.map(|(_, sent)| sent + SILENCE)
-    }
-
-    pub fn is_silent(&self, now: Moment) -> bool {
-        self.silent_from().is_some_and(|from| from <= now)
-    }
-
     /// SIGKILL, once; its end is reported as for any other.
     pub fn kill(&mut self) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.unanswered = None;
         // Zero would be this process's whole group.
         if self.pid() > 0 {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), nix::sys::signal::Signal::SIGKILL);
         }
     }
 
-    /// The next message. Cancel safe.
-    pub async fn next(&mut self) -> Message {
+    /// What is heard next. Cancel safe.
+    pub async fn next(&mut self) -> GuardianInput {
         match self.messages.recv().await {
-            Some(message) => {
-                if matches!(message, Message::Lost(_) | Message::NotStarted(_)) {
-                    self.ended = true;
-                    self.unanswered = None;
-                }
-                message
+            Some(input) => {
+                self.ended |= matches!(input, GuardianInput::Lost(_) | GuardianInput::NotStarted(_));
+                input
             }
-            // `Lost` or `NotStarted` was taken already; nothing will ever come.
+            // Its end was told already; nothing will ever come.
             None => std::future::pending().await,
         }
     }
@@ -231,7 +166,7 @@ async fn attend(
     ours: Arc<UnixStream>,
     theirs: UnixStream,
     watched: AsyncFd<OwnedFd>,
-    messages: mpsc::UnboundedSender<Message>,
+    messages: mpsc::UnboundedSender<GuardianInput>,
     children: OwnChildren,
     known_pid: Arc<AtomicI32>,
 ) {
@@ -249,10 +184,12 @@ async fn attend(
         Ok((child, own)) => {
             let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
             known_pid.store(pid, Ordering::Relaxed);
+            let started = processes::Stat::of(pid).map_or(0, |stat| stat.started);
+            let _ = messages.send(GuardianInput::Spawned { pid, started });
             read_reports(ours, watched, child, messages, own).await;
         }
         Err(error) => {
-            let _ = messages.send(Message::NotStarted(error));
+            let _ = messages.send(GuardianInput::NotStarted(error.to_string()));
         }
     }
 }
@@ -261,7 +198,7 @@ async fn read_reports(
     socket: Arc<UnixStream>,
     watched: AsyncFd<OwnedFd>,
     mut child: Child,
-    messages: mpsc::UnboundedSender<Message>,
+    messages: mpsc::UnboundedSender<GuardianInput>,
     own: OwnChild,
 ) {
     let mut frames = Frames::default();
@@ -275,7 +212,7 @@ async fn read_reports(
         loop {
             match frames.take::<Report>() {
                 Ok(Some(report)) => {
-                    let _ = messages.send(Message::Report(Box::new(report)));
+                    let _ = messages.send(GuardianInput::Report(Box::new(report)));
                 }
                 Ok(None) => break,
                 Err(error) => break 'reading format!("what it sent is not a report: {error}"),
@@ -291,7 +228,7 @@ async fn read_reports(
     };
     drop(own);
     let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-    let _ = messages.send(Message::Lost(format!("{how}; {reason}")));
+    let _ = messages.send(GuardianInput::Lost(format!("{how}; {reason}")));
 }
 
 async fn read(mut socket: &UnixStream, watched: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -309,42 +246,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_guardian_that_leaves_is_not_taken_for_a_silent_one() {
-        let (ours, _theirs) = UnixStream::pair().unwrap();
-        let (_sender, messages) = mpsc::unbounded_channel();
-        let mut link =
-            GuardianLink::of(Arc::new(AtomicI32::new(nix::unistd::getpid().as_raw())), Some(Arc::new(ours)), messages);
-        link.ping();
-        assert!(link.is_silent(clock::now() + 2 * SILENCE));
-        link.leaves();
-        link.ping();
-        assert_eq!(link.silent_from(), None);
-    }
-
-    #[tokio::test]
-    async fn a_guardian_that_does_not_live_yet_is_neither_asked_nor_killed() {
+    async fn a_guardian_that_does_not_live_yet_is_not_killed() {
         let (_sender, messages) = mpsc::unbounded_channel();
         let mut link = GuardianLink::of(Arc::default(), None, messages);
-        link.ping();
-        assert_eq!(link.silent_from(), None);
         // To process 0 the signal would go to everybody.
         link.kill();
     }
 
     #[tokio::test]
-    async fn a_guardian_that_is_gone_is_neither_asked_nor_killed_again() {
+    async fn a_guardian_that_is_gone_is_not_killed_again() {
         let mut stranger = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let (sender, messages) = mpsc::unbounded_channel();
         // The stranger has got the pid of a guardian that has been waited for.
         let pid = i32::try_from(stranger.id()).unwrap();
         let mut link = GuardianLink::of(Arc::new(AtomicI32::new(pid)), Some(Arc::new(ours)), messages);
-        link.ping();
-        assert!(link.silent_from().is_some());
-        sender.send(Message::Lost("signal: 9".to_owned())).unwrap();
-        assert!(matches!(link.next().await, Message::Lost(_)));
-        link.ping();
-        assert_eq!(link.silent_from(), None);
+        sender.send(GuardianInput::Lost("signal: 9".to_owned())).unwrap();
+        assert!(matches!(link.next().await, GuardianInput::Lost(_)));
         link.kill();
         assert!(stranger.try_wait().unwrap().is_none());
         stranger.kill().unwrap();

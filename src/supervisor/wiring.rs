@@ -12,12 +12,12 @@ use crate::config::{Config, ElectionKind};
 use crate::election::{self, Handle};
 use crate::guardian::remains;
 use crate::host::ProcessIdentity;
-use crate::role::{Exit, Machine};
+use crate::node::{At, Identity, Node};
+use crate::role::Exit;
 use crate::{api, clock, config, processes, seeded_bug, syscalls};
 
-use super::knowledge::Knowledge;
+use super::event_loop::EventLoop;
 use super::orphans;
-use super::shell::Shell;
 
 /// Where the configuration came from, so that SIGHUP can read it again.
 pub struct Source {
@@ -34,6 +34,9 @@ impl Source {
         self.file.canonicalize().ok()
     }
 }
+
+/// For tests: every node counts as a host of its own.
+const EVERY_NODE_IS_A_HOST: &str = "PRIMACY_TEST_EVERY_NODE_IS_A_HOST";
 
 /// Why the supervisor did not even start.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +65,19 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
     let (advertise, guessed) = advertised(&config, port);
     let process = processes::own_identity();
     let config = Arc::new(config);
-    let machine = Machine::new(super::reload::rules(&config, None));
-    let shown = config::effective(&config);
-    let former_names = former_names(&config, &source);
-    let knowledge = Knowledge::new(config.clone(), shown, advertise.clone(), process.clone(), former_names);
-    let snapshot = Arc::new(ArcSwap::from_pointee(knowledge.snapshot(&machine, clock::now())));
+    let identity = Identity {
+        configuration: source.place(),
+        advertise: advertise.clone(),
+        host_name: config::host_name(),
+        process: process.clone(),
+        former_names: former_names(&config, &source),
+        every_node_is_a_host: std::env::var_os(EVERY_NODE_IS_A_HOST).is_some(),
+    };
+    let node = Node::new(config.clone(), identity, At { moment: clock::now(), wall: clock::wall() });
+    let snapshot = Arc::new(ArcSwap::from_pointee(node.snapshot(clock::now())));
     let turned = Arc::new(AtomicU64::new(clock::now().as_nanos()));
     let settings = api::Settings {
-        advertise,
+        advertise: advertise.clone(),
         environment: config.environment.clone(),
         tokens: tokens(&config),
         tls: config.api.tls.clone(),
@@ -81,7 +89,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
         tracing::info!(
             cluster = config.cluster,
             node = config.node,
-            api = knowledge.advertise,
+            api = advertise,
             pid = process.pid,
             version = seeded_bug::version(),
             "primacy starts as a standby"
@@ -90,11 +98,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
             tracing::warn!("{text}");
         }
         let backend = backend(&config, process);
-        let mut shell = Shell::new(machine, knowledge, backend, api, snapshot, turned, source)?;
-        shell.publisher.systemd.ready();
-        let exit = shell.turn_until_exit().await;
-        shell.publisher.systemd.stopping();
-        shell.take_down().await;
+        let exit = EventLoop::new(node, backend, api, snapshot, turned, source)?.run().await;
         tracing::info!(?exit, "primacy ends");
         Ok::<_, std::io::Error>(exit)
     });

@@ -1,4 +1,4 @@
-//! Asks the coordinator how it is. One task per start; it ends when it is dropped or when its verdict is final.
+//! Asks the coordinator how it is, once.
 
 use std::time::Duration;
 
@@ -6,92 +6,21 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{self, Health, HealthProbe};
+use crate::config::{self, HealthProbe};
 
-use super::hooks::{Hook, ProbeRequest};
-
-/// While the coordinator starts it is asked more often, for every wait is outage.
-const STARTUP_INTERVAL: Duration = Duration::from_millis(50);
-
-/// What a command gets beyond its time-out to be killed in.
-const KILLING: Duration = Duration::from_millis(500);
-
-/// What the probe found; said at every change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Ready,
-    /// So many failures in a row, but not yet `failures`.
-    Failing {
-        failures: u32,
-        reason: String,
-    },
-    Unhealthy {
-        reason: String,
-    },
-}
-
-/// Probes until it is dropped. `ready`: it was ready already, so that failures count from the beginning.
-pub async fn watch(
-    health: Health,
-    ready: bool,
-    environment: std::collections::BTreeMap<String, String>,
-    commands: mpsc::UnboundedSender<ProbeRequest>,
-    verdicts: mpsc::UnboundedSender<Verdict>,
-) {
-    let Some(probe) = health.probe.clone() else { return };
-    if !ready {
-        while ask(&probe, health.timeout, &environment, &commands).await.is_err() {
-            tokio::time::sleep(STARTUP_INTERVAL.min(health.interval)).await;
-        }
-        let _ = verdicts.send(Verdict::Ready);
-    }
-    let mut failures = 0;
-    loop {
-        tokio::time::sleep(health.interval).await;
-        match ask(&probe, health.timeout, &environment, &commands).await {
-            Ok(()) if failures > 0 => {
-                failures = 0;
-                let _ = verdicts.send(Verdict::Ready);
-            }
-            Ok(()) => {}
-            Err(reason) => {
-                failures += 1;
-                if failures >= health.failures {
-                    let _ = verdicts.send(Verdict::Unhealthy { reason });
-                    return;
-                }
-                let _ = verdicts.send(Verdict::Failing { failures, reason });
-            }
-        }
-    }
-}
-
-async fn ask(
-    probe: &HealthProbe,
-    timeout: Duration,
-    environment: &std::collections::BTreeMap<String, String>,
-    commands: &mpsc::UnboundedSender<ProbeRequest>,
-) -> Result<(), String> {
+/// Its answer, or why there is none. (A command is the guardian's to run.)
+pub async fn ask(probe: &HealthProbe, timeout: Duration) -> Result<(), String> {
     let answer = async {
         match probe {
             HealthProbe::Http(url) => ask_http(url).await,
             HealthProbe::Tcp(address) => {
                 TcpStream::connect(address).await.map(drop).map_err(|error| format!("{address}: {error}"))
             }
-            HealthProbe::Command(argv) => {
-                let hook =
-                    Hook { name: "health.command", argv: argv.clone(), environment: environment.clone(), timeout };
-                let (sender, answer) = oneshot::channel();
-                let gone = || "there is no guardian to run it".to_owned();
-                commands.send((hook, sender)).map_err(|_| gone())?;
-                answer.await.unwrap_or_else(|_| Err(gone()))
-            }
+            HealthProbe::Command(_) => Err("a command is run by the guardian".to_owned()),
         }
     };
-    // The guardian kills a command that takes too long, and says so; one that cannot even be killed has failed all the same.
-    tokio::time::timeout(timeout + KILLING, answer)
+    tokio::time::timeout(timeout, answer)
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {}", humantime::format_duration(timeout))))
 }

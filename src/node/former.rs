@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::election;
+use crate::election::port as election;
 use crate::guardian::protocol::{Ended, Record, UNREADABLE};
 use crate::host::{HostIdentity, Whose};
 use crate::role::{Former, Recorded, Vacancy, Witness};

@@ -1,39 +1,30 @@
 //! Tells the API at once, systemd at changes of the reason, and the other members a moment later.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
-use crate::election::Order;
+use crate::election::port::Order;
 use crate::moment::Moment;
 use crate::role::{Machine, Role};
-use crate::status::{Breadcrumb, Member, Snapshot};
+use crate::status::{Breadcrumb, Member};
 
-use super::knowledge::Knowledge;
-use super::notify::Notifier;
+use super::facts::Facts;
+use super::output::Output;
 
 /// The others' picture of this node may be this old. Writing it at once would put a write between the steps of a
 /// fail-over, each of which waits for a ZooKeeper write already.
 const SETTLE: Duration = Duration::from_millis(50);
 
 /// What was published last.
-pub struct Publisher {
-    snapshot: Arc<ArcSwap<Snapshot>>,
+#[derive(Clone, Debug, Default)]
+pub struct Published {
     member: Option<Member>,
     service: Option<Breadcrumb>,
     due: Option<Moment>,
     reason: String,
-    pub systemd: Notifier,
 }
 
-impl Publisher {
-    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
-        let systemd = Notifier::from_environment();
-        Self { snapshot, member: None, service: None, due: None, reason: String::new(), systemd }
-    }
-
-    /// When [`Publisher::settle`] should be called.
+impl Published {
+    /// When [`Published::settle`] should be called.
     pub const fn due(&self) -> Option<Moment> {
         self.due
     }
@@ -44,31 +35,33 @@ impl Publisher {
         self.service = None;
     }
 
-    /// Publishes to this host.
-    pub fn publish(&mut self, knowledge: &Knowledge, machine: &Machine, now: Moment) {
-        let snapshot = knowledge.snapshot(machine, now);
+    /// What this host is told, at once; what the others are told is due a moment later.
+    pub fn publish(&mut self, facts: &Facts, machine: &Machine, now: Moment) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        let snapshot = facts.snapshot(machine, now);
         if snapshot.server.reason != self.reason {
             self.reason.clone_from(&snapshot.server.reason);
-            self.systemd.status(format!("{}: {}", snapshot.server.status.as_str(), self.reason));
+            outputs.push(Output::Status(format!("{}: {}", snapshot.server.status.as_str(), self.reason)));
         }
-        self.snapshot.store(Arc::new(snapshot));
+        outputs.push(Output::Publish(Box::new(snapshot)));
         let changed =
-            self.member.as_ref() != Some(&knowledge.member(machine, now)) || self.service != knowledge.service(machine);
+            self.member.as_ref() != Some(&facts.member(machine, now)) || self.service != facts.service(machine);
         // Who has become active has no further step, and others ask who that is.
         let settles = if machine.role() == Role::Active { Duration::ZERO } else { SETTLE };
         if changed {
             self.due = Some(self.due.map_or(now + settles, |due| due.min(now + settles)));
         }
+        outputs
     }
 
     /// Publishes to the others what has settled.
-    pub fn settle(&mut self, knowledge: &Knowledge, machine: &Machine, now: Moment) -> Vec<Order> {
+    pub fn settle(&mut self, facts: &Facts, machine: &Machine, now: Moment) -> Vec<Order> {
         let mut orders = Vec::new();
         if self.due.is_none_or(|due| now < due) {
             return orders;
         }
         self.due = None;
-        let (member, service) = (knowledge.member(machine, now), knowledge.service(machine));
+        let (member, service) = (facts.member(machine, now), facts.service(machine));
         if self.service != service {
             self.service.clone_from(&service);
             orders.push(Order::Announce(service.map(Box::new)));

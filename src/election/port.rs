@@ -1,0 +1,105 @@
+//! What is ordered from an election backend, and what it tells.
+
+use std::time::Duration;
+
+use crate::guardian::protocol::Testament;
+use crate::moment::Moment;
+use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member};
+
+/// What the supervisor orders.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few orders a day")]
+pub enum Order {
+    /// Enter the queue, connecting first where that is needed. Repeating it while standing is harmless.
+    Stand,
+    /// Leave the front of the queue and enter it again at the back.
+    Yield,
+    /// Take the epoch and leave the breadcrumb in one step, guarded by what `Elected` reported. Answered by `Claimed`
+    /// or `ClaimRefused`, or by `Lost`. From `Claimed` on the backend sends heartbeats until `Resign`.
+    Claim {
+        breadcrumb: Breadcrumb,
+        volume: String,
+        entry: HistoryEntry,
+        /// Completes the former leadership's history entry where its own node could not.
+        former_ended: Option<HistoryEntry>,
+    },
+    /// Leave the queue, and give up the leadership if there is one: `ended` completes the breadcrumb and the history;
+    /// `clean` says that the tree is dead and the lock closed. Answered by `Resigned` in any case, at the latest after
+    /// a session timeout. The next `Stand` uses a new session.
+    Resign { clean: bool, ended: Option<HistoryEntry> },
+    /// What this node tells the others of itself. Also kept until a connection exists.
+    Publish(Box<Member>),
+    /// Announce (or withdraw, `None`) the coordinator for service discovery: while active and ready.
+    Announce(Option<Box<Breadcrumb>>),
+    /// Complete a history entry (its gap is known only when the coordinator is ready).
+    Amend(Box<HistoryEntry>),
+    /// Give up a session that no candidacy rests on, and ask the servers for the wanted one again.
+    AskAgain,
+    /// Resign whatever there is, close the session and end the task.
+    Close,
+}
+
+/// What a backend reports.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// A session has a connection. `session` is for people; `timeout` is what counts of what was granted to it; `asked`: clock
+    /// before the servers were asked for this connection.
+    Connected { session: Option<String>, timeout: Duration, asked: Moment },
+    /// No contact at the moment; `reason` for people. Says nothing on leadership: the lease does.
+    Disconnected { reason: String },
+    /// In the queue.
+    Standing,
+    /// A place in the queue has been taken; what gives it up should this process die.
+    Queued(Box<Testament>),
+    /// First in the queue, proven after a sync.
+    Elected(Box<Vacancy>),
+    /// The leadership's epoch is taken. `counts_from`: what the lease counts from, the clock before the request or earlier.
+    Claimed { epoch: u64, counts_from: Moment, testament: Option<Box<Testament>> },
+    /// Definitely not taken (the epoch had moved, say); stand again for a new look.
+    ClaimRefused { reason: String },
+    /// A heartbeat sent at `sent` was acknowledged at `acknowledged`; the lease counts from `counts_from`.
+    Renewed { sent: Moment, counts_from: Moment, acknowledged: Moment },
+    /// The candidacy or leadership is definitely gone.
+    Lost(Loss),
+    /// The queue and the session are left; nothing of this candidacy remains.
+    Resigned,
+    /// Another live member has this node's name.
+    DuplicateName { holder: String },
+    /// The cluster as seen through this backend; sent at every change.
+    Cluster(Box<ClusterView>),
+    /// Past leaderships, newest first; sent at every change.
+    History(Vec<HistoryEntry>),
+}
+
+/// What an elected candidate found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Vacancy {
+    /// The cluster's last epoch; 0 where there was none.
+    pub epoch: u64,
+    /// The former active's breadcrumb.
+    pub former: Option<Breadcrumb>,
+    /// The volume's id, once the cluster has one.
+    pub volume: Option<String>,
+    /// Other members, where anybody else stands in the queue: name, priority and whether they say that they could take
+    /// over.
+    pub rivals: Vec<Rival>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    pub node: String,
+    pub priority: u32,
+    pub eligible: bool,
+}
+
+/// How a leadership or candidacy was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    SessionExpired,
+    /// The election node is gone although the session lives: somebody deleted it.
+    NodeDeleted,
+    /// Another leadership has taken a later epoch, or the epoch node is gone or was replaced.
+    Overtaken,
+    /// The backend cannot tell whether there is a leadership (no answer, or an unknown outcome), so there is none.
+    Backend(String),
+}

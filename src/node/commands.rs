@@ -1,0 +1,82 @@
+//! Commands that the operator gave: hooks, the fencing command, command probes. The guardian runs them (argv without a shell,
+//! the coordinator's environment, a time-out), for they must be dead before the lock is closed; here is what each one is for,
+//! and what its end means.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::guardian::protocol::CommandOrder;
+
+/// after_stop delays the hand-over to the next node.
+pub const AFTER_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// on_active and on_standby delay nothing.
+pub const NOTICE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same of an on_standby that this process waits for before it ends.
+pub const LAST_NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Something to run.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// As in the configuration: `before_start`, `fencing.command`, …
+    pub name: &'static str,
+    pub argv: Vec<String>,
+    pub environment: BTreeMap<String, String>,
+    pub timeout: Duration,
+}
+
+/// Why a command runs, and so what its end means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// `required`: nothing is started unless it succeeds.
+    FenceFormer {
+        epoch: u64,
+        required: bool,
+    },
+    BeforeStart {
+        epoch: u64,
+    },
+    AfterStop,
+    /// on_active or on_standby: nothing depends on it.
+    Notice,
+    /// The coordinator is asked how it is.
+    Probe {
+        question: u64,
+    },
+}
+
+/// The commands whose end is not known yet.
+#[derive(Clone, Debug, Default)]
+pub struct Commands {
+    last: u64,
+    running: BTreeMap<u64, (&'static str, Purpose)>,
+}
+
+impl Commands {
+    /// What the guardian is to be told of a command that begins now.
+    pub fn begin(&mut self, command: Command, purpose: Purpose) -> CommandOrder {
+        let Command { name, argv, environment, timeout } = command;
+        self.last += 1;
+        self.running.insert(self.last, (name, purpose));
+        let notice = purpose == Purpose::Notice;
+        CommandOrder { id: self.last, name: name.to_owned(), argv, environment, timeout, notice }
+    }
+
+    /// One has ended: as what it was known, and why it ran.
+    pub fn end(&mut self, id: u64) -> Option<(&'static str, Purpose)> {
+        self.running.remove(&id)
+    }
+
+    /// Of a guardian that is gone nothing more is heard.
+    pub fn forget(&mut self) {
+        self.running.clear();
+    }
+
+    /// Whether a probe could not be killed when its time was up; the next one would hang in the same place.
+    pub fn has_probe(&self) -> bool {
+        self.running.values().any(|(_, purpose)| matches!(purpose, Purpose::Probe { .. }))
+    }
+
+    pub fn has_notice(&self) -> bool {
+        self.running.values().any(|(_, purpose)| *purpose == Purpose::Notice)
+    }
+}

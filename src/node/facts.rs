@@ -1,0 +1,337 @@
+//! What a node has been told: by guardian, election, volume, probes and other nodes. What follows from that for what it may
+//! do is here, too; what follows for people is in [`super::reasons`] and [`super::view`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, Config, ElectionKind, WatchdogUse};
+use crate::election::port::Vacancy;
+use crate::guardian::protocol::{NoteLevel, Record, StuckProcess, VolumeView, WatchdogTerms, WatchdogView};
+use crate::host::{ProcessIdentity, Whose};
+use crate::moment::Moment;
+use crate::role::{self, Recorded, WatchdogTiming, Witness};
+use crate::status::{ClusterView, CoordinatorView, HistoryEntry, MetricsView, PeerResult};
+
+use super::former::{Own, Told};
+use super::input::At;
+use super::say::Say;
+
+/// The name of the lock file in `lock.directory`.
+pub const LOCK_FILE: &str = "coordinator.lock";
+
+/// What is so from the start of this process to its end.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The configuration's file.
+    pub configuration: Option<PathBuf>,
+    /// `api.advertise`, with the port that was really bound.
+    pub advertise: String,
+    /// This host's name.
+    pub host_name: String,
+    pub process: ProcessIdentity,
+    /// The names that this node had before, as far as something may be left of them on this host.
+    pub former_names: Vec<String>,
+    /// For tests: every other node counts as one on another host.
+    pub every_node_is_a_host: bool,
+}
+
+/// Everything that is known beside the machine's own state.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub config: Arc<Config>,
+    /// The same as people are shown it.
+    pub config_shown: Arc<serde_json::Value>,
+    pub identity: Identity,
+    pub role_since: String,
+    pub contact: Contact,
+    pub session: Option<String>,
+    pub session_timeout_ms: Option<u64>,
+    /// Why this node cannot be a candidate at all, whatever happens: the lease arithmetic.
+    pub timing_problem: Option<String>,
+    pub last_contact: Option<Moment>,
+    pub vacancy: Option<Vacancy>,
+    /// Whose word counts on who led before.
+    pub witness: Witness,
+    pub volume: VolumeView,
+    /// The guardian has told of the volume. What is not known yet is not usable.
+    pub volume_seen: bool,
+    pub volume_id: Option<String>,
+    /// Whether the lock was seen to exclude other hosts.
+    pub verified: PeerResult,
+    pub verified_detail: Option<String>,
+    /// The node with which that is being tried before the first promotion.
+    pub verifying: Option<String>,
+    /// `None` until the guardian has told; for ever without a watchdog.
+    pub watchdog: Option<WatchdogView>,
+    pub lock_held: bool,
+    /// When the lock was acquired last.
+    pub locked: Option<Moment>,
+    /// When some node was last seen to be active: as long as contact lasts, what was seen lasts.
+    pub seen_active: Option<Moment>,
+    /// Nothing has come between this node and the election since it was told of the cluster.
+    pub cluster_is_current: bool,
+    pub lock_holder: Option<Record>,
+    /// What the lock file said when the lock was acquired: the former leadership's last note.
+    pub former_record: Option<Record>,
+    /// When and why the former leadership ended, as far as anybody noted it.
+    pub former_end: Option<(String, String)>,
+    pub coordinator: CoordinatorView,
+    /// How the current leadership came about, or how the last one ended: one sentence.
+    pub story: String,
+    /// Why the current leadership is ending, in the words of whoever noticed.
+    pub detail: Option<String>,
+    pub stuck: Vec<StuckProcess>,
+    /// Why there is no guardian.
+    pub guardian_problem: Option<String>,
+    pub cluster: ClusterView,
+    pub history: Vec<HistoryEntry>,
+    /// The history entry of the leadership under way.
+    pub entry: Option<HistoryEntry>,
+    pub metrics: MetricsView,
+}
+
+/// Contact with the election backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contact {
+    Connecting,
+    Connected,
+    Disconnected(String),
+}
+
+impl Facts {
+    pub fn new(config: Arc<Config>, identity: Identity, at: At) -> Self {
+        Self {
+            config_shown: Arc::new(config::effective(&config)),
+            identity,
+            role_since: at.timestamp(),
+            contact: Contact::Connecting,
+            session: None,
+            session_timeout_ms: None,
+            timing_problem: None,
+            last_contact: None,
+            vacancy: None,
+            witness: Witness::Breadcrumb,
+            volume: VolumeView::default(),
+            volume_seen: false,
+            volume_id: None,
+            verified: PeerResult::Unverified,
+            verified_detail: None,
+            verifying: None,
+            watchdog: None,
+            lock_held: false,
+            locked: None,
+            seen_active: None,
+            cluster_is_current: false,
+            lock_holder: None,
+            former_record: None,
+            former_end: None,
+            coordinator: CoordinatorView::default(),
+            story: "started".to_owned(),
+            detail: None,
+            stuck: Vec::new(),
+            guardian_problem: None,
+            cluster: ClusterView { cluster: config.cluster.clone(), ..ClusterView::default() },
+            history: Vec::new(),
+            entry: None,
+            metrics: MetricsView::default(),
+            config,
+        }
+    }
+
+    /// The election has told of the cluster: until now it was as it was told before.
+    pub fn see(&mut self, view: ClusterView, now: Moment) {
+        if view.active.is_some() || (self.cluster_is_current && self.cluster.active.is_some()) {
+            self.seen_active = Some(now);
+        }
+        self.cluster_is_current = true;
+        self.cluster = view;
+    }
+
+    /// There is no contact: what was told held when there was some.
+    pub fn lose_contact(&mut self, reason: String) {
+        if self.cluster_is_current && self.cluster.active.is_some() {
+            self.seen_active = self.seen_active.max(self.last_contact);
+        }
+        self.cluster_is_current = false;
+        self.contact = Contact::Disconnected(reason);
+    }
+
+    /// The environment of hooks and probes: what the coordinator's gains.
+    pub fn hook_environment(&self, epoch: Option<u64>) -> BTreeMap<String, String> {
+        let mut environment = self.config.coordinator.environment.clone();
+        environment.insert("PRIMACY_CLUSTER".to_owned(), self.config.cluster.clone());
+        environment.insert("PRIMACY_NODE".to_owned(), self.config.node.clone());
+        if let Some(epoch) = epoch {
+            environment.insert("PRIMACY_EPOCH".to_owned(), epoch.to_string());
+        }
+        environment
+    }
+
+    /// Whether this node could start a coordinator on what it sees of the volume. A directory that is missing is created by
+    /// the first active of a cluster that has no volume yet, and by nobody else.
+    pub fn volume_usable(&self) -> bool {
+        let fresh = self.config.election == ElectionKind::ZooKeeper
+            && self.contact == Contact::Connected
+            && self.cluster.epoch.unwrap_or(0) == 0;
+        self.volume_seen
+            && (self.volume.problem.is_none() || (self.volume.missing && fresh))
+            && self.verified != PeerResult::Failed
+            && self.verifying.is_none()
+    }
+
+    /// Whether the watchdog's device may be used, as far as the guardian has told.
+    pub fn watchdog_usable(&self) -> bool {
+        self.watchdog_problem().is_none()
+    }
+
+    pub(super) fn watchdog_problem(&self) -> Option<String> {
+        if self.config.fencing.watchdog == WatchdogUse::Off {
+            return None;
+        }
+        let timeout = self.session_timeout_ms.map(std::time::Duration::from_millis);
+        let watchdog = super::rules::timing(&self.config, timeout).watchdog();
+        if !watchdog.fits() {
+            let remedy = match self.config.election {
+                ElectionKind::ZooKeeper => self.longer_session(),
+                ElectionKind::Lock => "raise lock.probe_timeout".to_owned(),
+            };
+            return Some(format!(
+                "the lease of {:?} is too short for a watchdog, whose shortest time-out is {} s; {remedy}",
+                watchdog.longest, watchdog.seconds
+            ));
+        }
+        self.watchdog.as_ref()?.problem.clone()
+    }
+
+    pub(super) fn longer_session(&self) -> String {
+        let granted = self.session_timeout_ms.map_or(self.config.zookeeper.session_timeout, Duration::from_millis);
+        self.config.zookeeper.longer_session(granted)
+    }
+
+    /// Takes in what session was granted.
+    pub fn hear_grant(&mut self, granted: Duration) -> Option<Say> {
+        let mut said = None;
+        self.session_timeout_ms = u64::try_from(granted.as_millis()).ok();
+        let timing = self.config.zookeeper.timing_under(granted);
+        let problem = timing.check().err().map(|problem| {
+            format!(
+                "never stands for election: ZooKeeper granted a session of {granted:?}, which leaves a lease of {:?}, \
+                 less than four heartbeats ({:?}); {}, or lower margin or heartbeat_interval",
+                problem.lease,
+                problem.least,
+                self.longer_session()
+            )
+        });
+        if let Some(problem) = problem.as_ref().filter(|_| self.timing_problem != problem) {
+            said = Some(Say::Text(NoteLevel::Error, problem.clone()));
+        }
+        self.timing_problem = problem;
+        said
+    }
+
+    /// Whether this node stays out for the session's sake, although it asks for a longer one than was granted.
+    pub fn wants_another_session(&self) -> bool {
+        let Some(granted) = self.session_timeout_ms.map(Duration::from_millis) else { return false };
+        let watchdog = || self.config.zookeeper.timing_under(granted).watchdog().fits();
+        self.config.election == ElectionKind::ZooKeeper
+            && granted < self.config.zookeeper.session_timeout
+            && (self.timing_problem.is_some() || (self.config.fencing.watchdog == WatchdogUse::Required && !watchdog()))
+    }
+
+    /// What the guardian needs to set the device by.
+    pub fn watchdog_terms(&self) -> WatchdogTerms {
+        let timeout = self.session_timeout_ms.map(std::time::Duration::from_millis);
+        let WatchdogTiming { seconds, longest, grace } = super::rules::timing(&self.config, timeout).watchdog();
+        WatchdogTerms { seconds, longest, grace }
+    }
+
+    /// Takes in what the guardian sees of the device; a change is told to people.
+    pub fn hear_watchdog(&mut self, view: WatchdogView) -> Vec<Say> {
+        let mut said = Vec::new();
+        let former = self.watchdog.clone().unwrap_or_default();
+        match (&view.problem, &view.armed) {
+            (Some(problem), _) if view.problem != former.problem => {
+                said.push(if self.config.fencing.watchdog == WatchdogUse::Required {
+                    Say::Text(NoteLevel::Error, format!("fencing.watchdog is \"required\": {problem}"))
+                } else {
+                    Say::Text(NoteLevel::Warn, format!("going on without a watchdog: {problem}"))
+                });
+            }
+            (None, Some(timeout)) if former.armed.is_none() => said.push(Say::WatchdogArmed { timeout: *timeout }),
+            (None, None) if former.armed.is_some() => {
+                said.push(Say::Text(NoteLevel::Info, "the watchdog is disarmed".to_owned()));
+            }
+            (Some(_) | None, Some(_) | None) => {}
+        }
+        if let Some(warning) = view.warning.as_ref().filter(|_| view.warning != former.warning) {
+            said.push(Say::Text(NoteLevel::Warn, warning.clone()));
+        }
+        self.watchdog = Some(view);
+        said
+    }
+
+    /// Who this node is, to compare others with.
+    pub fn own(&self) -> Own {
+        let host = self.identity.process.host.clone().unwrap_or_default();
+        Own { node: self.config.node.clone(), host, former_names: self.identity.former_names.clone() }
+    }
+
+    /// Who led before, by the witness that counts.
+    pub fn former(&self) -> Option<Told> {
+        let breadcrumb = self.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref());
+        Told::by(self.witness, breadcrumb, self.former_record.as_ref())
+    }
+
+    /// Takes in what the election found.
+    pub fn hear_vacancy(&mut self, vacancy: &Vacancy) -> role::Vacancy {
+        self.witness = Witness::Breadcrumb;
+        self.own().vacancy(vacancy, self.config.candidate.priority)
+    }
+
+    /// Takes in what the lock file said when the lock was acquired; people hear of it where ZooKeeper is behind.
+    pub fn hear_record(&mut self, record: Option<Record>) -> (Recorded, Option<Say>) {
+        let mut said = None;
+        let own = self.own();
+        let vacancy = self.vacancy.clone().unwrap_or_default();
+        let recorded = own.recorded(record.as_ref(), vacancy.former.as_ref());
+        let (_, witness) = role::former(own.vacancy(&vacancy, 0), recorded);
+        if self.config.election == ElectionKind::ZooKeeper
+            && let Some(record) = record.as_ref().filter(|record| record.epoch > vacancy.epoch)
+        {
+            said = Some(Say::Behind {
+                zookeeper: vacancy.epoch,
+                lock_file: record.epoch,
+                node: record.node.clone(),
+                since: record.since.clone(),
+            });
+        }
+        self.former_record = record;
+        if std::mem::replace(&mut self.witness, witness) != witness {
+            self.tell_election();
+        }
+        (recorded, said)
+    }
+
+    /// How the vacancy came about, told when this node is elected, and again if the lock file knows better.
+    pub fn tell_election(&mut self) {
+        self.story = match self.former() {
+            None => "elected as the first active of this cluster".to_owned(),
+            Some(former) if self.own().whose(&former.node, former.host.as_ref()) == Whose::Own => {
+                "elected again".to_owned()
+            }
+            Some(former) if former.clean => {
+                let how = former.cause.as_deref().map_or("stopped", |cause| cause);
+                format!("elected after {} ended cleanly: {}", former.node, how.replace('_', " "))
+            }
+            Some(former) if former.node == self.config.node => {
+                format!(
+                    "elected after {}, on another host or on one that nobody knows, went away without saying goodbye",
+                    former.node
+                )
+            }
+            Some(former) => format!("elected after {} went away without saying goodbye", former.node),
+        };
+    }
+}

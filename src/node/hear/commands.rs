@@ -1,0 +1,78 @@
+//! What the end of a command means for the role.
+
+use std::time::Duration;
+
+use crate::guardian::protocol::{CommandOutcome, Order};
+use crate::moment::Moment;
+use crate::node::Node;
+use crate::node::commands::{Command, Purpose};
+use crate::node::say::Say;
+use crate::role::Event;
+
+impl Node {
+    pub(in crate::node) fn run(&mut self, command: Command, purpose: Purpose) {
+        let order = self.commands.begin(command, purpose);
+        self.order(Order::Run(Box::new(order)));
+    }
+
+    pub(in crate::node) fn run_hook(
+        &mut self,
+        name: &'static str,
+        argv: Vec<String>,
+        timeout: Duration,
+        purpose: Purpose,
+    ) {
+        let environment = self.facts.hook_environment(self.machine.epoch());
+        self.run(Command { name, argv, environment, timeout }, purpose);
+    }
+
+    /// Runs on_active or on_standby beside everything else.
+    pub(in crate::node) fn notice(&mut self, name: &'static str, argv: Vec<String>, limit: Duration) {
+        if !argv.is_empty() {
+            self.run_hook(name, argv, limit, Purpose::Notice);
+        }
+    }
+
+    /// Runs on_standby, if that is due: the guardian of a leadership ends with it, so it is the next one that runs it.
+    pub(in crate::node) fn notice_standby(&mut self, limit: Duration) {
+        if std::mem::take(&mut self.standby_is_news) {
+            let argv = self.facts.config.hooks.on_standby.clone();
+            self.notice("on_standby", argv, limit);
+        }
+    }
+
+    /// A command has ended, and nothing of it is left.
+    pub(in crate::node) fn hear_command(&mut self, id: u64, outcome: &CommandOutcome, now: Moment) -> Option<Event> {
+        let (name, purpose) = self.commands.end(id)?;
+        let succeeded = outcome.succeeded();
+        match purpose {
+            Purpose::Probe { question } => {
+                let answer = if succeeded { Ok(()) } else { Err(outcome.to_string()) };
+                return self.hear_answer(question, answer, now);
+            }
+            Purpose::Notice => {
+                if !succeeded {
+                    self.say(Say::HookFailed { hook: name, error: outcome.to_string() });
+                }
+                return None;
+            }
+            Purpose::FenceFormer { .. } | Purpose::BeforeStart { .. } | Purpose::AfterStop => {}
+        }
+        if !succeeded {
+            let detail = format!("{name}: {outcome}");
+            self.say(Say::CommandFailed { hook: name, detail: detail.clone() });
+            self.facts.detail = Some(detail);
+        }
+        match purpose {
+            Purpose::FenceFormer { epoch, required } => {
+                if !succeeded && !required {
+                    self.say(Say::FencingFailed { error: outcome.to_string() });
+                }
+                Some(Event::FormerFenced { epoch, succeeded })
+            }
+            Purpose::BeforeStart { epoch } => Some(Event::Prepared { epoch, succeeded }),
+            Purpose::AfterStop => Some(Event::Tidied),
+            Purpose::Notice | Purpose::Probe { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What the election tells, and what that means for the role.
+
+use std::time::Duration;
+
+use crate::config::ElectionKind;
+use crate::election::port::{self, Fact};
+use crate::guardian::protocol::{NoteLevel, Order, Testament};
+use crate::moment::Moment;
+use crate::role::{Event, Loss};
+
+use crate::node::facts::Contact;
+use crate::node::input::At;
+use crate::node::output::Output;
+use crate::node::say::Say;
+use crate::node::{Node, rules};
+
+/// When the servers are asked again for the session that is wanted, if what they granted keeps this node out.
+pub const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+impl Node {
+    /// Only a defect ends a backend. Whatever it held is unknown now, so nothing is led any more.
+    pub(in crate::node) fn hear_election_ended(&mut self) -> Event {
+        self.changed = true;
+        let text = "the election backend has ended by itself; this is a defect of primacy; starting another";
+        self.text(NoteLevel::Error, text.to_owned());
+        self.outputs.push_back(Output::StartElection);
+        self.published.forget();
+        Event::Lost(Loss::SessionExpired)
+    }
+
+    pub(in crate::node) fn hear_election(&mut self, at: At, fact: Fact) -> Option<Event> {
+        self.changed = true;
+        let now = at.moment;
+        match fact {
+            Fact::Connected { session, timeout, asked } => Some(self.hear_connected(session, timeout, asked, now)),
+            Fact::Disconnected { reason } => {
+                self.facts.lose_contact(reason);
+                None
+            }
+            Fact::Queued(testament) => {
+                self.place = Some(*testament);
+                self.bequeath_place();
+                None
+            }
+            Fact::Standing => {
+                self.text(NoteLevel::Info, "standing for election".to_owned());
+                None
+            }
+            Fact::Elected(vacancy) => {
+                self.leadership += 1;
+                self.facts.detail = None;
+                let event = Event::Elected(self.facts.hear_vacancy(&vacancy));
+                self.facts.volume_id.clone_from(&vacancy.volume);
+                self.facts.vacancy = Some(*vacancy);
+                Some(event)
+            }
+            Fact::Claimed { epoch, counts_from: sent, testament } => {
+                self.facts.last_contact = Some(sent);
+                self.place = None;
+                // Before the start can be ordered: what a guardian must undo is known to it when there is something to undo.
+                self.bequeath(testament.map(|testament| *testament));
+                Some(Event::Claimed { epoch, sent })
+            }
+            Fact::ClaimRefused { reason } => {
+                self.say(Say::EpochNotGranted { reason: reason.clone() });
+                self.facts.detail = Some(reason);
+                Some(Event::ClaimRefused)
+            }
+            Fact::Renewed { sent, counts_from, acknowledged } => {
+                self.facts.metrics.heartbeat_seconds.observe(acknowledged.since(sent).as_secs_f64());
+                self.facts.last_contact = Some(acknowledged);
+                if self.guardian.ping_is_free(acknowledged) {
+                    self.ping(now);
+                }
+                Some(Event::Renewed { sent: counts_from })
+            }
+            Fact::Lost(loss) => {
+                let (loss, text) = match loss {
+                    port::Loss::SessionExpired => (Loss::SessionExpired, "the session expired".to_owned()),
+                    port::Loss::NodeDeleted => (Loss::NodeDeleted, "the election node was deleted".to_owned()),
+                    port::Loss::Overtaken => (Loss::Overtaken, "another epoch was taken".to_owned()),
+                    port::Loss::Backend(text) => (Loss::SessionExpired, text),
+                };
+                self.text(NoteLevel::Warn, text.clone());
+                self.facts.detail = Some(text);
+                Some(Event::Lost(loss))
+            }
+            Fact::Resigned => {
+                self.place = None;
+                self.bequeath(None);
+                Some(Event::Resigned)
+            }
+            Fact::DuplicateName { holder } => {
+                self.say(Say::DuplicateName { holder, node: self.facts.config.node.clone() });
+                Some(Event::DuplicateName)
+            }
+            Fact::Cluster(view) => {
+                let overtaken = self.facts.cluster.epoch != view.epoch;
+                self.facts.see(*view, now);
+                if overtaken && self.facts.volume.problem.is_some() {
+                    // A directory that was missing has been made by who leads first, say.
+                    self.order(Order::Look);
+                }
+                self.tend_peers(now);
+                Some(self.word_on_the_volume())
+            }
+            Fact::History(history) => {
+                self.facts.history = history;
+                None
+            }
+        }
+    }
+
+    fn hear_connected(&mut self, session: Option<String>, timeout: Duration, asked: Moment, now: Moment) -> Event {
+        self.facts.contact = Contact::Connected;
+        self.facts.session = session;
+        self.facts.last_contact = Some(now);
+        if self.facts.config.election != ElectionKind::ZooKeeper {
+            return Event::TimePassed;
+        }
+        let said = self.facts.hear_grant(timeout);
+        said.into_iter().for_each(|line| self.say(line));
+        self.ask_again = self.facts.wants_another_session().then(|| now + ASK_AGAIN);
+        self.machine.set_rules(rules::rules(&self.facts.config, Some(timeout)));
+        Event::Granted { until: rules::timing(&self.facts.config, Some(timeout)).at_most(asked) }
+    }
+
+    /// Tells the guardian what gives up the place in the queue. (Never of a leadership: a second guardian knows nothing of
+    /// the first one's tree, and that leadership's place is given up only when its tree is dead.)
+    pub(in crate::node) fn bequeath_place(&mut self) {
+        if let Some(testament) = self.place.clone() {
+            self.bequeath(Some(testament));
+        }
+    }
+
+    /// Tells the guardian what to undo when it ends without this process.
+    pub(in crate::node) fn bequeath(&mut self, will: Option<Testament>) {
+        self.will.clone_from(&will);
+        self.order(Order::Testament(will));
+    }
+}

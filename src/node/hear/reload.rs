@@ -1,0 +1,75 @@
+//! A configuration that is read again: when, and what of it takes effect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, Config};
+use crate::guardian::protocol::NoteLevel;
+use crate::moment::Moment;
+use crate::node::input::Reread;
+use crate::node::output::Output;
+use crate::node::reload::Reloading;
+use crate::node::say::Say;
+use crate::node::{Node, rules};
+use crate::role::Event;
+
+impl Node {
+    pub(in crate::node) fn ask_for_reload(&mut self) {
+        if self.reloading == Reloading::No {
+            self.text(NoteLevel::Info, "SIGHUP: reading the configuration again".to_owned());
+            self.reloading = Reloading::Reading;
+            self.outputs.push_back(Output::ReadConfiguration);
+        } else {
+            let text = "SIGHUP: the configuration is being read already; it is read once more after that";
+            self.text(NoteLevel::Info, text.to_owned());
+            self.reloading = Reloading::ReadingAndAgain;
+        }
+    }
+
+    pub(in crate::node) fn hear_reread(&mut self, read: Result<Box<Reread>, String>, now: Moment) -> Option<Event> {
+        if std::mem::take(&mut self.reloading) == Reloading::ReadingAndAgain {
+            self.ask_for_reload();
+        }
+        let read = match read {
+            Ok(read) => *read,
+            Err(problems) => {
+                let text = format!("the configuration was not reloaded, everything stays as it was:\n{problems}");
+                self.text(NoteLevel::Error, text);
+                return None;
+            }
+        };
+        let config = Arc::new(self.merge(read));
+        let timeout = self.facts.session_timeout_ms.map(Duration::from_millis);
+        self.machine.set_rules(rules::rules(&config, timeout));
+        self.facts.config_shown = Arc::new(config::effective(&config));
+        let former = std::mem::replace(&mut self.facts.config, Arc::clone(&config));
+        let tls = config.zookeeper.tls.is_some();
+        self.outputs.push_back(Output::Reconfigured(config));
+        if tls && let Some(will) = self.will.clone() {
+            // Whoever sends it adds the certificates that are in force by then.
+            self.bequeath(Some(will));
+        }
+        self.changed = true;
+        Some(self.probe_anew(&former.health, now).unwrap_or(Event::TimePassed))
+    }
+
+    /// Takes over what takes effect at run time, and says of every key that differs which it is.
+    fn merge(&mut self, read: Reread) -> Config {
+        let Reread { config: read, level_applies } = read;
+        let current = Arc::clone(&self.facts.config);
+        for change in config::reload_differences(&current, &read) {
+            let key = change.key;
+            self.say(if key == "log_level" && !level_applies {
+                Say::NotReloaded { key, why: "changed in the file, but -v, -q or RUST_LOG has precedence" }
+            } else if change.takes_effect {
+                Say::Reloaded { key }
+            } else {
+                Say::NotReloaded { key, why: "changed in the file, but needs a restart of primacy" }
+            });
+        }
+        for text in read.without_effect.iter().filter(|text| !current.without_effect.contains(text)) {
+            self.text(NoteLevel::Warn, text.clone());
+        }
+        config::merge(&current, &read)
+    }
+}

@@ -1,0 +1,79 @@
+//! All that a node can hear.
+
+use std::time::SystemTime;
+
+use crate::config::Config;
+use crate::election::port::Fact;
+use crate::guardian::protocol::Report;
+use crate::moment::Moment;
+use crate::status::PeerTest;
+
+/// When something is heard: the boot clock, by which everything is decided, and the wall clock, which people are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    pub moment: Moment,
+    pub wall: SystemTime,
+}
+
+impl At {
+    /// As in `2026-01-02T03:04:05.678Z`.
+    pub fn timestamp(self) -> String {
+        humantime::format_rfc3339_millis(self.wall).to_string()
+    }
+}
+
+/// Something that has happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Guardian(GuardianInput),
+    Election(Fact),
+    /// The backend is gone, whatever it held.
+    ElectionEnded,
+    /// Nothing is left of what a dead guardian left behind in the leadership of that number.
+    OrphansDead {
+        leadership: u64,
+    },
+    /// What the coordinator answered to the question of that number.
+    Answered {
+        question: u64,
+        answer: Result<(), String>,
+    },
+    /// The volume's lock was tried against the host of another node.
+    PeerTested {
+        node: String,
+        test: PeerTest,
+    },
+    /// A signal asks for a clean stop, or for a quick one.
+    StopAsked {
+        signal: &'static str,
+    },
+    /// The configuration is to be read again.
+    ReloadAsked,
+    /// It has been read, or why not.
+    Reread(Result<Box<Reread>, String>),
+    /// Nothing but the deadline that the node asked for.
+    TimePassed,
+}
+
+/// What comes of a guardian's process.
+#[derive(Clone, Debug)]
+pub enum GuardianInput {
+    /// It lives; `started`: in clock ticks, as `/proc/PID/stat` has it.
+    Spawned {
+        pid: i32,
+        started: u64,
+    },
+    /// There is no process for it.
+    NotStarted(String),
+    /// Its process is gone, and everything that it said has been heard.
+    Lost(String),
+    Report(Box<Report>),
+}
+
+/// A configuration that was read again.
+#[derive(Clone, Debug)]
+pub struct Reread {
+    pub config: Config,
+    /// Nothing stronger than the file decides on the log's level.
+    pub level_applies: bool,
+}

@@ -1,0 +1,257 @@
+//! The mind of a supervisor: everything that it knows and wants is one value, [`Node`]. No I/O, no clock, no async.
+//!
+//! Theory of operation: whatever happens is an [`Input`], told with the moment at which it is told; whatever is to be done
+//! is an [`Output`]; and [`Node::deadline`] is the moment at which time alone will matter. The loop around it only
+//! translates. So a node can be driven by a test, by the model checker, or by a recording of what another one heard, and
+//! does the same in all of them.
+//!
+//! ```text
+//! input ─► hear                                                  what it means: facts, and an event for the role
+//!               │
+//!               ▼
+//!          role::Machine                                         which role, and which step is next
+//!               │ actions
+//!               ▼
+//!          orders ─► outputs                                     to whom which order goes, with what it has to say
+//!          reasons, view, publish ─► outputs                     what people and other nodes are told
+//! ```
+//!
+//! Rejected: to keep what people are told in the loop. Every text there was a decision on what is so, made twice.
+
+mod commands;
+mod facts;
+mod former;
+mod gap;
+mod health;
+mod hear;
+mod input;
+mod leaving;
+mod orders;
+mod output;
+mod peers;
+mod publish;
+mod reasons;
+mod reload;
+mod rules;
+mod say;
+mod view;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::guardian::protocol::{NoteLevel, Order, Testament, WatchdogTerms};
+use crate::moment::Moment;
+use crate::role::{Event, Machine};
+use crate::status::Snapshot;
+
+use self::commands::Commands;
+use self::facts::Facts;
+use self::health::Health;
+use self::leaving::Leaving;
+use self::peers::Peers;
+use self::publish::Published;
+use self::reload::Reloading;
+use self::watch::Watch;
+
+pub use self::facts::{Identity, LOCK_FILE};
+pub use self::input::{At, GuardianInput, Input, Reread};
+pub use self::output::Output;
+pub use self::rules::rules;
+pub use self::say::Say;
+
+/// Everything that a supervisor knows and wants.
+#[derive(Clone, Debug)]
+pub struct Node {
+    machine: Machine,
+    facts: Facts,
+    guardian: Watch,
+    commands: Commands,
+    health: Health,
+    peers: Peers,
+    published: Published,
+    reloading: Reloading,
+    leaving: Leaving,
+    /// Counts candidacies that were elected: what answers an earlier one is void.
+    leadership: u64,
+    /// on_standby has not been run since this node became a standby.
+    standby_is_news: bool,
+    /// How often a stop was asked for.
+    stops: u32,
+    /// What gives up this node's place in the queue, as long as it has no more than that.
+    place: Option<Testament>,
+    /// What the guardian was told last.
+    will: Option<Testament>,
+    /// What this guardian was told last of its device.
+    watchdog_set: Option<WatchdogTerms>,
+    /// When to ask for another session.
+    ask_again: Option<Moment>,
+    /// Something that people can see has changed since the last publication.
+    changed: bool,
+    /// When something was heard last.
+    heard: Moment,
+    outputs: VecDeque<Output>,
+}
+
+impl Node {
+    /// A standby that knows nothing yet; its first output starts a guardian.
+    pub fn new(config: Arc<Config>, identity: Identity, at: At) -> Self {
+        let machine = Machine::new(rules(&config, None));
+        let mut node = Self {
+            machine,
+            facts: Facts::new(config, identity, at),
+            guardian: Watch::new(at.moment),
+            commands: Commands::default(),
+            health: Health::default(),
+            peers: Peers::default(),
+            published: Published::default(),
+            reloading: Reloading::default(),
+            leaving: Leaving::default(),
+            leadership: 0,
+            standby_is_news: false,
+            stops: 0,
+            place: None,
+            will: None,
+            watchdog_set: None,
+            ask_again: None,
+            changed: true,
+            heard: at.moment,
+            outputs: VecDeque::new(),
+        };
+        node.start_guardian(at.moment);
+        node
+    }
+
+    /// Takes in what has happened. What follows from it is in [`Node::poll_output`].
+    pub fn hear(&mut self, at: At, input: Input) {
+        self.note_own_silence(at.moment);
+        let event = self.understand(at, input);
+        if !self.is_leaving()
+            && let Some(event) = event
+        {
+            self.changed |= event != Event::TimePassed;
+            for action in self.machine.step(at.moment, event) {
+                self.changed = true;
+                self.carry_out(at, action);
+            }
+        }
+        self.leave_if_done(at.moment);
+        if std::mem::take(&mut self.changed) {
+            self.outputs.extend(self.published.publish(&self.facts, &self.machine, at.moment));
+        }
+    }
+
+    /// The next thing to be done, in the order in which it was decided.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::TimePassed`] is to be heard if nothing else is before.
+    pub fn deadline(&self) -> Moment {
+        let candidates = [
+            self.machine.deadline().map(|(at, _)| at).filter(|_| !self.is_leaving()),
+            self.health.deadline(),
+            self.ask_again,
+            self.published.due(),
+            self.peers.due(self.heard),
+            self.leaving.deadline(),
+        ];
+        candidates.into_iter().flatten().fold(self.guardian.deadline(), Moment::min)
+    }
+
+    /// What is so at this moment, for people.
+    pub fn snapshot(&self, now: Moment) -> Snapshot {
+        self.facts.snapshot(&self.machine, now)
+    }
+
+    /// The configuration in force.
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.facts.config
+    }
+
+    fn understand(&mut self, at: At, input: Input) -> Option<Event> {
+        match input {
+            Input::Guardian(input) => self.hear_guardian(at, input),
+            Input::Election(fact) => self.hear_election(at, fact),
+            Input::ElectionEnded if self.is_leaving() => {
+                self.leaving.closed();
+                None
+            }
+            Input::ElectionEnded => Some(self.hear_election_ended()),
+            Input::OrphansDead { leadership } => (leadership == self.leadership).then_some(Event::TreeDead),
+            Input::Answered { question, answer } => self.hear_answer(question, answer, at.moment),
+            Input::PeerTested { node, test } => Some(self.hear_peer(node, test, at.moment)),
+            Input::StopAsked { signal } => Some(self.hear_stop(signal)),
+            Input::ReloadAsked => {
+                self.ask_for_reload();
+                None
+            }
+            Input::Reread(read) => self.hear_reread(read, at.moment),
+            Input::TimePassed => Some(self.pass_time(at.moment)),
+        }
+    }
+
+    fn hear_stop(&mut self, signal: &'static str) -> Event {
+        self.stops += 1;
+        if self.stops == 1 {
+            self.say(Say::Stopping { signal });
+            Event::StopRequested
+        } else {
+            self.say(Say::StoppingAgain { signal });
+            Event::KillRequested
+        }
+    }
+
+    /// After a sleep of its own a node knows nothing of others' silence: their answers wait to be heard.
+    fn note_own_silence(&mut self, now: Moment) {
+        if let Some(silent) = self.guardian.excuse(self.heard, now) {
+            self.say(Say::OwnSilence { silent });
+        }
+        self.heard = now;
+    }
+
+    fn pass_time(&mut self, now: Moment) -> Event {
+        if self.guardian.falls_silent(now) {
+            self.say(Say::GuardianSilent { pid: self.guardian.pid() });
+            self.facts.detail = Some("the guardian did not answer for a second".to_owned());
+            self.outputs.push_back(Output::KillGuardian);
+        }
+        if self.guardian.ping_is_due(now) {
+            self.ping(now);
+        }
+        if self.guardian.is_due(now) {
+            self.start_guardian(now);
+        }
+        if self.ask_again.is_some_and(|at| at <= now) {
+            self.ask_again = Some(now + hear::ASK_AGAIN);
+            self.elect(crate::election::port::Order::AskAgain);
+        }
+        for order in self.published.settle(&self.facts, &self.machine, now) {
+            self.elect(order);
+        }
+        if let Some(event) = self.tend_health(now) {
+            return event;
+        }
+        self.tend_peers(now).unwrap_or(Event::TimePassed)
+    }
+
+    fn order(&mut self, order: Order) {
+        self.outputs.push_back(Output::Guardian(order));
+    }
+
+    fn elect(&mut self, order: crate::election::port::Order) {
+        self.outputs.push_back(Output::Election(order));
+    }
+
+    fn say(&mut self, line: Say) {
+        self.outputs.push_back(Output::Say(line));
+    }
+
+    fn text(&mut self, level: NoteLevel, text: String) {
+        self.say(Say::Text(level, text));
+    }
+}

@@ -1,0 +1,54 @@
+//! All that a node can want.
+
+use std::sync::Arc;
+
+use crate::config::{Config, HealthProbe};
+use crate::election::port as election;
+use crate::guardian::protocol::{Order, Settings};
+use crate::role::Exit;
+use crate::status::Snapshot;
+
+use super::say::Say;
+
+/// Something to be done. Whoever does it does not wait for it: what comes of it is another input.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A line of the log.
+    Say(Say),
+    /// For the guardian, to be sent together with what else is ordered now.
+    Guardian(Order),
+    /// Let go of the guardian there is, and start another.
+    StartGuardian(Box<Settings>),
+    /// SIGKILL to the guardian.
+    KillGuardian,
+    Election(election::Order),
+    /// Start another election backend: there is none.
+    StartElection,
+    /// Kill what a dead guardian has left. `leadership`: whose end is to be told when nothing is left.
+    KillOrphans {
+        leadership: Option<u64>,
+    },
+    /// Ask the coordinator how it is.
+    Ask {
+        question: u64,
+        probe: HealthProbe,
+        timeout: std::time::Duration,
+    },
+    /// Have the volume's lock tried against the host of another node.
+    TestPeer {
+        node: String,
+        host: String,
+    },
+    /// Read the configuration again.
+    ReadConfiguration,
+    /// This configuration is in force from now on.
+    Reconfigured(Arc<Config>),
+    /// What this host is told.
+    Publish(Box<Snapshot>),
+    /// What the service manager is told.
+    Status(String),
+    /// The service manager is told that this process is about to end.
+    Stopping,
+    /// End this process. Nothing comes after it.
+    Exit(Exit),
+}

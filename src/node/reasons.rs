@@ -1,0 +1,158 @@
+//! One status word and one sentence for a person: what this node is busy with, and why.
+//!
+//! Computed from the machine and the facts at the moment of telling, so that no text can go stale on its own.
+
+use crate::config::{ElectionKind, WatchdogUse};
+use crate::moment::Moment;
+use crate::role::{End, Machine, Phase};
+use crate::status::{PeerResult, StatusWord};
+
+use super::facts::{Contact, Facts};
+
+impl Facts {
+    /// Nothing of the leadership is left on this host: only the election has to be told, if it can be.
+    pub(super) fn has_let_go(&self, machine: &Machine, now: Moment) -> bool {
+        matches!(machine.phase(now), Phase::Stopping | Phase::Fencing) && !machine.tree_may_live() && !self.lock_held
+    }
+
+    pub(super) fn status(&self, machine: &Machine, now: Moment) -> StatusWord {
+        match machine.phase(now) {
+            Phase::Stopping | Phase::Fencing if self.has_let_go(machine, now) && self.contact != Contact::Connected => {
+                StatusWord::Disconnected
+            }
+            Phase::Leading => StatusWord::Ok,
+            Phase::WaitingForLock => StatusWord::WaitingForLock,
+            Phase::WaitingForFence => StatusWord::WaitingForFence,
+            Phase::Starting => StatusWord::Starting,
+            Phase::Stopping => StatusWord::Stopping,
+            Phase::Fencing => StatusWord::Fencing,
+            Phase::Idle | Phase::BackingOff | Phase::Standing | Phase::Finished => {
+                if self.contact == Contact::Connected { StatusWord::Standby } else { StatusWord::Disconnected }
+            }
+        }
+    }
+
+    /// One sentence for a person.
+    pub fn reason(&self, machine: &Machine, now: Moment) -> String {
+        match machine.phase(now) {
+            Phase::Leading => format!("{}{}", self.story, self.scarce()),
+            Phase::WaitingForLock => match &self.lock_holder {
+                Some(holder) => format!(
+                    "elected; waiting for the lock that {} on host {} has held since {} (epoch {})",
+                    holder.node, holder.host, holder.since, holder.epoch
+                ),
+                None => "elected; taking the lock on the volume".to_owned(),
+            },
+            Phase::WaitingForFence => {
+                let former = self.former().map_or_else(|| "the former active".to_owned(), |former| former.node);
+                format!("elected; {former} did not stop cleanly: the fencing command is running")
+            }
+            Phase::Starting => format!("{}; starting the coordinator", self.story),
+            Phase::Stopping | Phase::Fencing if !self.stuck.is_empty() => {
+                let processes: Vec<String> = self
+                    .stuck
+                    .iter()
+                    .map(|process| format!("{} (pid {}) in {}", process.command, process.pid, process.waits_in))
+                    .collect();
+                let armed = self.watchdog.as_ref().is_some_and(|view| view.armed.is_some());
+                let then = if armed { "; the watchdog resets this host when the lease is over" } else { "" };
+                format!("killed, but not dead: {}{then}", processes.join(", "))
+            }
+            Phase::Stopping | Phase::Fencing if self.has_let_go(machine, now) => match &self.contact {
+                Contact::Disconnected(reason) => format!(
+                    "{}; its coordinator is dead and the lock is closed, but ZooKeeper at {} cannot be told: {reason}",
+                    self.ending(machine),
+                    self.config.zookeeper.servers
+                ),
+                Contact::Connecting | Contact::Connected => {
+                    format!(
+                        "{}; its coordinator is dead and the lock is closed; giving the role away",
+                        self.ending(machine)
+                    )
+                }
+            },
+            Phase::Stopping | Phase::Fencing if !machine.anything_may_live() && self.lock_held => format!(
+                "{}; its coordinator is dead; closing the lock, which waits for the volume at {}",
+                self.ending(machine),
+                self.config.lock.directory.display()
+            ),
+            Phase::Stopping | Phase::Fencing if !machine.tree_may_live() => {
+                format!("{}; its coordinator is dead; ending what ran beside it", self.ending(machine))
+            }
+            Phase::Stopping => format!("stopping the coordinator: {}", self.ending(machine)),
+            Phase::Fencing => format!("killing the coordinator: {}", self.ending(machine)),
+            Phase::BackingOff => format!("{}; waiting before it stands for election again", self.story),
+            Phase::Finished => self.story.clone(),
+            Phase::Idle | Phase::Standing => self.standby_reason(machine),
+        }
+    }
+
+    fn ending(&self, machine: &Machine) -> String {
+        let end = machine.end().map_or("it ended", sentence);
+        self.detail.as_ref().map_or_else(|| end.to_owned(), |detail| format!("{end} ({detail})"))
+    }
+
+    fn standby_reason(&self, machine: &Machine) -> String {
+        if let Contact::Disconnected(reason) = &self.contact {
+            return format!("no contact with ZooKeeper at {}: {reason}", self.config.zookeeper.servers);
+        }
+        if self.contact == Contact::Connecting && self.config.election == ElectionKind::ZooKeeper {
+            return format!("connecting to ZooKeeper at {}", self.config.zookeeper.servers);
+        }
+        if let Some(problem) = &self.timing_problem {
+            return problem.clone();
+        }
+        if let (PeerResult::Failed, Some(detail)) = (self.verified, &self.verified_detail) {
+            return format!("never stands for election: the volume's lock cannot be trusted: {detail}");
+        }
+        if let Some(node) = &self.verifying {
+            return format!("trying the volume's lock against {node} before the first promotion");
+        }
+        if self.config.fencing.watchdog == WatchdogUse::Required
+            && let Some(problem) = self.watchdog_problem()
+        {
+            return format!("never stands for election: fencing.watchdog is \"required\", and {problem}");
+        }
+        if let Some(problem) = self.guardian_problem.as_ref().or(self.volume.problem.as_ref()) {
+            return problem.clone();
+        }
+        if !self.volume_seen {
+            return format!("trying the volume at {} before it stands", self.config.lock.directory.display());
+        }
+        if self.config.candidate.priority == 0 {
+            return "never stands for election: candidate.priority is 0".to_owned();
+        }
+        match (&self.cluster.active, machine.eligible()) {
+            (Some(active), true) if active.node != self.config.node => {
+                format!("ready to take over from {} (epoch {}){}", active.node, active.epoch, self.scarce())
+            }
+            (_, true) => format!("in the queue for the election{}", self.scarce()),
+            (_, false) => "about to enter the queue for the election".to_owned(),
+        }
+    }
+
+    /// What to add where the volume is nearly full. Without a number: a sentence that changes is written to the others.
+    fn scarce(&self) -> &'static str {
+        let free = self.metrics.volume_free_bytes.or(self.volume.free_bytes);
+        if free.is_some_and(|free| free < self.config.lock.min_free_space) {
+            "; the volume has less than lock.min_free_space free: free space on it"
+        } else {
+            ""
+        }
+    }
+}
+
+/// A cause in words.
+pub const fn sentence(end: End) -> &'static str {
+    match end {
+        End::Stopped => "a stop was asked for",
+        End::CoordinatorExited => "the coordinator ended by itself",
+        End::CoordinatorUnhealthy => "the health probe failed too often",
+        End::StartFailed => "the coordinator could not be started",
+        End::SupervisorLost => "the guardian was lost",
+        End::LeaseExpired => "the lease ran out",
+        End::SessionExpired => "the ZooKeeper session expired",
+        End::VolumeLost => "the shared volume was lost",
+        End::ElectionNodeDeleted => "the election node is gone: somebody deleted it",
+    }
+}

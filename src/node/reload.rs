@@ -1,0 +1,11 @@
+//! Whether the configuration is being read again.
+
+/// A reload under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reloading {
+    #[default]
+    No,
+    Reading,
+    /// Asked for again meanwhile.
+    ReadingAndAgain,
+}

@@ -1,0 +1,41 @@
+//! Lines of the log. They are public: their words and fields are in docs/operations.md.
+
+use std::time::Duration;
+
+use crate::guardian::protocol::{ExitStatus, NoteLevel, StuckProcess};
+use crate::moment::Moment;
+use crate::role::Transition;
+
+/// One line: what has fields of its own as a variant, all else as text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Say {
+    Text(NoteLevel, String),
+    Stopping { signal: &'static str },
+    StoppingAgain { signal: &'static str },
+    RoleChanges { transition: Transition, detail: String },
+    BetterCandidate,
+    LockIsHeld { holder: String },
+    CoordinatorRuns { pid: i32, holds_lock: bool, epoch: Option<u64> },
+    CoordinatorEnded { status: ExitStatus, pid: Option<i32> },
+    ProbeFailed { failures: u32, reason: String },
+    Unhealthy { reason: String },
+    HookSays { hook: String, line: String },
+    HookFailed { hook: &'static str, error: String },
+    CommandFailed { hook: &'static str, detail: String },
+    FencingFailed { error: String },
+    Fences { former: Option<String>, epoch: Option<u64>, host: String, on_this_host: String },
+    GuardianGone { pid: i32, how: String },
+    GuardianReady { pid: i32 },
+    GuardianSilent { pid: i32 },
+    SelfFenced { deadline: Moment },
+    DoesNotDie(StuckProcess),
+    OwnSilence { silent: Duration },
+    WatchdogArmed { timeout: Duration },
+    EpochNotGranted { reason: String },
+    DuplicateName { holder: String, node: String },
+    Behind { zookeeper: u64, lock_file: u64, node: String, since: String },
+    RunsAgain { gap_ms: Option<u64> },
+    PeerTested { level: NoteLevel, peer: String, text: String },
+    Reloaded { key: String },
+    NotReloaded { key: String, why: &'static str },
+}

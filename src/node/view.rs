@@ -1,0 +1,171 @@
+//! What a node tells of itself: the snapshot that the API serves, its row among the members, its breadcrumb.
+
+use crate::config::{ElectionKind, WatchdogUse};
+use crate::moment::Moment;
+use crate::role::{Machine, Role};
+use crate::status::{
+    ActiveView, Breadcrumb, ClusterView, CoordinatorView, LeaseView, LockView, Member, MemberView, NodeState,
+    PeerResult, RoleWord, ServerStatus, Snapshot, WatchdogStatus, ZooKeeperView,
+};
+
+use super::facts::{Contact, Facts, LOCK_FILE};
+
+impl Facts {
+    fn watchdog_view(&self) -> WatchdogStatus {
+        let mode = self.config.fencing.watchdog;
+        let device = (mode != WatchdogUse::Off).then(|| self.config.fencing.watchdog_device.display().to_string());
+        let armed = self.watchdog.as_ref().and_then(|view| view.armed);
+        WatchdogStatus {
+            mode: mode.as_str().to_owned(),
+            device,
+            armed: armed.is_some(),
+            timeout_ms: armed.and_then(|timeout| u64::try_from(timeout.as_millis()).ok()),
+            problem: self.watchdog_problem(),
+        }
+    }
+
+    pub fn role_word(role: Role) -> RoleWord {
+        match role {
+            Role::Standby => RoleWord::Standby,
+            Role::Promoting => RoleWord::Promoting,
+            Role::Active => RoleWord::Active,
+            Role::Demoting => RoleWord::Demoting,
+            Role::Fencing => RoleWord::Fencing,
+        }
+    }
+
+    fn epoch(&self, machine: &Machine) -> Option<u64> {
+        machine.epoch().or(self.cluster.epoch)
+    }
+
+    pub fn member(&self, machine: &Machine, now: Moment) -> Member {
+        Member {
+            node: self.config.node.clone(),
+            role: Self::role_word(machine.role()),
+            state: NodeState::Active,
+            status: self.status(machine, now),
+            epoch: machine.epoch(),
+            since: self.role_since.clone(),
+            ready: machine.role() == Role::Active && self.coordinator.ready,
+            api: self.identity.advertise.clone(),
+            endpoints: self.config.coordinator.endpoints.clone(),
+            priority: self.config.candidate.priority,
+            tags: self.config.candidate.tags.clone(),
+            version: crate::seeded_bug::version().to_owned(),
+            eligible: machine.eligible(),
+            reason: self.reason(machine, now),
+            process: Some(self.identity.process.clone()),
+            session_timeout_ms: self.session_timeout_ms,
+        }
+    }
+
+    /// What this node leaves behind when it takes `epoch`.
+    pub fn breadcrumb(&self, epoch: u64, since: String) -> Breadcrumb {
+        Breadcrumb {
+            node: self.config.node.clone(),
+            epoch,
+            api: self.identity.advertise.clone(),
+            endpoints: self.config.coordinator.endpoints.clone(),
+            since,
+            clean: false,
+            host: self.identity.process.host.clone(),
+            cause: None,
+            to: None,
+        }
+    }
+
+    /// The registration for service discovery: only while active and ready.
+    pub fn service(&self, machine: &Machine) -> Option<Breadcrumb> {
+        let entry = self.entry.as_ref().filter(|_| machine.role() == Role::Active)?;
+        Some(self.breadcrumb(entry.epoch, entry.from.clone()))
+    }
+
+    fn active(&self, machine: &Machine) -> Option<ActiveView> {
+        match (machine.role(), machine.epoch()) {
+            (Role::Active, Some(epoch)) => Some(ActiveView {
+                node: self.config.node.clone(),
+                api: self.identity.advertise.clone(),
+                epoch,
+                endpoints: self.config.coordinator.endpoints.clone(),
+            }),
+            _ => self.cluster.active.clone().filter(|active| active.node != self.config.node),
+        }
+    }
+
+    /// The cluster, with this node's own row as it is this instant.
+    fn cluster_view(&self, machine: &Machine, now: Moment) -> ClusterView {
+        let mut view = self.cluster.clone();
+        view.active = self.active(machine);
+        view.epoch = self.epoch(machine);
+        let own = MemberView::from(&self.member(machine, now));
+        view.members.retain(|member| member.node != own.node);
+        view.members.push(own);
+        view.members.sort_by(|a, b| a.node.cmp(&b.node));
+        view
+    }
+
+    pub fn snapshot(&self, machine: &Machine, now: Moment) -> Snapshot {
+        let with_zookeeper = self.config.election == ElectionKind::ZooKeeper;
+        let state = match &self.contact {
+            Contact::Connecting => "connecting",
+            Contact::Connected => "connected",
+            Contact::Disconnected(_) => "disconnected",
+        };
+        let holder = if self.lock_held {
+            Some(self.config.node.clone())
+        } else {
+            self.lock_holder.as_ref().map(|record| record.node.clone())
+        };
+        let leading = machine.epoch().is_some();
+        Snapshot {
+            server: ServerStatus {
+                status: self.status(machine, now),
+                role: Self::role_word(machine.role()),
+                state: NodeState::Active,
+                cluster: self.config.cluster.clone(),
+                node: self.config.node.clone(),
+                version: crate::seeded_bug::version().to_owned(),
+                epoch: self.epoch(machine),
+                since: self.role_since.clone(),
+                reason: self.reason(machine, now),
+                active: self.active(machine),
+                coordinator: CoordinatorView {
+                    ready: machine.role() == Role::Active && self.coordinator.ready,
+                    restarts: machine.restarts(),
+                    ..self.coordinator.clone()
+                },
+                zookeeper: ZooKeeperView {
+                    state: with_zookeeper.then(|| state.to_owned()),
+                    session: self.session.clone(),
+                    session_timeout_ms: self.session_timeout_ms,
+                    last_heartbeat_ms: None,
+                },
+                lease: LeaseView::default(),
+                lock: LockView {
+                    held: self.lock_held,
+                    path: self.config.lock.directory.join(LOCK_FILE).display().to_string(),
+                    holder,
+                    verified: match self.verified {
+                        PeerResult::Unverified => "unverified",
+                        PeerResult::Verified => "verified",
+                        PeerResult::Failed => "failed",
+                    }
+                    .to_owned(),
+                    verified_detail: self.verified_detail.clone(),
+                },
+                watchdog: self.watchdog_view(),
+                paused: self.cluster.paused,
+                switchover: self.cluster.switchover.clone(),
+            },
+            taken: now,
+            last_heartbeat: with_zookeeper.then_some(self.last_contact).flatten(),
+            lease_until: leading.then(|| machine.lease_until()).flatten(),
+            cluster: self.cluster_view(machine, now),
+            history: self.history.clone(),
+            eligible: machine.eligible() && self.contact == Contact::Connected,
+            in_contact: self.contact == Contact::Connected,
+            config: self.config_shown.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+}
