@@ -3,28 +3,12 @@
 //! An endpoint is a plain function from what is known at this moment to an answer: no await, no lock that another
 //! thread could hold, so nothing can make a health check wait.
 
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::api::process::Usage;
-use crate::api::standing::Standing;
-use crate::api::{Shared, answer, metrics, openlookeng};
-
-/// What an endpoint sees.
-pub struct Asked<'a> {
-    pub standing: Standing,
-    pub shared: &'a Shared,
-    pub uri: &'a Uri,
-    pub headers: &'a HeaderMap,
-}
-
-impl Asked<'_> {
-    pub fn usage(&self) -> Usage {
-        let pid = self.standing.snapshot.server.coordinator.pid;
-        self.shared.sampler.lock().unwrap_or_else(std::sync::PoisonError::into_inner).usage(pid, self.standing.now)
-    }
-}
+use crate::api::asked::Asked;
+use crate::api::{answer, metrics, openlookeng};
 
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,7 @@ pub use reference::reference;
 
 mod access;
 mod answer;
+mod asked;
 pub mod endpoints;
 mod metrics;
 mod openlookeng;

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::api::answer;
-use crate::api::endpoints::Asked;
+use crate::api::asked::Asked;
 use crate::status::RoleWord;
 
 /// A bare JSON string: the node state.

@@ -28,7 +28,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::api::endpoints::{Access, Asked, ENDPOINTS, Endpoint};
+use crate::api::asked::Asked;
+use crate::api::endpoints::{Access, ENDPOINTS, Endpoint};
 use crate::api::places::Places;
 use crate::api::{Shared, answer};
 use crate::clock;

@@ -22,8 +22,8 @@ use super::guardian_link::GuardianLink;
 use super::notify::{self, Notifier};
 use super::orphans::{self, OwnChildren};
 use super::reload::Reloading;
-use super::wiring::Source;
-use super::{ask, peer_test, telling, wiring};
+use super::source::Source;
+use super::{ask, parts, peer_test, telling};
 
 /// When a guardian whose socket is full is written to again.
 const RETRY_FLUSH: Duration = Duration::from_millis(20);
@@ -161,7 +161,7 @@ impl EventLoop {
                     tracing::error!("the election backend has ended");
                 }
             }
-            Output::StartElection => self.election = wiring::backend(self.node.config(), processes::own_identity()),
+            Output::StartElection => self.election = parts::backend(self.node.config(), processes::own_identity()),
             Output::KillOrphans { leadership } => {
                 let (children, answer) = (self.children.clone(), self.answer.clone());
                 tokio::spawn(async move {

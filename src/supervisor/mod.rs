@@ -17,9 +17,12 @@ mod event_loop;
 mod guardian_link;
 mod notify;
 mod orphans;
+mod parts;
 mod peer_test;
 mod reload;
+mod source;
 mod telling;
 mod wiring;
 
-pub use wiring::{RunError, Source, run};
+pub use source::Source;
+pub use wiring::{RunError, run};

@@ -11,7 +11,8 @@ use crate::config::{self, Config};
 use crate::node::Reread;
 
 use super::apart::apart;
-use super::wiring::{self, Source};
+use super::parts;
+use super::source::Source;
 
 /// How long the files of a configuration may take to be read.
 const READING: Duration = Duration::from_secs(10);
@@ -64,7 +65,7 @@ impl Reloading {
 
     /// What is in force by now.
     pub fn apply(&mut self, config: &Config, api: &api::ApiThread) {
-        api.reload_tokens(wiring::tokens(config));
+        api.reload_tokens(parts::tokens(config));
         if let Some(certificates) = self.certificates.take().filter(|_| config.api.tls.is_some()) {
             tracing::info!("the files of api.tls have been read again");
             api.reload_tls(certificates);

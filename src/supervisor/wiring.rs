@@ -1,39 +1,22 @@
 //! Puts the parts together at start and takes them apart at the end.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{Config, ElectionKind};
-use crate::election::{self, Handle};
+use crate::config::Config;
 use crate::guardian::remains;
-use crate::host::ProcessIdentity;
 use crate::node::{At, Identity, Node};
 use crate::role::Exit;
 use crate::{api, clock, config, processes, seeded_bug, syscalls};
 
 use super::event_loop::EventLoop;
 use super::orphans;
-
-/// Where the configuration came from, so that SIGHUP can read it again.
-pub struct Source {
-    pub file: PathBuf,
-    /// What followed `--`.
-    pub command: Option<Vec<String>>,
-    /// Applies the configuration's log level, where nothing stronger has decided; says whether it did.
-    pub set_log_level: Box<dyn Fn(config::LogLevel) -> bool>,
-}
-
-impl Source {
-    /// Where the file lies, however it was called.
-    pub fn place(&self) -> Option<PathBuf> {
-        self.file.canonicalize().ok()
-    }
-}
+use super::parts::{backend, tokens};
+use super::source::Source;
 
 /// For tests: every node counts as a host of its own.
 const EVERY_NODE_IS_A_HOST: &str = "PRIMACY_TEST_EVERY_NODE_IS_A_HOST";
@@ -149,20 +132,4 @@ fn advertised(config: &Config, port: u16) -> (String, Option<String>) {
     let (host, warning) = super::advertise::host(name, config.api.listen, tls);
     let scheme = if tls { "https" } else { "http" };
     (format!("{scheme}://{host}:{port}"), warning)
-}
-
-/// Starts the election backend that the configuration asks for.
-pub fn backend(config: &Config, process: ProcessIdentity) -> Handle {
-    match config.election {
-        ElectionKind::ZooKeeper => election::zookeeper::start(election::zookeeper::Settings::new(config, process)),
-        ElectionKind::Lock => election::lock::start(election::lock::Settings {
-            cluster: config.cluster.clone(),
-            timeout: config.lock.probe_timeout,
-        }),
-    }
-}
-
-/// The tokens that the API asks for.
-pub fn tokens(config: &Config) -> api::Tokens {
-    api::Tokens { full: config.api.token.clone(), read: config.api.read_token.clone() }
 }

@@ -3,6 +3,7 @@
 use super::episodes::{self, Episode};
 use super::leaderships::{self, Leadership};
 use super::lives::{self, Life};
+use super::numbered::numbered;
 use crate::history::{Entry, Line, Metadata, Outcome, Run};
 
 /// Beside session and tick: the time in which somebody must be active again after all is healed.
@@ -171,11 +172,6 @@ impl<'a> Case<'a> {
     pub fn metadata_line(&self) -> Vec<usize> {
         self.metadata.last().map(|(line, _)| *line).into_iter().collect()
     }
-}
-
-/// Lines with their numbers in the file, from 1.
-pub(super) fn numbered(lines: &[Line]) -> impl Iterator<Item = (usize, &Line)> {
-    lines.iter().enumerate().map(|(index, line)| (index + 1, line))
 }
 
 fn run_of(line: &Line) -> Option<(&Run, u64)> {

@@ -12,8 +12,8 @@
 //! - A lease that was not renewed during a fault may run out after it. So a leadership whose own history says that it was
 //!   that which ended it belongs to the fault (see `gaps`).
 
-use super::case::numbered;
 use super::lives::Life;
+use super::numbered::numbered;
 use crate::history::{Entry, Line};
 
 /// How far clients' failures and wall-clock times may lie beside what caused them, and a coordinator's life beside what

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::case::numbered;
+use super::numbered::numbered;
 use crate::history::{Entry, Line, Run};
 
 /// How far a wall-clock time may be off on the run's clock: `started` may be in whole seconds, and is read a moment

@@ -2,7 +2,7 @@
 //!
 //! A writer without a life is given one from its records alone, so that a lost tick file hides no overlap.
 
-use super::case::numbered;
+use super::numbered::numbered;
 use crate::history::{Entry, Line, Metadata};
 
 /// One coordinator process, from the first sign of life to the last.

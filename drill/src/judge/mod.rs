@@ -27,6 +27,7 @@ mod figures;
 mod gaps;
 mod leaderships;
 mod lives;
+mod numbered;
 mod offence;
 mod table;
 

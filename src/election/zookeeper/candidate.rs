@@ -14,12 +14,15 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 
-use super::backend::{Backend, End, Going};
-use super::lead::{self, Claim, Tenure};
+use super::backend::Backend;
+use super::claim::{self, Claim, Found, Tenure};
+use super::course::{End, Going};
 use super::paths::{Paths, Place, place};
 use super::pulse::Pulse;
+use super::requests::{before_retry, is_definite, until_deleted};
+use super::resignation::resign;
 use super::view::Seen;
-use super::{before_retry, directories, is_definite, until_deleted};
+use super::{directories, last_will};
 use crate::election::{Fact, Loss, Order, Rival, Vacancy};
 use crate::role::lease::Touches;
 use crate::znodes::{self, Control};
@@ -56,28 +59,6 @@ enum Look {
     Gone,
 }
 
-/// What the first in the queue found, with the versions that guard its claim.
-#[derive(Debug)]
-pub struct Found {
-    pub vacancy: Vacancy,
-    pub epoch_version: Option<i32>,
-    pub breadcrumb_version: Option<i32>,
-    paused: bool,
-    /// Whether anybody else is in the queue.
-    contested: bool,
-}
-
-impl Found {
-    /// Whether the same leadership as before was the last one, and its breadcrumb has become clean since.
-    fn differs_only_by_the_goodbye(&self, again: &Self) -> bool {
-        let (Some(before), Some(after)) = (&self.vacancy.former, &again.vacancy.former) else { return false };
-        (before.node == after.node && before.epoch == after.epoch)
-            && (!before.clean && after.clean)
-            && (self.vacancy.epoch == again.vacancy.epoch && self.epoch_version == again.epoch_version)
-            && (self.vacancy.volume == again.vacancy.volume && !again.paused)
-    }
-}
-
 impl<'a> Candidate<'a> {
     pub fn new(
         backend: &'a mut Backend,
@@ -110,7 +91,7 @@ impl<'a> Candidate<'a> {
             self.until_wanted().await?;
             let node = self.enter_queue().await?;
             let session = self.client.session_id().0;
-            let will = lead::testament_of_a_standby(&self.backend.settings, &self.backend.paths, session, &node);
+            let will = last_will::of_a_standby(&self.backend.settings, &self.backend.paths, session, &node);
             self.backend.tell(Fact::Queued(Box::new(will)));
             self.backend.tell(Fact::Standing);
             self.stands = true;
@@ -255,7 +236,7 @@ impl<'a> Candidate<'a> {
             match order {
                 Order::Yield => return Ok(true),
                 Order::Claim { breadcrumb, volume, entry, former_ended } => {
-                    let wanted = lead::Wanted { breadcrumb, volume, entry, former_ended };
+                    let wanted = claim::Wanted { breadcrumb, volume, entry, former_ended };
                     match self.claim(node, &mut found, wanted).await? {
                         Claim::Taken(tenure) => return Err(self.begin(own, tenure).await),
                         Claim::Refused(reason) => self.backend.refuse(&reason),
@@ -270,10 +251,10 @@ impl<'a> Candidate<'a> {
 
     /// Claims what was found; once more if the former active has said goodbye since it was looked at. Its election node
     /// may be gone before that (somebody deleted it, its session ended), and the claim waits only for its lock.
-    async fn claim(&mut self, node: &str, found: &mut Found, wanted: lead::Wanted) -> Result<Claim, End> {
+    async fn claim(&mut self, node: &str, found: &mut Found, wanted: claim::Wanted) -> Result<Claim, End> {
         let (client, settings, paths) =
             (self.client, Arc::clone(&self.backend.settings), Arc::clone(&self.backend.paths));
-        let claim = lead::claim(client, &settings, &paths, node, found, wanted.clone()).await;
+        let claim = claim::claim(client, &settings, &paths, node, found, wanted.clone()).await;
         if !matches!(claim, Claim::Refused(_)) {
             return Ok(claim);
         }
@@ -283,8 +264,8 @@ impl<'a> Candidate<'a> {
                 // Who says goodbye by itself completes its own history entry; its guardian cannot.
                 let gone = found.vacancy.former.as_ref().is_some_and(|former| former.to.is_some());
                 let former_ended = wanted.former_ended.filter(|_| !gone);
-                let wanted = lead::Wanted { former_ended, ..wanted };
-                Ok(lead::claim(client, &settings, &paths, node, found, wanted).await)
+                let wanted = claim::Wanted { former_ended, ..wanted };
+                Ok(claim::claim(client, &settings, &paths, node, found, wanted).await)
             }
             _ => Ok(claim),
         }
@@ -416,7 +397,7 @@ impl<'a> Candidate<'a> {
                 state = self.state.changed() => self.take_state(state).map(|()| None),
                 order = self.backend.orders.recv() => {
                     if let (Some(tenure), Some(Order::Resign { clean, ended })) = (tenure, &order) {
-                        lead::resign(self.client, &self.backend.paths, tenure, *clean, ended.clone()).await;
+                        resign(self.client, &self.backend.paths, tenure, *clean, ended.clone()).await;
                     }
                     self.take_order(order)
                 }

@@ -11,8 +11,10 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 use zookeeper_client::{Client, CreateMode, Error, Stat};
 
+use super::directories;
 use super::paths::Paths;
-use super::{Settings, before_retry, directories, is_definite, shortened, until_deleted};
+use super::requests::{before_retry, is_definite, shortened, until_deleted};
+use super::settings::Settings;
 use crate::election::Fact;
 use crate::host::ProcessIdentity;
 use crate::status::Member;
@@ -77,7 +79,7 @@ pub async fn keep(
             }
             Ok(false) => {}
             Err(error) => {
-                if super::is_definite(&error) && error != Error::NoNode && told.as_ref() != Some(&error) {
+                if is_definite(&error) && error != Error::NoNode && told.as_ref() != Some(&error) {
                     warn!(path, %error, "cannot register this member");
                     told = Some(error);
                 }

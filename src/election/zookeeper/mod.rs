@@ -29,7 +29,10 @@
 
 mod backend;
 mod candidate;
+mod claim;
+mod course;
 mod directories;
+mod last_will;
 mod lead;
 mod member;
 mod orders;
@@ -37,7 +40,11 @@ mod paths;
 mod protection;
 mod pulse;
 mod reattach;
+mod requests;
+mod resignation;
 mod service;
+mod sessions;
+mod settings;
 mod view;
 
 #[cfg(any(test, fuzzing))]
@@ -45,22 +52,16 @@ pub mod properties {
     pub use super::view::properties::{queue, view};
 }
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::{mpsc, watch};
-use zookeeper_client::{Client, Error, EventType, SessionState};
+use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::election::Handle;
-use crate::guardian::protocol::{Testament, ZooKeeperAccess};
-use crate::host::ProcessIdentity;
-use crate::moment::Moment;
-use crate::role::lease::LeaseTiming;
+use crate::guardian::protocol::Testament;
 use crate::zookeeper as room;
 
 pub use self::paths::Paths;
 pub use self::protection::{Standing, standing};
+pub use self::settings::Settings;
 
 /// Takes over the certificates of a configuration that was read again, and tells a last will of them.
 pub fn renew_tls(config: &Config, will: Option<&mut Testament>) {
@@ -70,147 +71,13 @@ pub fn renew_tls(config: &Config, will: Option<&mut Testament>) {
     }
 }
 
-/// What the backend needs to know of the configuration and of this process.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    pub cluster: String,
-    pub node: String,
-    /// `zookeeper.root`
-    pub root: String,
-    pub access: ZooKeeperAccess,
-    pub heartbeat_interval: Duration,
-    /// `zookeeper.tick_time`: what the servers' tick is taken for.
-    pub tick_time: Duration,
-    pub margin: Duration,
-    /// Tells this process's own ghosts from others that use the same name.
-    pub process: ProcessIdentity,
-}
-
-impl Settings {
-    /// How the lease is reckoned under a session of `granted`.
-    pub fn timing(&self, granted: Duration) -> LeaseTiming {
-        let asked = LeaseTiming {
-            session_timeout: self.access.session_timeout,
-            tick_time: self.tick_time,
-            heartbeat_interval: self.heartbeat_interval,
-            margin: self.margin,
-        };
-        asked.granted(self.access.session_timeout, granted)
-    }
-
-    /// Where the id of the cluster's volume is.
-    pub fn volume_path(&self) -> String {
-        paths::Paths::new(&self.root, &self.cluster).volume
-    }
-
-    /// The settings that the configuration asks for.
-    pub fn new(config: &Config, process: ProcessIdentity) -> Self {
-        let zookeeper = &config.zookeeper;
-        Self {
-            cluster: config.cluster.clone(),
-            node: config.node.clone(),
-            root: zookeeper.root.clone(),
-            access: room::access(zookeeper),
-            heartbeat_interval: zookeeper.heartbeat_interval,
-            tick_time: zookeeper.tick_time,
-            margin: zookeeper.margin,
-            process,
-        }
-    }
-}
-
 /// Starts the backend on the current tokio runtime. It ends after `Order::Close`, or when the handle is dropped.
 ///
 /// A `Publish` before the first `Stand` makes the candidacy wait until the node's name is proven to be its own.
 pub fn start(settings: Settings) -> Handle {
     let (orders, order_receiver) = mpsc::unbounded_channel();
     let (fact_sender, facts) = mpsc::unbounded_channel();
-    let paths = Paths::new(&settings.root, &settings.cluster);
-    let backend = backend::Backend {
-        settings: Arc::new(settings),
-        paths: Arc::new(paths),
-        orders: orders::Orders::new(order_receiver),
-        facts: fact_sender,
-        member: watch::channel(None).0,
-        stands: false,
-        told: None,
-        grant: backend::Grant {
-            session: None,
-            timeout: Duration::ZERO,
-            latest: Duration::ZERO,
-            asked: Moment::from_nanos(0),
-        },
-        other_tick: None,
-        pause: backend::between_connections(),
-        protected: Arc::default(),
-        hung_up: Arc::default(),
-    };
-    tokio::spawn(backend.run());
+    let backend = backend::Backend::new(settings, order_receiver, fact_sender);
+    tokio::spawn(sessions::run(backend));
     Handle { orders, facts }
-}
-
-/// How long to wait before a request that failed is tried again on the same connection.
-const RETRY: Duration = Duration::from_millis(100);
-
-/// Whether the server answered, and so did nothing of what was asked. Anything else may have been carried out.
-fn is_definite(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::NoNode
-            | Error::NoAuth
-            | Error::BadVersion
-            | Error::NoChildrenForEphemerals
-            | Error::NodeExists
-            | Error::NotEmpty
-            | Error::InvalidAcl
-            | Error::QuotaExceeded
-            | Error::Throttled
-            | Error::MarshallingError
-            | Error::Unimplemented
-            | Error::BadArguments(_)
-    )
-}
-
-/// How much of a sentence others get to read, in bytes: a server hangs up on who sends more than `jute.maxbuffer` (1 MiB).
-const SENTENCE: usize = 2048;
-
-/// A sentence for people as it is written in ZooKeeper.
-fn shortened(text: &str) -> String {
-    if text.len() <= SENTENCE {
-        return text.to_owned();
-    }
-    format!("{}…", &text[..text.floor_char_boundary(SENTENCE)])
-}
-
-/// Waits until the session is connected; for ever once it has ended.
-async fn until_connected(client: &Client) {
-    let mut watcher = client.state_watcher();
-    loop {
-        match watcher.peek_state() {
-            SessionState::SyncConnected => return,
-            state if state.is_terminated() => std::future::pending().await,
-            _ => watcher.changed().await,
-        };
-    }
-}
-
-/// Waits before a request is tried again: a moment, and until there is a connection.
-async fn before_retry(client: &Client) {
-    tokio::time::sleep(RETRY).await;
-    until_connected(client).await;
-}
-
-/// Waits until a node is gone. Never says so because of a lost connection or session.
-async fn until_deleted(client: &Client, path: &str) {
-    loop {
-        match client.check_and_watch_stat(path).await {
-            Ok((None, _)) => return,
-            Ok((Some(_), watcher)) => match watcher.changed().await.event_type {
-                EventType::NodeDeleted => return,
-                EventType::Session => std::future::pending().await,
-                _ => {}
-            },
-            Err(_) => before_retry(client).await,
-        }
-    }
 }

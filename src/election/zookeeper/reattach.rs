@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::backend::{Backend, Going};
+use super::backend::Backend;
+use super::course::Going;
 use crate::clock;
 use crate::election::{Fact, Loss, Order};
 use crate::zookeeper::{self, Session, Stake, breadth};

@@ -8,8 +8,10 @@ use serde_json::json;
 use tokio::sync::watch;
 use zookeeper_client::{Client, CreateMode, Error, MultiWriteError};
 
+use super::directories;
 use super::paths::Paths;
-use super::{Settings, before_retry, directories};
+use super::requests::before_retry;
+use super::settings::Settings;
 use crate::clock;
 use crate::status::Breadcrumb;
 

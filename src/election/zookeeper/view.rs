@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, watch};
 use zookeeper_client::{Client, Error, EventType, MultiReadResult, OneshotWatcher};
 
 use super::paths::Paths;
-use super::{Settings, before_retry};
+use super::requests::before_retry;
+use super::settings::Settings;
 use crate::election::Fact;
 use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member, MemberView};
 use crate::znodes::{self, Control};

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::machine::QEMU;
 use crate::clock;
+
+/// The program.
+pub const QEMU: &str = "qemu-system-x86_64";
 
 /// With KVM a machine boots and ends within 2 s.
 const PROBE: Duration = Duration::from_secs(8);

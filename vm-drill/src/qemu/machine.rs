@@ -13,14 +13,14 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Acceleration, agent, bridges};
+use super::acceleration::{Acceleration, QEMU};
+use super::{agent, bridges};
 use crate::clock;
 use crate::cluster::{API_PORT, CONFIG, MOUNT_OPTIONS, MOUNT_POINT, SERVER};
 use crate::host::{self, Answer, Order, Service, Stop};
 use crate::network::Network;
 use crate::resets::Resets;
 
-pub const QEMU: &str = "qemu-system-x86_64";
 /// Until the agent answers. Emulated, on two busy cores, three machines took up to 16 s.
 const BOOT: Duration = Duration::from_secs(90);
 /// For a service to stop.

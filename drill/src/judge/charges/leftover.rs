@@ -1,6 +1,6 @@
 //! What was still there after everything had been stopped and removed.
 
-use super::super::case::numbered;
+use super::super::numbered::numbered;
 use super::{Case, Charge, Offence, charge};
 use crate::history::Entry;
 

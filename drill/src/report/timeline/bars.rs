@@ -1,6 +1,6 @@
 //! Intervals as rectangles: clipped to a strip, merged where they touch, wide enough to be seen.
 
-use super::strip::Strip;
+use super::geometry::Strip;
 use crate::report::words::escape;
 
 /// An interval of one kind.

@@ -1,7 +1,7 @@
 //! Faults with their names, in as many rows as they need not to cover each other.
 
 use super::bars::CHARACTER;
-use super::strip::Strip;
+use super::geometry::Strip;
 use crate::judge::{Case, Episode, Fault};
 use crate::report::words::{duration, escape};
 

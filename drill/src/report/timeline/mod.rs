@@ -5,13 +5,14 @@
 
 mod bars;
 mod faults;
+mod geometry;
 mod lanes;
 mod strip;
 
+use self::geometry::{SECOND, Strip};
 use super::Judged;
 use super::words::{clock, escape, length};
 
-const SECOND: u64 = 1_000_000_000;
 /// Lengths of a strip that make good axes, in seconds; and the distance of their marks.
 const LENGTHS: [(u64, u64); 10] = [
     (30, 2),
@@ -43,7 +44,7 @@ pub(super) fn html(name: &str, run: &Judged<'_>, runs: usize) -> String {
     let lanes = lanes::of(run);
     let mut from = seconds_at(ready) / length_s * length_s;
     while from < last {
-        let strip = strip::Strip::new(case.start, from, length_s, mark_s);
+        let strip = Strip::new(case.start, from, length_s, mark_s);
         let (begin, end) = (clock(from), clock((from + length_s).min(last)));
         html += &format!("<figure class=\"strip\"><figcaption>{begin} – {end}</figcaption>");
         html += &strip.svg(run, &lanes);

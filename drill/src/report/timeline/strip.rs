@@ -1,46 +1,13 @@
 //! One strip: an axis, and the lanes below each other.
 
 use super::bars::{self, CHARACTER};
+use super::faults;
+use super::geometry::{LEFT, MARGIN, NODE, SECOND, Strip, WIDTH};
 use super::lanes::Lanes;
-use super::{SECOND, faults};
 use crate::report::Judged;
 use crate::report::words::{clock, escape};
 
-/// Of the whole picture and of the names at its left, in px.
-const WIDTH: f64 = 1180.0;
-const LEFT: f64 = 92.0;
-const MARGIN: f64 = 10.0;
-const NODE: f64 = 22.0;
-
-pub(super) struct Strip {
-    /// ns on the run's clock, and what that clock shows at the run's first line.
-    from: u64,
-    to: u64,
-    start: u64,
-    mark_s: u64,
-}
-
 impl Strip {
-    pub fn new(start: u64, from_s: u64, length_s: u64, mark_s: u64) -> Self {
-        let from = start + from_s * SECOND;
-        Self { from, to: from + length_s * SECOND, start, mark_s }
-    }
-
-    pub fn shows(&self, from: u64, to: u64) -> bool {
-        from < self.to && self.from <= to
-    }
-
-    /// Where a moment is; at an edge if it is beyond.
-    pub fn x(&self, at: u64) -> f64 {
-        let at = at.clamp(self.from, self.to) - self.from;
-        LEFT + at as f64 / (self.to - self.from) as f64 * (WIDTH - LEFT - MARGIN)
-    }
-
-    #[expect(clippy::unused_self, reason = "all strips are of one width, which callers need not know")]
-    pub fn right(&self) -> f64 {
-        WIDTH - 2.0
-    }
-
     pub fn svg(&self, run: &Judged<'_>, lanes: &Lanes) -> String {
         let case = &run.case;
         let mut y = 20.0;

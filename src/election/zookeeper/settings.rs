@@ -1,0 +1,58 @@
+//! What the backend is told at its start.
+
+use std::time::Duration;
+
+use super::paths::Paths;
+use crate::config::Config;
+use crate::guardian::protocol::ZooKeeperAccess;
+use crate::host::ProcessIdentity;
+use crate::role::lease::LeaseTiming;
+use crate::zookeeper;
+
+/// What the backend needs to know of the configuration and of this process.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub cluster: String,
+    pub node: String,
+    /// `zookeeper.root`
+    pub root: String,
+    pub access: ZooKeeperAccess,
+    pub heartbeat_interval: Duration,
+    /// `zookeeper.tick_time`: what the servers' tick is taken for.
+    pub tick_time: Duration,
+    pub margin: Duration,
+    /// Tells this process's own ghosts from others that use the same name.
+    pub process: ProcessIdentity,
+}
+
+impl Settings {
+    /// How the lease is reckoned under a session of `granted`.
+    pub fn timing(&self, granted: Duration) -> LeaseTiming {
+        let asked = LeaseTiming {
+            session_timeout: self.access.session_timeout,
+            tick_time: self.tick_time,
+            heartbeat_interval: self.heartbeat_interval,
+            margin: self.margin,
+        };
+        asked.granted(self.access.session_timeout, granted)
+    }
+
+    /// Where the id of the cluster's volume is.
+    pub fn volume_path(&self) -> String {
+        Paths::new(&self.root, &self.cluster).volume
+    }
+
+    /// The settings that the configuration asks for.
+    pub fn new(config: &Config, process: ProcessIdentity) -> Self {
+        Self {
+            cluster: config.cluster.clone(),
+            node: config.node.clone(),
+            root: config.zookeeper.root.clone(),
+            access: zookeeper::access(&config.zookeeper),
+            heartbeat_interval: config.zookeeper.heartbeat_interval,
+            tick_time: config.zookeeper.tick_time,
+            margin: config.zookeeper.margin,
+            process,
+        }
+    }
+}
