@@ -4,11 +4,11 @@ use axum::http::{HeaderMap, Uri};
 
 use crate::api::Shared;
 use crate::api::process::Usage;
-use crate::api::standing::Standing;
+use crate::api::snapshot_at::SnapshotAt;
 
 /// What an endpoint sees.
 pub struct Asked<'a> {
-    pub standing: Standing,
+    pub seen: SnapshotAt,
     pub shared: &'a Shared,
     pub uri: &'a Uri,
     pub headers: &'a HeaderMap,
@@ -16,7 +16,7 @@ pub struct Asked<'a> {
 
 impl Asked<'_> {
     pub fn usage(&self) -> Usage {
-        let pid = self.standing.snapshot.server.coordinator.pid;
-        self.shared.sampler.lock().unwrap_or_else(std::sync::PoisonError::into_inner).usage(pid, self.standing.now)
+        let pid = self.seen.snapshot.server.coordinator.pid;
+        self.shared.sampler.lock().unwrap_or_else(std::sync::PoisonError::into_inner).usage(pid, self.seen.now)
     }
 }

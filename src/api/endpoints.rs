@@ -118,7 +118,7 @@ fn code(good: bool) -> StatusCode {
 }
 
 fn server_status(asked: &Asked<'_>, status: StatusCode) -> Response {
-    let server = asked.standing.server();
+    let server = asked.seen.server();
     if answer::prefers_text(asked.headers) {
         return answer::text(status, "text/plain; charset=utf-8", server.status.as_str());
     }
@@ -126,23 +126,23 @@ fn server_status(asked: &Asked<'_>, status: StatusCode) -> Response {
 }
 
 fn primary(asked: &Asked<'_>) -> Response {
-    server_status(asked, code(asked.standing.active_and_ready()))
+    server_status(asked, code(asked.seen.active_and_ready()))
 }
 
 fn standby(asked: &Asked<'_>) -> Response {
-    server_status(asked, code(asked.standing.could_take_over()))
+    server_status(asked, code(asked.seen.could_take_over()))
 }
 
 fn health(asked: &Asked<'_>) -> Response {
-    server_status(asked, code(asked.standing.healthy()))
+    server_status(asked, code(asked.seen.healthy()))
 }
 
 fn liveness(asked: &Asked<'_>) -> Response {
-    server_status(asked, code(asked.standing.alive()))
+    server_status(asked, code(asked.seen.alive()))
 }
 
 fn dremio(asked: &Asked<'_>) -> Response {
-    let good = asked.standing.active_and_ready();
+    let good = asked.seen.active_and_ready();
     answer::json(code(good), &if good { "OK" } else { "MASTER_DOWN" })
 }
 
@@ -151,7 +151,7 @@ fn ok(_: &Asked<'_>) -> Response {
 }
 
 fn leader_check(asked: &Asked<'_>) -> Response {
-    if asked.standing.active_and_ready() {
+    if asked.seen.active_and_ready() {
         return answer::json(StatusCode::OK, &"OK");
     }
     let asked_for = asked.uri.path().strip_prefix("/api/leader-check/").and_then(|code| code.parse::<u16>().ok());
@@ -163,19 +163,19 @@ fn leader_check(asked: &Asked<'_>) -> Response {
 }
 
 fn node_health(asked: &Asked<'_>) -> Response {
-    let server = asked.standing.server();
-    let healthy = asked.standing.healthy();
+    let server = asked.seen.server();
+    let healthy = asked.seen.healthy();
     let (status, code, message) = if healthy {
         (StatusCode::OK, "OK", "Application node is healthy".to_owned())
     } else {
         let message = format!("Application node is unhealthy: {}", server.reason);
         (StatusCode::INTERNAL_SERVER_ERROR, "ERROR", message)
     };
-    let nodes: Vec<_> = asked.standing.snapshot.cluster.members.iter().map(|member| member.node.as_str()).collect();
+    let nodes: Vec<_> = asked.seen.snapshot.cluster.members.iter().map(|member| member.node.as_str()).collect();
     let details = json!({
         "Healthy": healthy,
         "Hostname": server.node,
-        "IsActiveNode": asked.standing.active_and_ready(),
+        "IsActiveNode": asked.seen.active_and_ready(),
         "ActiveNode": {"Hostname": server.active.as_ref().map(|active| active.node.as_str()).unwrap_or_default()},
         "AvailableNodes": nodes,
         "AppVersion": server.version,
@@ -184,11 +184,11 @@ fn node_health(asked: &Asked<'_>) -> Response {
 }
 
 fn cluster(asked: &Asked<'_>) -> Response {
-    answer::json(StatusCode::OK, &asked.standing.cluster())
+    answer::json(StatusCode::OK, &asked.seen.cluster())
 }
 
 fn history(asked: &Asked<'_>) -> Response {
-    answer::json(StatusCode::OK, &asked.standing.snapshot.history)
+    answer::json(StatusCode::OK, &asked.seen.snapshot.history)
 }
 
 fn config(asked: &Asked<'_>) -> Response {
@@ -199,7 +199,7 @@ fn config(asked: &Asked<'_>) -> Response {
         .map(crate::config::Secret::reveal)
         .filter(|s| !s.is_empty())
         .collect();
-    answer::json(StatusCode::OK, &hidden(&asked.standing.snapshot.config, &secrets))
+    answer::json(StatusCode::OK, &hidden(&asked.seen.snapshot.config, &secrets))
 }
 
 /// Whoever rendered the configuration has hidden its secrets; the ones that this module knows it hides again.
@@ -213,6 +213,6 @@ fn hidden(value: &Value, secrets: &[&str]) -> Value {
 }
 
 fn metrics_page(asked: &Asked<'_>) -> Response {
-    let page = metrics::encode(&asked.standing, asked.usage().tree);
+    let page = metrics::encode(&asked.seen, asked.usage().tree);
     answer::text(StatusCode::OK, metrics::CONTENT_TYPE, page)
 }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::api::process::Tree;
-use crate::api::standing::Standing;
+use crate::api::snapshot_at::SnapshotAt;
 use crate::output;
 use crate::status::{BUCKETS, Histogram, RoleWord};
 
@@ -21,9 +21,9 @@ const ROLES: [(RoleWord, &str); 5] = [
 ];
 
 /// All metrics of this node.
-pub fn encode(standing: &Standing, tree: Option<Tree>) -> String {
-    let server = standing.server();
-    let metrics = &standing.snapshot.metrics;
+pub fn encode(seen: &SnapshotAt, tree: Option<Tree>) -> String {
+    let server = seen.server();
+    let metrics = &seen.snapshot.metrics;
     let mut page = Page { text: String::with_capacity(8 * 1024), cluster: &server.cluster, node: &server.node };
     let flag = |value: bool| if value { 1.0 } else { 0.0 };
 
@@ -31,13 +31,13 @@ pub fn encode(standing: &Standing, tree: Option<Tree>) -> String {
     for (role, name) in ROLES {
         page.sample("primacy_role", &[("role", name)], flag(server.role == role));
     }
-    page.gauge("primacy_active", "1 while this node leads with a valid lease.", Some(flag(standing.leads())));
+    page.gauge("primacy_active", "1 while this node leads with a valid lease.", Some(flag(seen.leads())));
     page.gauge("primacy_epoch", "This node's epoch, else the last one it knows of.", server.epoch.map(|e| e as f64));
     page.gauge("primacy_coordinator_up", "1 while a coordinator runs.", Some(flag(server.coordinator.pid.is_some())));
     page.gauge("primacy_coordinator_ready", "1 while it is ready.", Some(flag(server.coordinator.ready)));
-    let left = standing.lease_remaining().unwrap_or_default().as_secs_f64();
+    let left = seen.lease_remaining().unwrap_or_default().as_secs_f64();
     page.gauge("primacy_lease_remaining_seconds", "What is left of the lease; 0 without one.", Some(left));
-    let connected = server.zookeeper.state.as_deref().map(|state| flag(state == "connected" && standing.alive()));
+    let connected = server.zookeeper.state.as_deref().map(|state| flag(state == "connected" && seen.alive()));
     page.gauge("primacy_zookeeper_connected", "1 while connected; absent without ZooKeeper.", connected);
     page.family("primacy_heartbeat_seconds", "histogram", "From sending a heartbeat to its acknowledgement.");
     page.histogram("primacy_heartbeat_seconds", &[], &metrics.heartbeat_seconds);

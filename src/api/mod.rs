@@ -50,7 +50,7 @@ mod process;
 pub mod properties;
 mod reference;
 mod server;
-pub mod standing;
+pub mod snapshot_at;
 mod tls;
 
 /// Bytes. Handlers need a few KiB; the deepest users are TLS handshakes in unoptimised builds.
@@ -109,8 +109,8 @@ pub fn certificates(paths: &ApiTls) -> Result<Certificates, Error> {
 }
 
 impl Shared {
-    fn standing(&self) -> standing::Standing {
-        standing::Standing {
+    fn snapshot_at(&self) -> snapshot_at::SnapshotAt {
+        snapshot_at::SnapshotAt {
             snapshot: self.snapshot.load_full(),
             turned: Moment::from_nanos(self.heartbeat.load(Ordering::Relaxed)),
             // Read last: the clock may not be older than what it is compared with.

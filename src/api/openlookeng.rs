@@ -15,23 +15,23 @@ use crate::status::RoleWord;
 
 /// A bare JSON string: the node state.
 pub fn state(asked: &Asked<'_>) -> Response {
-    answer::json(StatusCode::OK, &asked.standing.snapshot.server.state)
+    answer::json(StatusCode::OK, &asked.seen.snapshot.server.state)
 }
 
 pub fn info(asked: &Asked<'_>) -> Response {
-    let server = asked.standing.server();
+    let server = asked.seen.server();
     let body = json!({
         "nodeVersion": {"version": server.version},
         "environment": asked.shared.environment,
         "coordinator": true,
         "starting": server.role == RoleWord::Promoting,
-        "uptime": uptime(asked.standing.now.since(asked.shared.started)),
+        "uptime": uptime(asked.seen.now.since(asked.shared.started)),
     });
     answer::json(StatusCode::OK, &body)
 }
 
 pub fn status(asked: &Asked<'_>) -> Response {
-    let server = &asked.standing.snapshot.server;
+    let server = &asked.seen.snapshot.server;
     let usage = asked.usage();
     let tree = usage.tree.unwrap_or_default();
     let host = host(&asked.shared.advertise);
@@ -40,7 +40,7 @@ pub fn status(asked: &Asked<'_>) -> Response {
         "nodeVersion": {"version": server.version},
         "environment": asked.shared.environment,
         "coordinator": true,
-        "uptime": uptime(asked.standing.now.since(asked.shared.started)),
+        "uptime": uptime(asked.seen.now.since(asked.shared.started)),
         "externalAddress": host,
         "internalAddress": host,
         "memoryInfo": {

@@ -206,7 +206,7 @@ fn respond(endpoint: &Endpoint, shared: &Shared, uri: &Uri, headers: &HeaderMap)
     {
         return refusal;
     }
-    (endpoint.answer)(&Asked { standing: shared.standing(), shared, uri, headers })
+    (endpoint.answer)(&Asked { seen: shared.snapshot_at(), shared, uri, headers })
 }
 
 /// Takes the whole body, within its limits, before anything else happens.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Fact, Handle, Order};
+use super::{ElectionOrder, Fact, Handle};
 use crate::clock;
 use crate::status::{ActiveView, Breadcrumb, ClusterView, HistoryEntry, Member, MemberView};
 
@@ -23,7 +23,7 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-/// Starts the backend on the current tokio runtime. It ends after `Order::Close`, or when the handle is dropped.
+/// Starts the backend on the current tokio runtime. It ends after `ElectionOrder::Close`, or when the handle is dropped.
 pub fn start(settings: Settings) -> Handle {
     let (orders, order_receiver) = mpsc::unbounded_channel();
     let (fact_sender, facts) = mpsc::unbounded_channel();
@@ -43,18 +43,18 @@ struct Backend {
 }
 
 impl Backend {
-    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<ElectionOrder>) {
         self.tell(Fact::Connected { session: None, timeout: self.settings.timeout, asked: clock::now() });
         while let Some(order) = orders.recv().await {
             match order {
-                Order::Stand | Order::Yield => {
+                ElectionOrder::Stand | ElectionOrder::Yield => {
                     if self.leads.is_none() {
                         self.tell(Fact::Standing);
                         self.tell(Fact::Elected(Box::default()));
                     }
                 }
-                Order::Claim { breadcrumb, entry, former_ended: _, volume: _ } => self.claim(breadcrumb, entry),
-                Order::Resign { clean: _, ended } => {
+                ElectionOrder::Claim { breadcrumb, entry, former_ended: _, volume: _ } => self.claim(breadcrumb, entry),
+                ElectionOrder::Resign { clean: _, ended } => {
                     self.leads = None;
                     if let Some(ended) = ended {
                         self.amend(ended);
@@ -62,13 +62,13 @@ impl Backend {
                     self.show();
                     self.tell(Fact::Resigned);
                 }
-                Order::Publish(member) => {
+                ElectionOrder::Publish(member) => {
                     self.member = Some(*member);
                     self.show();
                 }
-                Order::Announce(_) | Order::AskAgain => {}
-                Order::Amend(entry) => self.amend(*entry),
-                Order::Close => break,
+                ElectionOrder::Announce(_) | ElectionOrder::AskAgain => {}
+                ElectionOrder::Amend(entry) => self.amend(*entry),
+                ElectionOrder::Close => break,
             }
         }
         self.tell(Fact::Resigned);
@@ -78,7 +78,7 @@ impl Backend {
         let epoch = breadcrumb.epoch;
         self.epoch = Some(epoch);
         self.leads = Some(breadcrumb);
-        self.tell(Fact::Claimed { epoch, counts_from: clock::now(), testament: None });
+        self.tell(Fact::Claimed { epoch, counts_from: clock::now(), last_will: None });
         self.history.insert(0, entry);
         self.history.truncate(HISTORY);
         self.tell(Fact::History(self.history.clone()));

@@ -9,10 +9,10 @@ pub mod lock;
 pub mod port;
 pub mod zookeeper;
 
-pub use port::{Fact, Loss, Order, Rival, Vacancy};
+pub use port::{ElectionOrder, Fact, Loss, Rival, Vacancy};
 
 /// The supervisor's end of a backend.
 pub struct Handle {
-    pub orders: mpsc::UnboundedSender<Order>,
+    pub orders: mpsc::UnboundedSender<ElectionOrder>,
     pub facts: mpsc::UnboundedReceiver<Fact>,
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::guardian::protocol::Testament;
+use crate::guardian::protocol::LastWill;
 use crate::moment::Moment;
 use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member};
 
 /// What the supervisor orders.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a few orders a day")]
-pub enum Order {
+pub enum ElectionOrder {
     /// Enter the queue, connecting first where that is needed. Repeating it while standing is harmless.
     Stand,
     /// Leave the front of the queue and enter it again at the back.
@@ -50,11 +50,11 @@ pub enum Fact {
     /// In the queue.
     Standing,
     /// A place in the queue has been taken; what gives it up should this process die.
-    Queued(Box<Testament>),
+    Queued(Box<LastWill>),
     /// First in the queue, proven after a sync.
     Elected(Box<Vacancy>),
     /// The leadership's epoch is taken. `counts_from`: what the lease counts from, the clock before the request or earlier.
-    Claimed { epoch: u64, counts_from: Moment, testament: Option<Box<Testament>> },
+    Claimed { epoch: u64, counts_from: Moment, last_will: Option<Box<LastWill>> },
     /// Definitely not taken (the epoch had moved, say); stand again for a new look.
     ClaimRefused { reason: String },
     /// A heartbeat sent at `sent` was acknowledged at `acknowledged`; the lease counts from `counts_from`.

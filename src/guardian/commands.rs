@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use nix::unistd::Pid;
 
+use super::launch::{Target, launch_of};
 use super::link::Link;
-use super::preparation::{Target, launch_of};
 use super::protocol::{CommandOrder, CommandOutcome, ExitStatus, Report};
 use super::runner::Task;
 use crate::syscalls::{Identity, launch, launch_outcome};

@@ -15,7 +15,7 @@ pub enum Step {
     AwaitTree,
     /// Close the lock, and wait until it is closed.
     CloseLock,
-    /// Report the deadline's end, if it was that, and leave with the testament.
+    /// Report the deadline's end, if it was that, and leave with the last will.
     Leave { fenced_at: Option<Moment> },
 }
 
@@ -37,7 +37,7 @@ impl Ending {
         if self.is_at_deadline() { "lease_expired" } else { "supervisor_lost" }
     }
 
-    /// Never the lock before the tree, never the testament before the lock.
+    /// Never the lock before the tree, never the last will before the lock.
     pub const fn next_step(&self, tree_is_dead: bool, lock_is_open_here: bool) -> Step {
         match (tree_is_dead, lock_is_open_here) {
             (false, _) => Step::AwaitTree,

@@ -82,30 +82,30 @@ fn too_long(length: usize) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guardian::protocol::Order;
+    use crate::guardian::protocol::GuardianOrder;
 
     #[test]
     fn a_frame_comes_back_as_it_was_sent() {
         let mut bytes = Vec::new();
-        write_frame(&mut bytes, &Order::Ping { number: 7 }).unwrap();
-        write_frame(&mut bytes, &Order::Kill).unwrap();
+        write_frame(&mut bytes, &GuardianOrder::Ping { number: 7 }).unwrap();
+        write_frame(&mut bytes, &GuardianOrder::Kill).unwrap();
         let mut stream = bytes.as_slice();
-        assert_eq!(read_frame(&mut stream).unwrap(), Some(Order::Ping { number: 7 }));
-        assert_eq!(read_frame(&mut stream).unwrap(), Some(Order::Kill));
-        assert_eq!(read_frame::<Order>(&mut stream).unwrap(), None);
+        assert_eq!(read_frame(&mut stream).unwrap(), Some(GuardianOrder::Ping { number: 7 }));
+        assert_eq!(read_frame(&mut stream).unwrap(), Some(GuardianOrder::Kill));
+        assert_eq!(read_frame::<GuardianOrder>(&mut stream).unwrap(), None);
     }
 
     #[test]
     fn a_frame_that_arrives_byte_by_byte_is_the_same_frame() {
-        let bytes = encode(&Order::Stop).unwrap();
+        let bytes = encode(&GuardianOrder::Stop).unwrap();
         let mut frames = Frames::default();
         for byte in &bytes[..bytes.len() - 1] {
             frames.push(&[*byte]);
-            assert_eq!(frames.take::<Order>().unwrap(), None);
+            assert_eq!(frames.take::<GuardianOrder>().unwrap(), None);
         }
         frames.push(&bytes[bytes.len() - 1..]);
-        assert_eq!(frames.take().unwrap(), Some(Order::Stop));
-        assert_eq!(frames.take::<Order>().unwrap(), None);
+        assert_eq!(frames.take().unwrap(), Some(GuardianOrder::Stop));
+        assert_eq!(frames.take::<GuardianOrder>().unwrap(), None);
     }
 
     #[test]
@@ -113,18 +113,18 @@ mod tests {
         let header = u32::MAX.to_be_bytes();
         let mut frames = Frames::default();
         frames.push(&header);
-        assert_eq!(frames.take::<Order>().unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(read_frame::<Order>(&mut header.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(frames.take::<GuardianOrder>().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(read_frame::<GuardianOrder>(&mut header.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]
     fn garbage_and_half_frames_are_errors() {
         let garbage = [&4_u32.to_be_bytes()[..], b"\xff\xfe{]"].concat();
-        assert!(read_frame::<Order>(&mut garbage.as_slice()).is_err());
+        assert!(read_frame::<GuardianOrder>(&mut garbage.as_slice()).is_err());
         let mut frames = Frames::default();
         frames.push(&garbage);
-        assert!(frames.take::<Order>().is_err());
-        let half = &encode(&Order::Stop).unwrap()[..6];
-        assert_eq!(read_frame::<Order>(&mut &half[..]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert!(frames.take::<GuardianOrder>().is_err());
+        let half = &encode(&GuardianOrder::Stop).unwrap()[..6];
+        assert_eq!(read_frame::<GuardianOrder>(&mut &half[..]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

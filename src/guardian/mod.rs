@@ -9,7 +9,7 @@
 //! The main thread kills the tree when the deadline passes, when the supervisor is gone (end of file, the parent-death
 //! signal, or something on the socket that is no order), or when told. After the first two it ends the leadership by
 //! itself, in the only safe order: tree proven dead, end noted in the lock file, lock closed, and only then the
-//! [`testament`], by which the next one is elected at once. It is single-use: after that the process ends.
+//! [`last_will`], by which the next one is elected at once. It is single-use: after that the process ends.
 //!
 //! What runs on where both processes were killed is looked for by the next guardian of the host ([`remains`]).
 //!
@@ -24,17 +24,17 @@ mod commands;
 mod ending;
 mod environment;
 pub mod frames;
-mod keeper;
+mod last_will;
+mod launch;
 mod link;
-mod preparation;
+mod main_thread;
+mod process_setup;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod protocol;
 pub mod remains;
 pub mod runner;
 mod sentences;
-mod surroundings;
-mod testament;
 mod tree;
 pub mod volume;
 mod wakeups;
@@ -45,7 +45,7 @@ pub const PROCESS_NAME: &str = "primacy-guard";
 
 /// `primacy guardian`: its end of the socketpair is descriptor [`protocol::GUARDIAN_FD`]. Returns the exit code.
 pub fn run() -> i32 {
-    match keeper::Keeper::start() {
+    match main_thread::MainThread::start() {
         Ok(keeper) => keeper.run(),
         Err(error) => {
             crate::output::complain(&format!("primacy guardian is started by primacy run, not by hand: {error}"));

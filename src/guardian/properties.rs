@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::frames::{Frames, encode, read_frame};
-use super::protocol::{MAX_FRAME, Order, Report};
+use super::protocol::{GuardianOrder, MAX_FRAME, Report};
 
 /// Any bytes as frames: never a panic, the same messages however the bytes are cut, and every message comes back as it is.
 pub fn frames(data: &[u8]) {
-    frames_of::<Order>(data);
+    frames_of::<GuardianOrder>(data);
     frames_of::<Report>(data);
 }
 

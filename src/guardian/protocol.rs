@@ -23,7 +23,7 @@ pub const GUARDIAN_FD: i32 = 0;
 /// From the supervisor: an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Order {
+pub enum GuardianOrder {
     /// First message, once. The guardian opens the volume (still as a standby) and clears leftovers.
     Configure(Box<Settings>),
     /// Take the lock; answered by `LockAcquired`, `LockRefused` (again after each change of holder) or
@@ -38,7 +38,7 @@ pub enum Order {
     /// held or wanted.
     Look,
     /// Write `record` into the lock file and fsync; answered by `RecordWritten` or `VolumeUnusable`.
-    WriteRecord(Record),
+    WriteRecord(LockRecord),
     /// The coordinator must be dead at `deadline` unless this is said again with a later one.
     SetDeadline { deadline: Moment },
     /// How the watchdog is to be set at the next start. Without it, or without a device in the settings, none is armed.
@@ -59,7 +59,7 @@ pub enum Order {
         cause: String,
     },
     /// What the guardian must undo when it ends without its supervisor: the place in the queue, or the leadership.
-    Testament(Option<Testament>),
+    LastWill(Option<LastWill>),
     /// Answered at once by `Pong` with the same number.
     Ping { number: u64 },
 }
@@ -78,13 +78,13 @@ pub enum Report {
     Watchdog(WatchdogView),
     LockAcquired {
         volume: String,
-        record: Option<Record>,
+        record: Option<LockRecord>,
         /// Hosts keep what they write to this volume to themselves until they write it back: a network file system.
         write_back: bool,
     },
     /// Somebody else holds the lock: who, as far as the record in the file says.
     LockRefused {
-        holder: Option<Record>,
+        holder: Option<LockRecord>,
     },
     RecordWritten {
         epoch: u64,
@@ -225,7 +225,7 @@ pub struct WatchdogView {
 
 /// The content of `coordinator.lock`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct LockRecord {
     pub node: String,
     pub host: String,
     /// `/etc/machine-id`, or the host name where there is none: for people, and for versions that know nothing else.
@@ -261,7 +261,7 @@ pub struct Record {
     pub over: Option<Over>,
 }
 
-impl Record {
+impl LockRecord {
     /// Whether this very leadership is proven to be over: nothing of it lives, and nothing that it wrote is still to come.
     pub fn is_over(&self) -> bool {
         self.over.as_ref().is_some_and(|over| over.epoch == self.epoch)
@@ -302,7 +302,7 @@ pub struct VolumeView {
     pub warnings: Vec<String>,
     pub free_bytes: Option<u64>,
     /// What the lock file says.
-    pub record: Option<Record>,
+    pub record: Option<LockRecord>,
 }
 
 /// Stands for a name that cannot be read, and that no node can have.
@@ -396,7 +396,7 @@ pub struct StuckProcess {
 /// What the guardian deletes, and marks as clean, with a ZooKeeper session of its own after it has ended a leadership
 /// without its supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Testament {
+pub struct LastWill {
     pub zookeeper: ZooKeeperAccess,
     /// Full path of the election node, unique by its uuid.
     pub election_node: String,
@@ -409,7 +409,7 @@ pub struct Testament {
     pub also_delete: Vec<String>,
 }
 
-impl Testament {
+impl LastWill {
     /// What remains to be undone after an end that may have left something unwritten: nothing may call that clean.
     pub fn of_an_end(self, written_back: bool) -> Self {
         Self { breadcrumb: self.breadcrumb.filter(|_| written_back), ..self }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::config::{self, Config, ElectionKind, WatchdogUse};
 use crate::election::port::Vacancy;
-use crate::guardian::protocol::{NoteLevel, Record, StuckProcess, VolumeView, WatchdogTerms, WatchdogView};
+use crate::guardian::protocol::{LockRecord, NoteLevel, StuckProcess, VolumeView, WatchdogTerms, WatchdogView};
 use crate::host::{ProcessIdentity, Whose};
 use crate::moment::Moment;
 use crate::role::{self, Recorded, WatchdogTiming, Witness};
@@ -72,9 +72,9 @@ pub struct Facts {
     pub seen_active: Option<Moment>,
     /// Nothing has come between this node and the election since it was told of the cluster.
     pub cluster_is_current: bool,
-    pub lock_holder: Option<Record>,
+    pub lock_holder: Option<LockRecord>,
     /// What the lock file said when the lock was acquired: the former leadership's last note.
-    pub former_record: Option<Record>,
+    pub former_record: Option<LockRecord>,
     /// When and why the former leadership ended, as far as anybody noted it.
     pub former_end: Option<(String, String)>,
     pub coordinator: CoordinatorView,
@@ -291,7 +291,7 @@ impl Facts {
     }
 
     /// Takes in what the lock file said when the lock was acquired; people hear of it where ZooKeeper is behind.
-    pub fn hear_record(&mut self, record: Option<Record>) -> (Recorded, Option<Say>) {
+    pub fn hear_record(&mut self, record: Option<LockRecord>) -> (Recorded, Option<Say>) {
         let mut said = None;
         let own = self.own();
         let vacancy = self.vacancy.clone().unwrap_or_default();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::election::port as election;
-use crate::guardian::protocol::{Ended, Record, UNREADABLE};
+use crate::guardian::protocol::{Ended, LockRecord, UNREADABLE};
 use crate::host::{HostIdentity, Whose};
 use crate::role::{Former, Recorded, Vacancy, Witness};
 use crate::status::Breadcrumb;
@@ -52,8 +52,8 @@ impl Own {
 
     /// What the core is told of the lock file. Of an epoch that ZooKeeper's breadcrumb gives to another node the record tells
     /// only that somebody tried to take it (with a lock that excluded nobody): it says nothing of how that leadership ended.
-    pub fn recorded(&self, record: Option<&Record>, breadcrumb: Option<&Breadcrumb>) -> Recorded {
-        let others = |record: &Record| {
+    pub fn recorded(&self, record: Option<&LockRecord>, breadcrumb: Option<&Breadcrumb>) -> Recorded {
+        let others = |record: &LockRecord| {
             breadcrumb.is_some_and(|breadcrumb| breadcrumb.epoch == record.epoch && breadcrumb.node != record.node)
         };
         let former = match record {
@@ -82,7 +82,7 @@ pub struct Told {
 }
 
 impl Told {
-    pub fn by(witness: Witness, breadcrumb: Option<&Breadcrumb>, record: Option<&Record>) -> Option<Self> {
+    pub fn by(witness: Witness, breadcrumb: Option<&Breadcrumb>, record: Option<&LockRecord>) -> Option<Self> {
         match witness {
             Witness::Breadcrumb => breadcrumb.map(Self::by_breadcrumb),
             Witness::Record => record.map(Self::by_record),
@@ -94,7 +94,7 @@ impl Told {
         Self { node, epoch, api, since, host, clean, to, cause }
     }
 
-    fn by_record(record: &Record) -> Self {
+    fn by_record(record: &LockRecord) -> Self {
         let ended: Option<Ended> = record.ended.clone();
         Self {
             node: record.node.clone(),
@@ -184,8 +184,8 @@ mod tests {
         }
     }
 
-    fn record(node: &str, identity: Option<HostIdentity>) -> Record {
-        Record {
+    fn record(node: &str, identity: Option<HostIdentity>) -> LockRecord {
+        LockRecord {
             node: node.to_owned(),
             host: String::new(),
             host_id: String::new(),
@@ -239,18 +239,18 @@ mod tests {
 
     #[test]
     fn only_a_proof_makes_a_recorded_end_a_clean_one() {
-        let of = |record: Record| own().recorded(Some(&record), None).former;
+        let of = |record: LockRecord| own().recorded(Some(&record), None).former;
         assert_eq!(of(record("b", None)), Former::Unclean, "its end is noted for people");
         let over = |epoch| Some(Over { epoch, election_node: None });
-        assert_eq!(of(Record { over: over(8), ..record("b", None) }), Former::Clean);
-        assert_eq!(of(Record { over: over(7), ..record("b", None) }), Former::Unclean);
+        assert_eq!(of(LockRecord { over: over(8), ..record("b", None) }), Former::Clean);
+        assert_eq!(of(LockRecord { over: over(7), ..record("b", None) }), Former::Unclean);
         assert_eq!(of(record(UNREADABLE, None)), Former::Unknown);
         assert_eq!(own().recorded(None, None), Recorded { epoch: 0, former: Former::None });
     }
 
     #[test]
     fn a_clean_end_in_the_record_is_not_that_of_another_node_to_which_zookeeper_gives_its_epoch() {
-        let clean = Record { over: Some(Over { epoch: 8, election_node: None }), ..record("b", None) };
+        let clean = LockRecord { over: Some(Over { epoch: 8, election_node: None }), ..record("b", None) };
         let told =
             |node, epoch| own().recorded(Some(&clean), Some(&Breadcrumb { epoch, ..breadcrumb(node, None) })).former;
         assert_eq!(told("b", 8), Former::Clean);

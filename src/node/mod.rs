@@ -23,8 +23,8 @@ mod facts;
 mod former;
 mod gap;
 mod health;
-mod hear;
 mod input;
+mod inputs;
 mod leaving;
 mod orders;
 mod output;
@@ -44,7 +44,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::guardian::protocol::{NoteLevel, Order, Testament, WatchdogTerms};
+use crate::guardian::protocol::{GuardianOrder, LastWill, NoteLevel, WatchdogTerms};
 use crate::moment::Moment;
 use crate::role::{Event, Machine};
 use crate::status::Snapshot;
@@ -83,9 +83,9 @@ pub struct Node {
     /// How often a stop was asked for.
     stops: u32,
     /// What gives up this node's place in the queue, as long as it has no more than that.
-    place: Option<Testament>,
+    place: Option<LastWill>,
     /// What the guardian was told last.
-    will: Option<Testament>,
+    will: Option<LastWill>,
     /// What this guardian was told last of its device.
     watchdog_set: Option<WatchdogTerms>,
     /// When to ask for another session.
@@ -227,8 +227,8 @@ impl Node {
             self.start_guardian(now);
         }
         if self.ask_again.is_some_and(|at| at <= now) {
-            self.ask_again = Some(now + hear::ASK_AGAIN);
-            self.elect(crate::election::port::Order::AskAgain);
+            self.ask_again = Some(now + inputs::ASK_AGAIN);
+            self.elect(crate::election::port::ElectionOrder::AskAgain);
         }
         for order in self.published.settle(&self.facts, &self.machine, now) {
             self.elect(order);
@@ -239,11 +239,11 @@ impl Node {
         self.tend_peers(now).unwrap_or(Event::TimePassed)
     }
 
-    fn order(&mut self, order: Order) {
+    fn order(&mut self, order: GuardianOrder) {
         self.outputs.push_back(Output::Guardian(order));
     }
 
-    fn elect(&mut self, order: crate::election::port::Order) {
+    fn elect(&mut self, order: crate::election::port::ElectionOrder) {
         self.outputs.push_back(Output::Election(order));
     }
 

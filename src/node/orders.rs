@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::{CoordinatorKind, ElectionKind, WatchdogUse};
 use crate::election::port as election;
-use crate::guardian::protocol::{NoteLevel, Order, Record, Settings, WatchdogSettings};
+use crate::guardian::protocol::{GuardianOrder, LockRecord, NoteLevel, Settings, WatchdogSettings};
 use crate::role::{Action, Cause, End, Role, Transition, Witness};
 use crate::status::HistoryEntry;
 
@@ -19,24 +19,24 @@ use super::{Node, former, gap};
 impl Node {
     pub(super) fn carry_out(&mut self, at: At, action: Action) {
         match action {
-            Action::Stand => self.elect(election::Order::Stand),
+            Action::Stand => self.elect(election::ElectionOrder::Stand),
             Action::Yield => {
                 self.say(Say::BetterCandidate);
-                self.elect(election::Order::Yield);
+                self.elect(election::ElectionOrder::Yield);
             }
             Action::AcquireLock => {
                 let expected_volume = self.facts.vacancy.as_ref().and_then(|vacancy| vacancy.volume.clone());
                 let patient = self.facts.config.election == ElectionKind::Lock;
-                self.order(Order::AcquireLock { expected_volume, patient });
+                self.order(GuardianOrder::AcquireLock { expected_volume, patient });
             }
             Action::FenceFormer { epoch, named_by } => self.fence_former(epoch, named_by),
             Action::Claim { epoch } => self.claim(at, epoch),
             Action::WriteRecord { epoch } => {
                 let record = self.record(at, epoch);
-                self.order(Order::WriteRecord(record));
+                self.order(GuardianOrder::WriteRecord(record));
             }
             Action::SetDeadline(deadline) => {
-                self.order(Order::SetDeadline { deadline });
+                self.order(GuardianOrder::SetDeadline { deadline });
                 if self.machine.tree_may_live() {
                     self.set_watchdog();
                 }
@@ -49,11 +49,11 @@ impl Node {
             Action::Start { epoch, deadline } => {
                 self.watchdog_set = None;
                 self.set_watchdog();
-                self.order(Order::Start { epoch, deadline });
+                self.order(GuardianOrder::Start { epoch, deadline });
             }
-            Action::StopTree => self.order(Order::Stop),
+            Action::StopTree => self.order(GuardianOrder::Stop),
             Action::KillTree => {
-                self.order(Order::Kill);
+                self.order(GuardianOrder::Kill);
                 // A guardian that cannot kill must be noticed at once, not at the next regular ping.
                 self.ping(at.moment);
             }
@@ -64,10 +64,10 @@ impl Node {
                 let argv = self.facts.config.hooks.after_stop.clone();
                 self.run_hook("after_stop", argv, AFTER_STOP_TIMEOUT, Purpose::AfterStop);
             }
-            Action::CloseLock(end) => self.order(Order::CloseLock { cause: end.as_str().to_owned() }),
+            Action::CloseLock(end) => self.order(GuardianOrder::CloseLock { cause: end.as_str().to_owned() }),
             Action::Resign { clean, end } => {
                 let ended = end.map(|end| self.ended_entry(at, end));
-                self.elect(election::Order::Resign { clean, ended });
+                self.elect(election::ElectionOrder::Resign { clean, ended });
             }
             Action::ReplaceGuardian => self.replace_guardian(at.moment),
             Action::Announce(transition) => self.announce(at, transition),
@@ -80,7 +80,7 @@ impl Node {
         let terms = self.facts.watchdog_terms();
         if self.facts.config.fencing.watchdog != WatchdogUse::Off && self.watchdog_set != Some(terms) {
             self.watchdog_set = Some(terms);
-            self.order(Order::SetWatchdog(terms));
+            self.order(GuardianOrder::SetWatchdog(terms));
         }
     }
 
@@ -100,11 +100,11 @@ impl Node {
         facts.entry = Some(entry.clone());
         let former_ended = former_ended(facts, at);
         let volume = facts.volume_id.clone().unwrap_or_default();
-        self.elect(election::Order::Claim { breadcrumb, volume, entry, former_ended });
+        self.elect(election::ElectionOrder::Claim { breadcrumb, volume, entry, former_ended });
     }
 
-    fn record(&self, at: At, epoch: u64) -> Record {
-        Record {
+    fn record(&self, at: At, epoch: u64) -> LockRecord {
+        LockRecord {
             node: self.facts.config.node.clone(),
             host: self.facts.identity.host_name.clone(),
             host_id: self.facts.identity.process.host_id.clone(),
@@ -223,7 +223,7 @@ impl Node {
             }
         }
         let entry = Box::new(entry.clone());
-        self.elect(election::Order::Amend(entry));
+        self.elect(election::ElectionOrder::Amend(entry));
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, HealthProbe};
 use crate::election::port as election;
-use crate::guardian::protocol::{Order, Settings};
+use crate::guardian::protocol::{GuardianOrder, Settings};
 use crate::role::Exit;
 use crate::status::Snapshot;
 
@@ -16,12 +16,12 @@ pub enum Output {
     /// A line of the log.
     Say(Say),
     /// For the guardian, to be sent together with what else is ordered now.
-    Guardian(Order),
+    Guardian(GuardianOrder),
     /// Let go of the guardian there is, and start another.
     StartGuardian(Box<Settings>),
     /// SIGKILL to the guardian.
     KillGuardian,
-    Election(election::Order),
+    Election(election::ElectionOrder),
     /// Start another election backend: there is none.
     StartElection,
     /// Kill what a dead guardian has left. `leadership`: whose end is to be told when nothing is left.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::election::port::Order;
+use crate::election::port::ElectionOrder;
 use crate::moment::Moment;
 use crate::role::{Machine, Role};
 use crate::status::{Breadcrumb, Member};
@@ -55,7 +55,7 @@ impl Published {
     }
 
     /// Publishes to the others what has settled.
-    pub fn settle(&mut self, facts: &Facts, machine: &Machine, now: Moment) -> Vec<Order> {
+    pub fn settle(&mut self, facts: &Facts, machine: &Machine, now: Moment) -> Vec<ElectionOrder> {
         let mut orders = Vec::new();
         if self.due.is_none_or(|due| now < due) {
             return orders;
@@ -64,11 +64,11 @@ impl Published {
         let (member, service) = (facts.member(machine, now), facts.service(machine));
         if self.service != service {
             self.service.clone_from(&service);
-            orders.push(Order::Announce(service.map(Box::new)));
+            orders.push(ElectionOrder::Announce(service.map(Box::new)));
         }
         if self.member.as_ref() != Some(&member) {
             self.member = Some(member.clone());
-            orders.push(Order::Publish(Box::new(member)));
+            orders.push(ElectionOrder::Publish(Box::new(member)));
         }
         orders
     }

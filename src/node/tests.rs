@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::election::port::{Fact, Order as ElectionOrder, Vacancy};
+use crate::election::port::{ElectionOrder, Fact, Vacancy};
 use crate::guardian::protocol::{CommandOutcome, ExitStatus, Report, VolumeView};
 use crate::host::ProcessIdentity;
 use crate::role::Role;
@@ -72,7 +72,7 @@ impl Bench {
         self.node.hear(at(self.now), input);
         self.collect();
         let asked = self.wanted.iter().find_map(|output| match output {
-            Output::Guardian(Order::Ping { number }) => Some(*number),
+            Output::Guardian(GuardianOrder::Ping { number }) => Some(*number),
             _ => None,
         });
         if let Some(number) = asked.filter(|_| !self.silent) {
@@ -146,7 +146,7 @@ impl Bench {
         let mut bench = Self::elected(more);
         bench.report(Report::LockAcquired { volume: "v".to_owned(), record: None, write_back: false });
         bench.report(Report::RecordWritten { epoch: 7 });
-        bench.fact(Fact::Claimed { epoch: 7, counts_from: bench.now, testament: None });
+        bench.fact(Fact::Claimed { epoch: 7, counts_from: bench.now, last_will: None });
         bench.report(Report::Started { pid: 8, holds_lock: true });
         bench
     }
@@ -169,15 +169,19 @@ fn at(moment: Moment) -> At {
 fn word(output: &Output) -> Option<String> {
     Some(match output {
         Output::Say(_) | Output::Publish(_) | Output::Status(_) => return None,
-        Output::Guardian(Order::Ping { .. } | Order::SetDeadline { .. } | Order::Testament(_)) => return None,
+        Output::Guardian(
+            GuardianOrder::Ping { .. } | GuardianOrder::SetDeadline { .. } | GuardianOrder::LastWill(_),
+        ) => return None,
         Output::Election(ElectionOrder::Publish(_) | ElectionOrder::Announce(_) | ElectionOrder::Amend(_)) => {
             return None;
         }
-        Output::Guardian(Order::Run(command)) => format!("Run({})", command.name),
-        Output::Guardian(Order::AcquireLock { .. }) => "AcquireLock".to_owned(),
-        Output::Guardian(Order::WriteRecord(record)) => format!("WriteRecord({} by {})", record.epoch, record.pid),
-        Output::Guardian(Order::Start { epoch, .. }) => format!("Start({epoch})"),
-        Output::Guardian(Order::CloseLock { cause }) => format!("CloseLock({cause})"),
+        Output::Guardian(GuardianOrder::Run(command)) => format!("Run({})", command.name),
+        Output::Guardian(GuardianOrder::AcquireLock { .. }) => "AcquireLock".to_owned(),
+        Output::Guardian(GuardianOrder::WriteRecord(record)) => {
+            format!("WriteRecord({} by {})", record.epoch, record.pid)
+        }
+        Output::Guardian(GuardianOrder::Start { epoch, .. }) => format!("Start({epoch})"),
+        Output::Guardian(GuardianOrder::CloseLock { cause }) => format!("CloseLock({cause})"),
         Output::Guardian(order) => format!("{order:?}"),
         Output::Election(ElectionOrder::Claim { breadcrumb, .. }) => format!("Claim({})", breadcrumb.epoch),
         Output::Election(ElectionOrder::Resign { clean, .. }) => format!("Resign(clean: {clean})"),
@@ -203,7 +207,7 @@ fn a_node_leads_step_by_step_and_ends_step_by_step() {
     assert_eq!(bench.report(acquired), "Claim(7) WriteRecord(7 by 7)");
     assert_eq!(bench.report(Report::RecordWritten { epoch: 7 }), "");
     let now = bench.now;
-    assert_eq!(bench.fact(Fact::Claimed { epoch: 7, counts_from: now, testament: None }), "Start(7)");
+    assert_eq!(bench.fact(Fact::Claimed { epoch: 7, counts_from: now, last_will: None }), "Start(7)");
     assert_eq!(bench.report(Report::Started { pid: 8, holds_lock: true }), "");
     assert_eq!(bench.role(), Role::Active);
     assert_eq!(bench.hear(Input::StopAsked { signal: "SIGTERM" }), "Stop");

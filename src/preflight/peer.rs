@@ -99,7 +99,7 @@ enum Step {
 
 /// What is kept in `verified/`.
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct LockRecord {
     /// Node and host id, both.
     hosts: Vec<(String, String)>,
     test: PeerTest,
@@ -465,7 +465,8 @@ async fn keep(
     if test.volume.is_none() && test.result == PeerResult::Verified {
         return Ok(());
     }
-    let record = Record { hosts: hosts.map(|(node, host)| (node.clone(), host.clone())).to_vec(), test: test.clone() };
+    let record =
+        LockRecord { hosts: hosts.map(|(node, host)| (node.clone(), host.clone())).to_vec(), test: test.clone() };
     let data = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
     let path = format!("{}/{}+{}", paths.verified, hosts[0].0, hosts[1].0);
     match client.create(&path, &data, persistent).await {
@@ -485,7 +486,7 @@ async fn earlier(
 ) -> Result<Option<PeerTest>, String> {
     for name in answer(client.list_children(&paths.verified)).await? {
         let Ok((data, _)) = client.get_data(&format!("{}/{name}", paths.verified)).await else { continue };
-        let Ok(record) = serde_json::from_slice::<Record>(&data) else { continue };
+        let Ok(record) = serde_json::from_slice::<LockRecord>(&data) else { continue };
         let is_own = |(node, host): &(String, String)| (node.as_str(), host.as_str()) == own;
         let is_other = |(node, host): &(String, String)| {
             node != own.0

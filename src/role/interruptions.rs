@@ -2,9 +2,11 @@
 
 use crate::moment::Moment;
 
+use super::action::{Action, Exit};
+use super::cause::{Cause, End, Role};
+use super::event::Loss;
 use super::machine::{EndStep, Guardian, Machine, Stage};
 use super::rules::Restarts;
-use super::words::{Action, Cause, End, Exit, Loss, Role};
 
 impl Machine {
     pub(super) fn guardian_ready(&mut self, now: Moment, out: &mut Vec<Action>) {

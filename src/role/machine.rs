@@ -2,8 +2,10 @@
 
 use crate::moment::Moment;
 
+use super::action::{Action, Exit};
+use super::cause::{Cause, DeadlineReason, End, Phase, Role, Transition};
+use super::event::{Event, Vacancy};
 use super::rules::Rules;
-use super::words::{Action, Cause, DeadlineReason, End, Event, Exit, Phase, Role, Transition, Vacancy};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Guardian {

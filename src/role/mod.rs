@@ -21,21 +21,23 @@
 //! the lock file would have to be compared twice); leadership as a set of booleans (illegal combinations are then a matter
 //! of luck; here a stage carries exactly the data that belongs to it).
 
-mod ascent;
-mod descent;
+mod action;
+mod cause;
+mod demotion;
+mod event;
 mod interruptions;
 pub mod lease;
 mod machine;
+mod promotion;
 mod rules;
-mod words;
 
 #[cfg(test)]
 mod tests;
 
-pub use ascent::former;
+pub use action::{Action, Exit};
+pub use cause::{Cause, DeadlineReason, End, Phase, Role, Transition};
+pub use event::{Event, Former, Loss, Recorded, Vacancy, Witness};
 pub use lease::{LeaseTiming, TimingProblem, WatchdogTiming};
 pub use machine::Machine;
+pub use promotion::former;
 pub use rules::{Backoff, Restarts, Rules};
-pub use words::{
-    Action, Cause, DeadlineReason, End, Event, Exit, Former, Loss, Phase, Recorded, Role, Transition, Vacancy, Witness,
-};

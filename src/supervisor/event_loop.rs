@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::api::ApiThread;
 use crate::election::{self, Handle};
-use crate::guardian::protocol::Order;
+use crate::guardian::protocol::GuardianOrder;
 use crate::moment::Moment;
 use crate::node::{At, Input, Node, Output};
 use crate::role::Exit;
@@ -149,9 +149,9 @@ impl EventLoop {
     fn perform(&mut self, output: Output) -> Option<Exit> {
         match output {
             Output::Say(line) => telling::tell(line),
-            Output::Guardian(Order::Testament(Some(mut will))) => {
+            Output::Guardian(GuardianOrder::LastWill(Some(mut will))) => {
                 election::zookeeper::renew_tls(self.node.config(), Some(&mut will));
-                self.guardian.order(&Order::Testament(Some(will)));
+                self.guardian.order(&GuardianOrder::LastWill(Some(will)));
             }
             Output::Guardian(order) => self.guardian.order(&order),
             Output::StartGuardian(settings) => self.guardian = GuardianLink::start(*settings, &self.children),

@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use crate::guardian::frames::{Frames, encode};
-use crate::guardian::protocol::{Order, Report, Settings};
+use crate::guardian::protocol::{GuardianOrder, Report, Settings};
 use crate::node::GuardianInput;
 use crate::{processes, syscalls};
 
@@ -63,7 +63,7 @@ impl GuardianLink {
             }
         };
         let mut link = Self::of(pid, socket, messages);
-        link.order(&Order::Configure(Box::new(settings)));
+        link.order(&GuardianOrder::Configure(Box::new(settings)));
         link.flush();
         link
     }
@@ -90,7 +90,7 @@ impl GuardianLink {
 
     /// Queues an order for the next [`GuardianLink::flush`]. A guardian that is gone says so through
     /// [`GuardianLink::next`].
-    pub fn order(&mut self, order: &Order) {
+    pub fn order(&mut self, order: &GuardianOrder) {
         match encode(order) {
             Ok(frame) => self.unsent.extend_from_slice(&frame),
             // Not the order itself: the settings among them hold environment and arguments of commands.

@@ -38,7 +38,7 @@ pub use self::diagnosis::{Clause, Failure, Trouble};
 pub use self::grant::other_tick;
 
 /// As this process would reach it at this moment, for another one that may have to when no name service answers.
-pub fn bequeathed(access: &ZooKeeperAccess) -> ZooKeeperAccess {
+pub fn as_reached_now(access: &ZooKeeperAccess) -> ZooKeeperAccess {
     ZooKeeperAccess {
         addresses: names::remembered(&access.servers),
         tls: tls::current(access.tls.as_ref()),

@@ -229,7 +229,7 @@ fn operators_find_every_status_word_cause_and_metric() {
     let text = read("docs/operations.md");
     let named = quoted(&text);
     let mut wanted = words("src/status.rs", "StatusWord");
-    wanted.extend(words("src/role/words.rs", "End"));
+    wanted.extend(words("src/role/cause.rs", "End"));
     wanted.push("host_lost".to_owned());
     wanted.extend(metrics());
     let missing: Vec<_> =

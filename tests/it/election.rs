@@ -7,8 +7,8 @@ use crate::zookeeper::{Server, TICK, ensemble, free_port};
 use nix::sys::signal::Signal;
 use primacy::clock;
 use primacy::election::zookeeper::{self, Paths, Settings};
-use primacy::election::{Fact, Handle, Loss, Order, Vacancy, lock};
-use primacy::guardian::protocol::{Testament, TlsMaterial, ZooKeeperAccess};
+use primacy::election::{ElectionOrder, Fact, Handle, Loss, Vacancy, lock};
+use primacy::guardian::protocol::{LastWill, TlsMaterial, ZooKeeperAccess};
 use primacy::host::ProcessIdentity;
 use primacy::moment::Moment;
 use primacy::status::{Breadcrumb, ClusterView, HistoryEntry, Member, NodeState, RoleWord, StatusWord};
@@ -138,7 +138,7 @@ struct Node {
 
 struct Claimed {
     sent: Moment,
-    testament: Testament,
+    last_will: LastWill,
 }
 
 impl Node {
@@ -150,7 +150,7 @@ impl Node {
         Self::new(settings(&server.address(), cluster, node))
     }
 
-    fn order(&self, order: Order) {
+    fn order(&self, order: ElectionOrder) {
         self.handle.orders.send(order).unwrap();
     }
 
@@ -254,7 +254,7 @@ impl Node {
     }
 
     fn claim(&self, epoch: u64) {
-        self.order(Order::Claim {
+        self.order(ElectionOrder::Claim {
             breadcrumb: breadcrumb(&self.name, epoch),
             volume: "volume-1".to_owned(),
             entry: entry(&self.name, epoch),
@@ -264,8 +264,8 @@ impl Node {
 
     async fn claimed(&mut self, epoch: u64) -> Claimed {
         self.fact("Claimed", |fact| match fact {
-            Fact::Claimed { epoch: taken, counts_from: sent, testament: Some(testament) } if *taken == epoch => {
-                Some(Claimed { sent: *sent, testament: (**testament).clone() })
+            Fact::Claimed { epoch: taken, counts_from: sent, last_will: Some(last_will) } if *taken == epoch => {
+                Some(Claimed { sent: *sent, last_will: (**last_will).clone() })
             }
             _ => None,
         })
@@ -274,20 +274,20 @@ impl Node {
 
     /// Stands, is elected and takes the next epoch.
     async fn lead(&mut self) -> (u64, Claimed) {
-        self.order(Order::Stand);
+        self.order(ElectionOrder::Stand);
         let epoch = self.elected().await.epoch + 1;
         self.claim(epoch);
         (epoch, self.claimed(epoch).await)
     }
 
     async fn resign(&mut self, epoch: u64, cause: &str) {
-        self.order(Order::Resign { clean: true, ended: Some(ended(&self.name, epoch, cause)) });
+        self.order(ElectionOrder::Resign { clean: true, ended: Some(ended(&self.name, epoch, cause)) });
         self.until(Fact::Resigned).await;
     }
 
     /// Ends the task and waits until its session is closed.
     async fn close(mut self) {
-        self.order(Order::Close);
+        self.order(ElectionOrder::Close);
         self.until(Fact::Resigned).await;
         while timeout(LIMIT, self.handle.facts.recv()).await.unwrap().is_some() {}
     }
@@ -360,17 +360,17 @@ async fn measure() {
     let (mut deletions, mut elections, mut claims) = (Vec::new(), Vec::new(), Vec::new());
     let mut nodes = [Node::start(&server, &cluster, "a"), Node::start(&server, &cluster, "b")];
     for node in &nodes {
-        node.order(Order::Publish(Box::new(member(&node.name))));
+        node.order(ElectionOrder::Publish(Box::new(member(&node.name))));
     }
     let (mut epoch, mut claimed) = nodes[0].lead().await;
     for round in 0..50 {
         let (first, second) = nodes.split_at_mut(1);
         let (old, new) = if round % 2 == 0 { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
-        new.order(Order::Stand);
+        new.order(ElectionOrder::Stand);
         new.until(Fact::Standing).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let deleted = clock::now();
-        client.delete(&claimed.testament.election_node, None).await.unwrap();
+        client.delete(&claimed.last_will.election_node, None).await.unwrap();
         deletions.push(clock::now().since(deleted));
         epoch = new.elected().await.epoch.max(epoch) + 1;
         let elected = clock::now();
@@ -379,7 +379,7 @@ async fn measure() {
         claims.push(clock::now().since(elected));
         elections.push(elected.since(deleted));
         old.lost().await;
-        old.order(Order::Resign { clean: false, ended: None });
+        old.order(ElectionOrder::Resign { clean: false, ended: None });
         old.until(Fact::Resigned).await;
     }
     deletions.sort();
@@ -399,10 +399,10 @@ async fn measure() {
         Node::new(settings)
     };
     let (mut a, mut b) = (at("a"), at("b"));
-    a.order(Order::Publish(Box::new(member("a"))));
-    b.order(Order::Publish(Box::new(member("b"))));
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
+    b.order(ElectionOrder::Publish(Box::new(member("b"))));
     a.lead().await;
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     drop(client);
     tokio::time::sleep(Duration::from_secs(2)).await;

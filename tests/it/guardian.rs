@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use primacy::clock;
 use primacy::guardian::frames::{read_frame, write_frame};
 use primacy::guardian::protocol::{
-    ExitStatus, GUARDIAN_FD, Order, Record, Report, Settings, Testament, VolumeView, ZooKeeperAccess,
+    ExitStatus, GUARDIAN_FD, GuardianOrder, LastWill, LockRecord, Report, Settings, VolumeView, ZooKeeperAccess,
 };
 use primacy::host::{boot_id, host_id, pid_namespace};
 use primacy::processes::{Stat, lives};
@@ -74,7 +74,7 @@ impl Guardian {
 
     fn with(self, settings: &Settings) -> Self {
         let mut guardian = self;
-        guardian.order(Order::Configure(Box::new(settings.clone())));
+        guardian.order(GuardianOrder::Configure(Box::new(settings.clone())));
         guardian.expect(|report| matches!(report, Report::Ready { .. }).then_some(()));
         guardian
     }
@@ -97,12 +97,12 @@ impl Guardian {
         i32::try_from(self.child.id()).unwrap()
     }
 
-    fn order(&mut self, order: Order) {
+    fn order(&mut self, order: GuardianOrder) {
         write_frame(self.stream.as_mut().unwrap(), &order).unwrap();
     }
 
-    fn acquire(&mut self, expected_volume: Option<String>) -> (String, Option<Record>) {
-        self.order(Order::AcquireLock { expected_volume, patient: false });
+    fn acquire(&mut self, expected_volume: Option<String>) -> (String, Option<LockRecord>) {
+        self.order(GuardianOrder::AcquireLock { expected_volume, patient: false });
         self.expect(|report| match report {
             Report::LockAcquired { volume, record, .. } => Some((volume.clone(), record.clone())),
             Report::VolumeUnusable { problem } => panic!("{problem}"),
@@ -112,12 +112,12 @@ impl Guardian {
 
     fn write_record(&mut self, settings: &Settings, epoch: u64) {
         let record = record_of(settings, self.pid(), epoch);
-        self.order(Order::WriteRecord(record));
+        self.order(GuardianOrder::WriteRecord(record));
         self.expect(|report| (*report == Report::RecordWritten { epoch }).then_some(()));
     }
 
     fn start(&mut self, epoch: u64) -> i32 {
-        self.order(Order::Start { epoch, deadline: clock::now() + FAR });
+        self.order(GuardianOrder::Start { epoch, deadline: clock::now() + FAR });
         self.expect(|report| match report {
             Report::Started { pid, .. } => Some(*pid),
             Report::StartFailed { problem } => panic!("{problem}"),
@@ -126,7 +126,7 @@ impl Guardian {
     }
 
     fn start_failure(&mut self, epoch: u64) -> String {
-        self.order(Order::Start { epoch, deadline: clock::now() + FAR });
+        self.order(GuardianOrder::Start { epoch, deadline: clock::now() + FAR });
         self.expect(|report| match report {
             Report::StartFailed { problem } => Some(problem.clone()),
             Report::Started { .. } => panic!("started"),
@@ -264,8 +264,8 @@ fn settings(directory: &Path, script: &str) -> Settings {
     }
 }
 
-fn record_of(settings: &Settings, pid: i32, epoch: u64) -> Record {
-    Record {
+fn record_of(settings: &Settings, pid: i32, epoch: u64) -> LockRecord {
+    LockRecord {
         node: settings.node.clone(),
         host: host_id(),
         host_id: host_id(),
@@ -305,7 +305,7 @@ fn is_locked(settings: &Settings) -> bool {
     }
 }
 
-fn record_on(settings: &Settings) -> Record {
+fn record_on(settings: &Settings) -> LockRecord {
     serde_json::from_slice(&fs::read(lock_path(settings)).unwrap()).unwrap()
 }
 

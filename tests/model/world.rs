@@ -196,7 +196,7 @@ pub enum SelfFencing {
     No,
     Killing,
     Closed,
-    /// It has said so; what remains is its testament, and its own end.
+    /// It has said so; what remains is its last will, and its own end.
     Leaving,
 }
 
@@ -208,7 +208,7 @@ pub struct Guardian {
     pub has_lock: bool,
     /// What was written has been written back before the lock was closed.
     pub clean: bool,
-    /// The testament: it may delete the election node of this leadership.
+    /// The last will: it may delete the election node of this leadership.
     pub will: bool,
     pub fencing: SelfFencing,
     /// Not read yet: it is frozen.

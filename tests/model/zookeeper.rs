@@ -244,7 +244,7 @@ impl World {
         }
     }
 
-    /// The guardian's own session carries out its testament.
+    /// The guardian's own session carries out its last will.
     pub fn carry_out_will(&mut self, node: usize, clean: bool) {
         if self.nodes[node].cut {
             return;

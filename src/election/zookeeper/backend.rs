@@ -13,7 +13,7 @@ use super::member::HungUp;
 use super::orders::Orders;
 use super::paths::Paths;
 use super::settings::Settings;
-use crate::election::{Fact, Order};
+use crate::election::{ElectionOrder, Fact};
 use crate::moment::Moment;
 use crate::role::lease::LeaseTiming;
 use crate::status::Member;
@@ -62,7 +62,11 @@ pub const fn between_connections() -> Backoff {
 
 impl Backend {
     /// Without a session yet.
-    pub fn new(settings: Settings, orders: mpsc::UnboundedReceiver<Order>, facts: mpsc::UnboundedSender<Fact>) -> Self {
+    pub fn new(
+        settings: Settings,
+        orders: mpsc::UnboundedReceiver<ElectionOrder>,
+        facts: mpsc::UnboundedSender<Fact>,
+    ) -> Self {
         let nothing =
             Grant { session: None, timeout: Duration::ZERO, latest: Duration::ZERO, asked: Moment::from_nanos(0) };
         Self {
@@ -123,18 +127,18 @@ impl Backend {
     }
 
     /// Takes an order while there is no candidacy; an error means that the task has to end.
-    pub fn without_candidacy(&mut self, order: Option<Order>) -> Result<(), End> {
+    pub fn without_candidacy(&mut self, order: Option<ElectionOrder>) -> Result<(), End> {
         match order {
-            Some(Order::Stand) => self.stands = true,
-            Some(Order::Resign { .. }) => {
+            Some(ElectionOrder::Stand) => self.stands = true,
+            Some(ElectionOrder::Resign { .. }) => {
                 self.stands = false;
                 self.tell(Fact::Resigned);
             }
-            Some(Order::Claim { .. }) => self.refuse("this node does not stand first in the queue"),
-            Some(Order::Publish(member)) => self.publish(*member),
-            Some(Order::Yield | Order::Announce(_) | Order::Amend(_)) => {}
-            Some(Order::AskAgain) => return Err(End::Abandoned),
-            Some(Order::Close) | None => return Err(End::Closed),
+            Some(ElectionOrder::Claim { .. }) => self.refuse("this node does not stand first in the queue"),
+            Some(ElectionOrder::Publish(member)) => self.publish(*member),
+            Some(ElectionOrder::Yield | ElectionOrder::Announce(_) | ElectionOrder::Amend(_)) => {}
+            Some(ElectionOrder::AskAgain) => return Err(End::Abandoned),
+            Some(ElectionOrder::Close) | None => return Err(End::Closed),
         }
         Ok(())
     }

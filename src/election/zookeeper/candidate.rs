@@ -15,7 +15,7 @@ use uuid::Uuid;
 use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 
 use super::backend::Backend;
-use super::claim::{self, Claim, Found, Tenure};
+use super::claim::{self, Claim, Found, Leadership};
 use super::course::{End, Going};
 use super::paths::{Paths, Place, place};
 use super::pulse::Pulse;
@@ -23,7 +23,7 @@ use super::requests::{before_retry, is_definite, until_deleted};
 use super::resignation::resign;
 use super::view::Seen;
 use super::{directories, last_will};
-use crate::election::{Fact, Loss, Order, Rival, Vacancy};
+use crate::election::{ElectionOrder, Fact, Loss, Rival, Vacancy};
 use crate::role::lease::Touches;
 use crate::znodes::{self, Control};
 use crate::zookeeper::Session;
@@ -47,7 +47,7 @@ pub enum Woken {
     Event,
     Disconnected,
     /// `Stand`, `Yield` or `Claim`: what depends on where the candidacy is.
-    Order(Order),
+    ElectionOrder(ElectionOrder),
 }
 
 /// What a look at the queue found.
@@ -85,7 +85,7 @@ impl<'a> Candidate<'a> {
             Going::Idle => {}
             Going::Queued(node) => self.stand(&node, None).await?,
             Going::Elected(node, found) => self.stand(&node, Some(*found)).await?,
-            Going::Leading(tenure) => return Err(self.resume(tenure).await),
+            Going::Leading(leadership) => return Err(self.resume(leadership).await),
         }
         loop {
             self.until_wanted().await?;
@@ -172,8 +172,8 @@ impl<'a> Candidate<'a> {
                         match self.next(own.as_mut(), gone.as_mut()).await? {
                             Woken::Event => break,
                             Woken::Disconnected => return Err(queued(self)),
-                            Woken::Order(Order::Yield) => return self.leave_queue(node).await,
-                            Woken::Order(order) => self.refuse_claim(&order),
+                            Woken::ElectionOrder(ElectionOrder::Yield) => return self.leave_queue(node).await,
+                            Woken::ElectionOrder(order) => self.refuse_claim(&order),
                         }
                     }
                 }
@@ -187,8 +187,8 @@ impl<'a> Candidate<'a> {
                         match self.next(own.as_mut(), resumed.as_mut()).await? {
                             Woken::Event => break,
                             Woken::Disconnected => return Err(queued(self)),
-                            Woken::Order(Order::Yield) => return self.leave_queue(node).await,
-                            Woken::Order(order) => self.refuse_claim(&order),
+                            Woken::ElectionOrder(ElectionOrder::Yield) => return self.leave_queue(node).await,
+                            Woken::ElectionOrder(order) => self.refuse_claim(&order),
                         }
                     }
                 }
@@ -212,7 +212,7 @@ impl<'a> Candidate<'a> {
                         match self.next(own.as_mut(), retry.as_mut()).await? {
                             Woken::Event => break,
                             Woken::Disconnected => return Err(queued(self)),
-                            Woken::Order(order) => self.refuse_claim(&order),
+                            Woken::ElectionOrder(order) => self.refuse_claim(&order),
                         }
                     }
                 }
@@ -229,16 +229,16 @@ impl<'a> Candidate<'a> {
     ) -> Result<bool, End> {
         loop {
             let order = match self.next(own.as_mut(), pin!(pending())).await? {
-                Woken::Order(order) => order,
+                Woken::ElectionOrder(order) => order,
                 Woken::Event => continue,
                 Woken::Disconnected => return Err(End::Parted(Going::Elected(node.to_owned(), Box::new(found)))),
             };
             match order {
-                Order::Yield => return Ok(true),
-                Order::Claim { breadcrumb, volume, entry, former_ended } => {
+                ElectionOrder::Yield => return Ok(true),
+                ElectionOrder::Claim { breadcrumb, volume, entry, former_ended } => {
                     let wanted = claim::Wanted { breadcrumb, volume, entry, former_ended };
                     match self.claim(node, &mut found, wanted).await? {
-                        Claim::Taken(tenure) => return Err(self.begin(own, tenure).await),
+                        Claim::Taken(leadership) => return Err(self.begin(own, leadership).await),
                         Claim::Refused(reason) => self.backend.refuse(&reason),
                         Claim::Gone => return Err(self.fall(Loss::NodeDeleted, None).await),
                         Claim::Unknown(reason) => return Err(self.abandon(reason)),
@@ -304,7 +304,7 @@ impl<'a> Candidate<'a> {
                 never = self.pulse.keep() => match never {},
                 order = self.backend.orders.recv() => {
                     if let Some(order) = self.take_order(order)? {
-                        return Ok(Woken::Order(order));
+                        return Ok(Woken::ElectionOrder(order));
                     }
                 }
             }
@@ -336,22 +336,24 @@ impl<'a> Candidate<'a> {
     }
 
     /// Takes an order that means the same at every point of a candidacy before the claim; hands back any other.
-    fn take_order(&mut self, order: Option<Order>) -> Result<Option<Order>, End> {
+    fn take_order(&mut self, order: Option<ElectionOrder>) -> Result<Option<ElectionOrder>, End> {
         match order {
-            Some(order @ (Order::Stand | Order::Yield | Order::Claim { .. })) => return Ok(Some(order)),
-            Some(Order::Resign { .. }) => {
+            Some(order @ (ElectionOrder::Stand | ElectionOrder::Yield | ElectionOrder::Claim { .. })) => {
+                return Ok(Some(order));
+            }
+            Some(ElectionOrder::Resign { .. }) => {
                 self.backend.stands = false;
                 return Err(End::Resigned { left: false });
             }
-            Some(Order::Close) | None => return Err(End::Closed),
-            Some(Order::Publish(member)) => self.backend.publish(*member),
-            Some(Order::Announce(_) | Order::Amend(_) | Order::AskAgain) => {}
+            Some(ElectionOrder::Close) | None => return Err(End::Closed),
+            Some(ElectionOrder::Publish(member)) => self.backend.publish(*member),
+            Some(ElectionOrder::Announce(_) | ElectionOrder::Amend(_) | ElectionOrder::AskAgain) => {}
         }
         Ok(None)
     }
 
-    fn refuse_claim(&self, order: &Order) {
-        if matches!(order, Order::Claim { .. }) {
+    fn refuse_claim(&self, order: &ElectionOrder) {
+        if matches!(order, ElectionOrder::Claim { .. }) {
             self.backend.refuse("this node does not stand first in the queue");
         }
     }
@@ -389,22 +391,22 @@ impl<'a> Candidate<'a> {
     /// the own node, and so let the next one in, while the coordinator is still being killed.
     ///
     /// A leadership's end is still noted, unless another has followed: that spares the next one the fencing.
-    pub async fn fall(&mut self, loss: Loss, tenure: Option<&Tenure>) -> End {
+    pub async fn fall(&mut self, loss: Loss, leadership: Option<&Leadership>) -> End {
         self.report_loss(loss);
         loop {
             let result = tokio::select! {
                 biased;
                 state = self.state.changed() => self.take_state(state).map(|()| None),
                 order = self.backend.orders.recv() => {
-                    if let (Some(tenure), Some(Order::Resign { clean, ended })) = (tenure, &order) {
-                        resign(self.client, &self.backend.paths, tenure, *clean, ended.clone()).await;
+                    if let (Some(leadership), Some(ElectionOrder::Resign { clean, ended })) = (leadership, &order) {
+                        resign(self.client, &self.backend.paths, leadership, *clean, ended.clone()).await;
                     }
                     self.take_order(order)
                 }
             };
             match result {
                 Err(end) => return end,
-                Ok(Some(Order::Stand)) => {
+                Ok(Some(ElectionOrder::Stand)) => {
                     self.backend.stands = true;
                     return End::Abandoned;
                 }

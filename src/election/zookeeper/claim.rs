@@ -51,7 +51,7 @@ pub struct Wanted {
 
 /// How a claim went.
 pub enum Claim {
-    Taken(Box<Tenure>),
+    Taken(Box<Leadership>),
     Refused(String),
     /// The own election node is not there.
     Gone,
@@ -60,7 +60,7 @@ pub enum Claim {
 
 /// A leadership that was taken.
 #[derive(Debug)]
-pub struct Tenure {
+pub struct Leadership {
     pub node: String,
     pub sent: Moment,
     pub breadcrumb: Breadcrumb,
@@ -89,7 +89,7 @@ pub async fn claim(
         let request = write_claim(client, settings, paths, node, found, &wanted, entry_exists);
         let (index, error) = match timeout(client.session_timeout(), request).await {
             Ok(Ok((epoch_version, breadcrumb_version))) => {
-                return Claim::Taken(Box::new(Tenure {
+                return Claim::Taken(Box::new(Leadership {
                     node: node.to_owned(),
                     sent,
                     breadcrumb: wanted.breadcrumb,

@@ -1,6 +1,6 @@
 //! How far a candidacy has come, and why it ends: what one session, or one connection, hands to the next.
 
-use super::claim::{Found, Tenure};
+use super::claim::{Found, Leadership};
 
 /// What goes on over another connection.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub enum Going {
     Queued(String),
     /// First in it, and what was told of that.
     Elected(String, Box<Found>),
-    Leading(Box<Tenure>),
+    Leading(Box<Leadership>),
 }
 
 /// Why a session is given up, or its connection.

@@ -1,16 +1,16 @@
 //! What a guardian undoes in ZooKeeper in the name of a supervisor that is dead.
 
-use super::claim::{Tenure, json};
+use super::claim::{Leadership, json};
 use super::paths::Paths;
 use super::settings::Settings;
-use crate::guardian::protocol::Testament;
+use crate::guardian::protocol::LastWill;
 use crate::status::Breadcrumb;
 use crate::zookeeper;
 
 /// What the guardian undoes when its supervisor dies in the queue: whoever stands behind need not wait for the session's end.
-pub fn of_a_standby(settings: &Settings, paths: &Paths, session: i64, node: &str) -> Testament {
-    Testament {
-        zookeeper: zookeeper::bequeathed(&settings.access),
+pub fn of_a_standby(settings: &Settings, paths: &Paths, session: i64, node: &str) -> LastWill {
+    LastWill {
+        zookeeper: zookeeper::as_reached_now(&settings.access),
         election_node: node.to_owned(),
         breadcrumb: None,
         session: Some(session),
@@ -19,14 +19,14 @@ pub fn of_a_standby(settings: &Settings, paths: &Paths, session: i64, node: &str
 }
 
 /// What the guardian undoes when it ends this leadership without its supervisor.
-pub fn of_a_leader(settings: &Settings, paths: &Paths, session: i64, tenure: &Tenure) -> Testament {
-    let clean = Breadcrumb { clean: true, cause: Some("supervisor_lost".to_owned()), ..tenure.breadcrumb.clone() };
-    Testament {
-        zookeeper: zookeeper::bequeathed(&settings.access),
-        election_node: tenure.node.clone(),
+pub fn of_a_leader(settings: &Settings, paths: &Paths, session: i64, leadership: &Leadership) -> LastWill {
+    let clean = Breadcrumb { clean: true, cause: Some("supervisor_lost".to_owned()), ..leadership.breadcrumb.clone() };
+    LastWill {
+        zookeeper: zookeeper::as_reached_now(&settings.access),
+        election_node: leadership.node.clone(),
         breadcrumb: Some((
             paths.active.clone(),
-            tenure.breadcrumb_version,
+            leadership.breadcrumb_version,
             String::from_utf8(json(&clean)).expect("JSON is UTF-8"),
         )),
         session: Some(session),

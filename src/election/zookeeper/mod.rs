@@ -33,7 +33,7 @@ mod claim;
 mod course;
 mod directories;
 mod last_will;
-mod lead;
+mod leadership;
 mod member;
 mod orders;
 mod paths;
@@ -56,7 +56,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::election::Handle;
-use crate::guardian::protocol::Testament;
+use crate::guardian::protocol::LastWill;
 use crate::zookeeper as room;
 
 pub use self::paths::Paths;
@@ -64,14 +64,14 @@ pub use self::protection::{Standing, standing};
 pub use self::settings::Settings;
 
 /// Takes over the certificates of a configuration that was read again, and tells a last will of them.
-pub fn renew_tls(config: &Config, will: Option<&mut Testament>) {
+pub fn renew_tls(config: &Config, will: Option<&mut LastWill>) {
     room::renew_tls(&config.zookeeper);
     if let Some(will) = will {
-        will.zookeeper = room::bequeathed(&will.zookeeper);
+        will.zookeeper = room::as_reached_now(&will.zookeeper);
     }
 }
 
-/// Starts the backend on the current tokio runtime. It ends after `Order::Close`, or when the handle is dropped.
+/// Starts the backend on the current tokio runtime. It ends after `ElectionOrder::Close`, or when the handle is dropped.
 ///
 /// A `Publish` before the first `Stand` makes the candidacy wait until the node's name is proven to be its own.
 pub fn start(settings: Settings) -> Handle {

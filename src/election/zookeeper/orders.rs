@@ -4,21 +4,21 @@ use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 
-use crate::election::Order;
+use crate::election::ElectionOrder;
 
 pub struct Orders {
     /// Older than what the receiver has.
-    kept: VecDeque<Order>,
-    receiver: mpsc::UnboundedReceiver<Order>,
+    kept: VecDeque<ElectionOrder>,
+    receiver: mpsc::UnboundedReceiver<ElectionOrder>,
 }
 
 impl Orders {
-    pub fn new(receiver: mpsc::UnboundedReceiver<Order>) -> Self {
+    pub fn new(receiver: mpsc::UnboundedReceiver<ElectionOrder>) -> Self {
         Self { kept: VecDeque::new(), receiver }
     }
 
     /// The oldest order; `None` when there will be no more. Cancel safe.
-    pub async fn recv(&mut self) -> Option<Order> {
+    pub async fn recv(&mut self) -> Option<ElectionOrder> {
         match self.kept.pop_front() {
             Some(order) => Some(order),
             None => self.receiver.recv().await,
@@ -26,12 +26,12 @@ impl Orders {
     }
 
     /// The next order that nobody has seen. Cancel safe.
-    pub async fn recv_unseen(&mut self) -> Option<Order> {
+    pub async fn recv_unseen(&mut self) -> Option<ElectionOrder> {
         self.receiver.recv().await
     }
 
     /// Keeps an order for later: [`Self::recv`] hands it out after those that were kept before.
-    pub fn keep(&mut self, order: Order) {
+    pub fn keep(&mut self, order: ElectionOrder) {
         self.kept.push_back(order);
     }
 }

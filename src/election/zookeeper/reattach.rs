@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::backend::Backend;
 use super::course::Going;
 use crate::clock;
-use crate::election::{Fact, Loss, Order};
+use crate::election::{ElectionOrder, Fact, Loss};
 use crate::zookeeper::{self, Session, Stake, breadth};
 
 /// A connection that broke sooner may break as soon again: the next one is not taken at once.
@@ -66,9 +66,9 @@ impl Backend {
             tokio::select! {
                 biased;
                 order = self.orders.recv_unseen(), if !closing => {
-                    let order = order.unwrap_or(Order::Close);
-                    closing |= matches!(order, Order::Close);
-                    if (closing || matches!(order, Order::Resign { .. })) && !resigning {
+                    let order = order.unwrap_or(ElectionOrder::Close);
+                    closing |= matches!(order, ElectionOrder::Close);
+                    if (closing || matches!(order, ElectionOrder::Resign { .. })) && !resigning {
                         resigning = true;
                         // A leadership has something to say at its end; a place in the queue goes with the session.
                         until = if leads { until.min(clock::now() + timeout) } else { clock::now() };

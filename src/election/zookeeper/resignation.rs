@@ -4,7 +4,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 use zookeeper_client::{Client, MultiWriteError};
 
-use super::claim::{Tenure, json, short};
+use super::claim::{Leadership, json, short};
 use super::paths::Paths;
 use super::requests::before_retry;
 use crate::clock;
@@ -23,21 +23,27 @@ enum Part {
 /// session's end removes the election node and the breadcrumb stays unclean.
 ///
 /// Answers whether the election node is known to be gone.
-pub async fn resign(client: &Client, paths: &Paths, tenure: &Tenure, clean: bool, ended: Option<HistoryEntry>) -> bool {
+pub async fn resign(
+    client: &Client,
+    paths: &Paths,
+    leadership: &Leadership,
+    clean: bool,
+    ended: Option<HistoryEntry>,
+) -> bool {
     // Watches fire in the order of a multi's parts, and the next candidate waits for the election node's.
     let mut parts = vec![Part::CheckEpoch, Part::Leave];
     // The supervisor gave up before it heard that the epoch was taken: it knows of no leadership that could have ended.
-    let ended = ended.or_else(|| clean.then(|| ended_at_once(&tenure.breadcrumb))).map(short);
+    let ended = ended.or_else(|| clean.then(|| ended_at_once(&leadership.breadcrumb))).map(short);
     if clean {
         let (cause, to) = ended.as_ref().map_or((None, None), |ended| (ended.cause.clone(), ended.to.clone()));
-        parts.push(Part::Breadcrumb(json(&Breadcrumb { clean, cause, to, ..tenure.breadcrumb.clone() })));
+        parts.push(Part::Breadcrumb(json(&Breadcrumb { clean, cause, to, ..leadership.breadcrumb.clone() })));
     }
     if let Some(ended) = ended {
         parts.push(Part::Entry(paths.history_of(ended.epoch), json(&ended)));
     }
     let attempts = async {
         while parts.len() > 1 {
-            match write_resignation(client, paths, tenure, &parts).await {
+            match write_resignation(client, paths, leadership, &parts).await {
                 Ok(()) => return true,
                 Err(MultiWriteError::OperationFailed { index: 0, .. }) => return false,
                 Err(MultiWriteError::OperationFailed { index, source }) if index < parts.len() => {
@@ -76,16 +82,16 @@ fn ended_at_once(breadcrumb: &Breadcrumb) -> HistoryEntry {
 async fn write_resignation(
     client: &Client,
     paths: &Paths,
-    tenure: &Tenure,
+    leadership: &Leadership,
     parts: &[Part],
 ) -> Result<(), MultiWriteError> {
     let mut writer = client.new_multi_writer();
     for part in parts {
         match part {
-            Part::CheckEpoch => writer.add_check_version(&paths.epoch, tenure.epoch_version)?,
-            Part::Breadcrumb(data) => writer.add_set_data(&paths.active, data, Some(tenure.breadcrumb_version))?,
+            Part::CheckEpoch => writer.add_check_version(&paths.epoch, leadership.epoch_version)?,
+            Part::Breadcrumb(data) => writer.add_set_data(&paths.active, data, Some(leadership.breadcrumb_version))?,
             Part::Entry(path, data) => writer.add_set_data(path, data, None)?,
-            Part::Leave => writer.add_delete(&tenure.node, None)?,
+            Part::Leave => writer.add_delete(&leadership.node, None)?,
         }
     }
     writer.commit().await.map(|_| ())

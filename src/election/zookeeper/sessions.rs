@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::view::{self, Seen};
 use super::{directories, member, protection};
 use crate::clock;
-use crate::election::{Fact, Loss, Order};
+use crate::election::{ElectionOrder, Fact, Loss};
 use crate::zookeeper::{self, Backoff, Session, breadth};
 
 /// Pauses between attempts to connect: doubled from the first to the longest.
@@ -108,7 +108,7 @@ impl Backend {
             tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
-                    Some(Order::AskAgain) => {}
+                    Some(ElectionOrder::AskAgain) => {}
                     order => self.without_candidacy(order).ok()?,
                 },
                 result = &mut future => return Some(result),

@@ -31,8 +31,8 @@ use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
 
 use self::output::Output;
+use super::launch::{Target, explain, launch_of};
 use super::link::Link;
-use super::preparation::{Target, explain, launch_of};
 use super::protocol::{CommandOrder, CommandOutcome, NoteLevel, Report};
 use super::tree::{Happening, StartFailure, Tree};
 use super::wakeups::Wakeups;

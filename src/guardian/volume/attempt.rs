@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::lock_file::{FILE_NAME, LockFile, ask_anew, record_in};
 use super::{client, identity, problems};
 use crate::clock;
-use crate::guardian::protocol::Record;
+use crate::guardian::protocol::LockRecord;
 use crate::moment::Moment;
 
 /// A fail-over waits for the former holder's last process, which is dying as a rule.
@@ -36,15 +36,15 @@ pub struct Attempt {
     tries: u64,
     identified: bool,
     /// What was last told of the holder.
-    told: Option<Option<Record>>,
-    looked: Option<(Moment, Option<Record>)>,
+    told: Option<Option<LockRecord>>,
+    looked: Option<(Moment, Option<LockRecord>)>,
 }
 
 /// What one try came to.
 #[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Outcome {
     Held { volume: String, content: Vec<u8> },
-    Busy { holder: Option<Record> },
+    Busy { holder: Option<LockRecord> },
     Unusable(String),
 }
 
@@ -68,7 +68,7 @@ impl Attempt {
     }
 
     /// Whether the supervisor should hear of this holder: once, and after each change.
-    pub fn tell(&mut self, holder: Option<&Record>) -> bool {
+    pub fn tell(&mut self, holder: Option<&LockRecord>) -> bool {
         if self.told.as_ref().is_some_and(|told| told.as_ref() == holder) {
             return false;
         }
@@ -156,7 +156,7 @@ impl Attempt {
         }
     }
 
-    fn holder(&mut self, file: &LockFile, now: Moment) -> Option<Record> {
+    fn holder(&mut self, file: &LockFile, now: Moment) -> Option<LockRecord> {
         if self.looked.as_ref().is_none_or(|(at, _)| now.since(*at) >= LOOK_AT_HOLDER) {
             let record = file.read().ok().and_then(|content| record_in(&content));
             self.looked = Some((now, record));

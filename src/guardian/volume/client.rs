@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use super::mounts::Mount;
-use crate::guardian::protocol::Record;
+use crate::guardian::protocol::LockRecord;
 use crate::host::{HostIdentity, Whose};
 
 /// Of this network namespace's client; the kernel writes `(null)` where there is none.
@@ -41,7 +41,7 @@ pub fn identity(mount: &Mount) -> Option<String> {
 
 /// Why the lock proves nothing to this host: the record is of a leadership that has not ended, on another host, which the
 /// server cannot tell from this one. A host that took this one's place, or is its clone, has its name as a rule.
-pub fn twin(record: &Record, node: &str, directory: &Path) -> Option<String> {
+pub fn twin(record: &LockRecord, node: &str, directory: &Path) -> Option<String> {
     let own = identity(&Mount::of(directory)?)?;
     is_twin(record, node, &own, HostIdentity::own()).then(|| {
         format!(
@@ -53,7 +53,7 @@ pub fn twin(record: &Record, node: &str, directory: &Path) -> Option<String> {
     })
 }
 
-fn is_twin(record: &Record, node: &str, own: &str, host: &HostIdentity) -> bool {
+fn is_twin(record: &LockRecord, node: &str, own: &str, host: &HostIdentity) -> bool {
     let is_elsewhere = match host.whose(node, record.identity.as_ref(), &record.node) {
         Whose::Own | Whose::Neighbours => false,
         Whose::AnotherHosts => true,
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn only_another_host_that_may_still_run_is_a_twin() {
-        let theirs = Record {
+        let theirs = LockRecord {
             node: "a".to_owned(),
             boot_id: "theirs".to_owned(),
             nfs_client: Some("host".to_owned()),
@@ -96,14 +96,14 @@ mod tests {
             "another node on this host: the kernel tells them apart"
         );
         let ended = Some(Ended { at: String::new(), cause: String::new() });
-        assert!(!is_twin(&Record { ended, ..theirs.clone() }, "b", "host", &ours), "it let the lock go");
+        assert!(!is_twin(&LockRecord { ended, ..theirs.clone() }, "b", "host", &ours), "it let the lock go");
         assert!(
-            !is_twin(&Record { nfs_client: None, ..theirs.clone() }, "b", "host", &ours),
+            !is_twin(&LockRecord { nfs_client: None, ..theirs.clone() }, "b", "host", &ours),
             "written by an older version"
         );
-        let replaced = Record { identity: Some(host("n", "theirs")), ..theirs.clone() };
+        let replaced = LockRecord { identity: Some(host("n", "theirs")), ..theirs.clone() };
         assert!(is_twin(&replaced, "a", "host", &ours), "the host that this one took the place of");
-        let renamed = Record { identity: Some(host("m", "theirs")), ..theirs };
+        let renamed = LockRecord { identity: Some(host("m", "theirs")), ..theirs };
         assert!(!is_twin(&renamed, "b", "host", &ours), "this host, before it was booted again, under another name");
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::unistd::Pid;
 
 use crate::guardian::PROCESS_NAME;
-use crate::guardian::protocol::Record;
+use crate::guardian::protocol::LockRecord;
 use crate::guardian::remains::Mine;
 use crate::host::ProcessIdentity;
 use crate::processes::{self, Stat};
@@ -32,7 +32,7 @@ pub struct Cleared {
 }
 
 /// Kills what a dead guardian of this node has left, as far as it holds the lock; `None` if there is nothing of that kind.
-pub fn clear(record: &Record, mine: &Mine, lock: &Path, inode: u64) -> Option<Cleared> {
+pub fn clear(record: &LockRecord, mine: &Mine, lock: &Path, inode: u64) -> Option<Cleared> {
     if !is_orphaned(record, &mine.names, &processes::own_identity()) {
         return None;
     }
@@ -57,7 +57,7 @@ pub fn clear(record: &Record, mine: &Mine, lock: &Path, inode: u64) -> Option<Cl
 
 /// Whether the record is of a leadership of this node (under a name that it had, too), on this host and boot, whose guardian
 /// is dead.
-fn is_orphaned(record: &Record, names: &[String], own: &ProcessIdentity) -> bool {
+fn is_orphaned(record: &LockRecord, names: &[String], own: &ProcessIdentity) -> bool {
     let guardian = ProcessIdentity {
         host_id: record.host_id.clone(),
         boot_id: record.boot_id.clone(),
@@ -139,8 +139,8 @@ fn is_ours(stat: &Stat, cluster: &str, node: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn record(pid: i32) -> Record {
-        Record {
+    fn record(pid: i32) -> LockRecord {
+        LockRecord {
             node: "a".to_owned(),
             host: "h".to_owned(),
             host_id: "host".to_owned(),
@@ -173,10 +173,10 @@ mod tests {
         assert!(!is_orphaned(&dead, &names(&["b"]), &own("host", "boot")));
         assert!(!is_orphaned(&dead, &names(&["a"]), &own("other", "boot")));
         assert!(!is_orphaned(&dead, &names(&["a"]), &own("host", "later")));
-        let of_a_container = Record { pid_namespace: Some(8), ..dead };
+        let of_a_container = LockRecord { pid_namespace: Some(8), ..dead };
         assert!(!is_orphaned(&of_a_container, &names(&["a"]), &own("host", "boot")));
         let this = Stat::of(processes::own_pid()).unwrap();
-        let living = Record { pid_started: this.started, ..record(this.pid) };
+        let living = LockRecord { pid_started: this.started, ..record(this.pid) };
         assert!(!is_orphaned(&living, &names(&["a"]), &own("host", "boot")));
     }
 

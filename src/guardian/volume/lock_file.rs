@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::files;
-use crate::guardian::protocol::{Record, UNREADABLE};
+use crate::guardian::protocol::{LockRecord, UNREADABLE};
 use crate::seeded_bug;
 
 /// The file's name in `lock.directory`.
@@ -179,7 +179,7 @@ impl LockFile {
 
 /// A record as the file's content: JSON, then blanks up to a whole number of [`BLOCK`]s, so that the next record rarely
 /// changes the file's size.
-pub fn content_of(record: &Record) -> io::Result<Vec<u8>> {
+pub fn content_of(record: &LockRecord) -> io::Result<Vec<u8>> {
     let mut content = serde_json::to_vec(record)?;
     content.resize((content.len() + 1).next_multiple_of(BLOCK) - 1, b' ');
     content.push(b'\n');
@@ -188,16 +188,16 @@ pub fn content_of(record: &Record) -> io::Result<Vec<u8>> {
 
 /// The record in the content; `None` where there is none that can be read. Only the first value counts: the rest may be
 /// a longer record's tail, if a write was cut short.
-pub fn record_in(content: &[u8]) -> Option<Record> {
+pub fn record_in(content: &[u8]) -> Option<LockRecord> {
     serde_json::Deserializer::from_slice(content).into_iter().next()?.ok()
 }
 
 /// The record in the content; `None` only where there is nothing. What is there and cannot be read is somebody's, and nobody
 /// knows whose.
-pub fn last_record(content: &[u8]) -> Option<Record> {
+pub fn last_record(content: &[u8]) -> Option<LockRecord> {
     record_in(content).or_else(|| {
         let is_blank = content.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
-        (!is_blank).then(|| Record {
+        (!is_blank).then(|| LockRecord {
             node: UNREADABLE.to_owned(),
             host: String::new(),
             host_id: String::new(),
@@ -221,8 +221,8 @@ pub mod tests {
     use super::*;
     use crate::guardian::protocol::Over;
 
-    pub fn record() -> Record {
-        Record {
+    pub fn record() -> LockRecord {
+        LockRecord {
             node: "a".to_owned(),
             host: "h".to_owned(),
             host_id: "i".to_owned(),
@@ -290,9 +290,9 @@ pub mod tests {
 
     #[test]
     fn only_its_own_epoch_in_the_proof_says_that_a_leadership_is_over() {
-        let of = |epoch| Record { over: Some(Over { epoch, election_node: None }), ..record() };
+        let of = |epoch| LockRecord { over: Some(Over { epoch, election_node: None }), ..record() };
         assert!(of(3).is_over() && !of(2).is_over() && !of(4).is_over() && !record().is_over());
         let ended = Some(crate::guardian::protocol::Ended { at: String::new(), cause: String::new() });
-        assert!(!Record { ended, ..record() }.is_over(), "it is for people");
+        assert!(!LockRecord { ended, ..record() }.is_over(), "it is for people");
     }
 }

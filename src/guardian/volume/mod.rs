@@ -42,7 +42,7 @@ use self::attempt::{Attempt, Outcome};
 use self::lock_file::{content_of, last_record};
 use self::probing::{ProbeClock, Probing};
 use self::trial::Trial;
-use super::protocol::{Ended, NoteLevel, Over, Record, Report, Settings, VolumeView};
+use super::protocol::{Ended, LockRecord, NoteLevel, Over, Report, Settings, VolumeView};
 use super::remains::{self, Mine};
 use crate::clock;
 use crate::moment::Moment;
@@ -64,7 +64,7 @@ pub enum Task {
     },
     /// Look at once, where nothing is held or wanted.
     Look,
-    Write(Record),
+    Write(LockRecord),
     /// Note the end in the record and close; also ends an attempt to take the lock.
     Close {
         cause: String,
@@ -75,13 +75,13 @@ pub enum Task {
 
 /// What this thread tells the main thread.
 #[derive(Debug)]
-pub enum Event {
+pub enum VolumeEvent {
     /// For the supervisor, as it is.
     Report(Report),
     Locked {
         fd: RawFd,
         volume: String,
-        record: Option<Record>,
+        record: Option<LockRecord>,
         write_back: bool,
     },
     Written {
@@ -106,7 +106,7 @@ pub enum Event {
 /// The main thread's end.
 pub struct Volume {
     tasks: Sender<Task>,
-    events: Receiver<Event>,
+    events: Receiver<VolumeEvent>,
     probing: Arc<ProbeClock>,
     looking: Arc<ProbeClock>,
 }
@@ -133,9 +133,9 @@ impl Volume {
             let mut thread = Thread::new(settings, orders, Outbox { reports, bell }, clocks);
             let outcome = catch_unwind(AssertUnwindSafe(|| thread.run()));
             if outcome.is_err() {
-                thread
-                    .outbox
-                    .send(Event::Failed("the guardian's volume thread failed; this is a defect of primacy".to_owned()));
+                thread.outbox.send(VolumeEvent::Failed(
+                    "the guardian's volume thread failed; this is a defect of primacy".to_owned(),
+                ));
                 thread.keep_until_told();
             }
         })?;
@@ -147,7 +147,7 @@ impl Volume {
         let _ = self.tasks.send(task);
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub fn events(&self) -> Vec<VolumeEvent> {
         self.events.try_iter().collect()
     }
 
@@ -173,24 +173,24 @@ struct Part {
 }
 
 struct Outbox {
-    reports: Sender<Event>,
+    reports: Sender<VolumeEvent>,
     bell: Arc<EventFd>,
 }
 
 impl Outbox {
-    fn send(&self, event: Event) {
+    fn send(&self, event: VolumeEvent) {
         self.leave(event);
         let _ = self.bell.write(1);
     }
 
     /// For the main thread's next turn, without waking it.
-    fn leave(&self, event: Event) {
+    fn leave(&self, event: VolumeEvent) {
         // Without a receiver the process is ending.
         let _ = self.reports.send(event);
     }
 
     fn note(&self, level: NoteLevel, text: String) {
-        self.send(Event::Report(Report::Note { level, text }));
+        self.send(VolumeEvent::Report(Report::Note { level, text }));
     }
 }
 
@@ -219,7 +219,7 @@ struct Held {
     /// What the file contains.
     content: Vec<u8>,
     /// Written by this process.
-    record: Option<Record>,
+    record: Option<LockRecord>,
     /// Where only the lock decides, the probe is the heartbeat, and every one is told at once.
     urgent: bool,
     /// A network file system.
@@ -290,7 +290,7 @@ impl Thread {
         for task in &self.tasks {
             if let Task::Close { .. } = task {
                 self.file = None;
-                self.outbox.send(Event::Closed { clean: false });
+                self.outbox.send(VolumeEvent::Closed { clean: false });
             }
         }
     }
@@ -325,7 +325,7 @@ impl Thread {
     fn publish(&mut self, view: VolumeView) {
         if self.view.as_ref().is_none_or(|former| view::differ(former, &view)) {
             self.view = Some(view.clone());
-            self.outbox.send(Event::Report(Report::Volume(view)));
+            self.outbox.send(VolumeEvent::Report(Report::Volume(view)));
         }
     }
 
@@ -340,7 +340,12 @@ impl Thread {
                 self.probing.due(self.next);
                 // What cannot be learnt of a file system is that of one that has to be told.
                 let write_back = file.needs_write_back();
-                self.outbox.send(Event::Locked { fd, volume: volume.clone(), record: record.clone(), write_back });
+                self.outbox.send(VolumeEvent::Locked {
+                    fd,
+                    volume: volume.clone(),
+                    record: record.clone(),
+                    write_back,
+                });
                 let urgent = attempt.is_patient();
                 self.held =
                     Some(Held { volume, content, record: None, urgent, write_back, lost: false, free_bytes: 0 });
@@ -349,7 +354,7 @@ impl Thread {
                 if attempt.is_first() && self.clear_leftovers() {
                     attempt.retry_at(clock::now());
                 } else if attempt.tell(holder.as_ref()) {
-                    self.outbox.send(Event::Report(Report::LockRefused { holder }));
+                    self.outbox.send(VolumeEvent::Report(Report::LockRefused { holder }));
                 }
                 self.attempt = Some(attempt);
             }
@@ -357,7 +362,7 @@ impl Thread {
                 // Whatever was taken is given back: closing is the only way.
                 self.file = None;
                 self.looking_is_due();
-                self.outbox.send(Event::Unusable(problem));
+                self.outbox.send(VolumeEvent::Unusable(problem));
             }
         }
     }
@@ -407,14 +412,14 @@ impl Thread {
         true
     }
 
-    fn write(&mut self, mut record: Record) {
+    fn write(&mut self, mut record: LockRecord) {
         record.nfs_client = mounts::Mount::of(&self.settings.directory).as_ref().and_then(client::identity);
         let (Some(file), Some(held)) = (&self.file, &mut self.held) else {
-            self.outbox.send(Event::Unusable("the lock is not held, so no record may be written".to_owned()));
+            self.outbox.send(VolumeEvent::Unusable("the lock is not held, so no record may be written".to_owned()));
             return;
         };
         if held.lost {
-            self.outbox.send(Event::Unusable("the lock is lost, so no record may be written".to_owned()));
+            self.outbox.send(VolumeEvent::Unusable("the lock is lost, so no record may be written".to_owned()));
             return;
         }
         let written = content_of(&record).and_then(|content| {
@@ -425,10 +430,10 @@ impl Thread {
         match written {
             Ok(content) => {
                 held.content = content;
-                self.outbox.send(Event::Written { epoch: record.epoch });
+                self.outbox.send(VolumeEvent::Written { epoch: record.epoch });
                 held.record = Some(record);
             }
-            Err(error) => self.outbox.send(Event::Unusable(problems::of("write", file.path(), &error))),
+            Err(error) => self.outbox.send(VolumeEvent::Unusable(problems::of("write", file.path(), &error))),
         }
     }
 
@@ -443,13 +448,13 @@ impl Thread {
         let directory = &self.settings.directory;
         if let Err(problem) = prove(file, held, directory) {
             held.lost = true;
-            self.outbox.send(Event::Lost(problem));
+            self.outbox.send(VolumeEvent::Lost(problem));
             return;
         }
         self.probing.due(self.next);
         held.free_bytes = fs2::available_space(directory).unwrap_or(held.free_bytes);
         let (took, free_bytes) = (clock::now().since(started), held.free_bytes);
-        let probed = Event::Probed { started, took, free_bytes };
+        let probed = VolumeEvent::Probed { started, took, free_bytes };
         if held.urgent {
             self.outbox.send(probed);
         } else {
@@ -498,15 +503,15 @@ impl Thread {
         self.probing.none();
         self.next = clock::now() + self.settings.probe_interval;
         self.looking_is_due();
-        self.outbox.send(Event::Closed { clean });
+        self.outbox.send(VolumeEvent::Closed { clean });
     }
 }
 
 /// Writes the record with its end. The proof counts only once it is on the volume, so it is synced; what is for people alone
 /// is not, for closing must not take longer than it has to.
-fn note_the_end(file: &LockFile, record: &mut Record, over: Option<Over>) -> std::io::Result<()> {
+fn note_the_end(file: &LockFile, record: &mut LockRecord, over: Option<Over>) -> std::io::Result<()> {
     record.over = over.filter(|over| over.epoch == record.epoch);
-    let write = |record: &Record| content_of(record).and_then(|content| file.write(&content));
+    let write = |record: &LockRecord| content_of(record).and_then(|content| file.write(&content));
     if record.over.is_none() {
         return write(record);
     }

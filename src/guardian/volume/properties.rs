@@ -43,12 +43,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::guardian::protocol::{Ended, Record};
+    use crate::guardian::protocol::{Ended, LockRecord};
 
-    fn records() -> impl Strategy<Value = Record> {
+    fn records() -> impl Strategy<Value = LockRecord> {
         let texts = (".{0,20}", ".{0,20}", ".{0,20}", ".{0,20}");
         let numbers = (any::<i32>(), any::<u64>(), any::<u64>());
-        (texts, numbers, prop::option::of((".{0,9}", ".{0,9}"))).prop_map(|(texts, numbers, ended)| Record {
+        (texts, numbers, prop::option::of((".{0,9}", ".{0,9}"))).prop_map(|(texts, numbers, ended)| LockRecord {
             node: texts.0,
             host: texts.1,
             host_id: texts.2,

@@ -50,7 +50,7 @@ async fn a_leader_and_a_standby_go_on_at_another_address_of_the_name_with_their_
     let (_, claimed) = a.lead().await;
     a.renewed().await;
     let other = b.connected().await;
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     for (away, back) in [(&first, &second), (&second, &first)] {
         away.cut();
@@ -67,9 +67,9 @@ async fn a_leader_and_a_standby_go_on_at_another_address_of_the_name_with_their_
         assert_eq!(last.as_ref(), Some(session));
     }
     // The standby is still where it was: next.
-    client(server).await.delete(&claimed.testament.election_node, None).await.unwrap();
+    client(server).await.delete(&claimed.last_will.election_node, None).await.unwrap();
     assert_eq!(b.elected().await.epoch, 1);
-    a.order(Order::Close);
+    a.order(ElectionOrder::Close);
     drop(a);
     b.close().await;
 }
@@ -136,7 +136,7 @@ async fn a_leader_that_is_hung_up_on_asks_as_often_as_what_is_left_of_its_lease_
     let attempts = proxy.accepted() - before;
     // Fifty a second for as long as the session may live would be 280; the lease is 2 s.
     assert!((10..=150).contains(&attempts), "{attempts} attempts");
-    a.order(Order::Close);
+    a.order(ElectionOrder::Close);
 }
 
 #[tokio::test]
@@ -146,13 +146,13 @@ async fn a_member_that_the_servers_hang_up_on_costs_neither_the_leadership_nor_a
     let mut settings = settings(&proxy.address(), &cluster, "a");
     settings.access.session_timeout = Duration::from_secs(10);
     let mut a = Node::new(settings);
-    a.order(Order::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
     a.lead().await;
     a.renewed().await;
     let before = proxy.accepted();
     // A server takes 1 MiB at once.
     let tags = BTreeMap::from([("note".to_owned(), "x".repeat(2 << 20))]);
-    a.order(Order::Publish(Box::new(Member { tags, ..member("a") })));
+    a.order(ElectionOrder::Publish(Box::new(Member { tags, ..member("a") })));
     a.disconnected().await;
     tokio::time::sleep(Duration::from_secs(12)).await;
     a.renewed_again().await;
@@ -160,7 +160,7 @@ async fn a_member_that_the_servers_hang_up_on_costs_neither_the_leadership_nor_a
     let connections = proxy.accepted() - before;
     assert!((1..=10).contains(&connections), "{connections} connections in 12 s");
     // What fits is published again at once.
-    a.order(Order::Publish(Box::new(Member { priority: 7, ..member("a") })));
+    a.order(ElectionOrder::Publish(Box::new(Member { priority: 7, ..member("a") })));
     let (client, path) = (client(server).await, paths(&cluster).member("a"));
     eventually("the member is published", async || read::<Member>(&client, &path).await.priority == 7).await;
     a.close().await;

@@ -10,12 +10,12 @@ async fn a_node_that_is_cut_off_is_succeeded_and_told_that_its_session_expired()
     let mut b = Node::start(server, &cluster, "b");
     a.lead().await;
     a.renewed().await;
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     proxy.freeze();
     let former = b.elected().await.former.unwrap();
     assert_eq!((former.node.as_str(), former.clean), ("a", false));
-    b.order(Order::Claim {
+    b.order(ElectionOrder::Claim {
         breadcrumb: breadcrumb("b", 2),
         volume: "volume-1".to_owned(),
         entry: entry("b", 2),
@@ -58,7 +58,7 @@ async fn a_restart_of_zookeeper_costs_neither_session_nor_leadership() {
 async fn zookeeper_is_waited_for_and_the_reason_is_told() {
     let port = free_port();
     let mut a = Node::new(settings(&format!("127.0.0.1:{port}"), &cluster(), "a"));
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     assert!(a.disconnected().await.contains("refused"));
     let garbage = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let speaker = tokio::spawn(async move {
@@ -77,7 +77,7 @@ async fn zookeeper_is_waited_for_and_the_reason_is_told() {
     let mut unknown = Node::new(settings("no-such-host.invalid:2181", &cluster(), "a"));
     let reason = unknown.disconnected().await;
     assert!(reason.contains("no-such-host.invalid") && reason.contains("lookup"), "{reason}");
-    unknown.order(Order::Resign { clean: true, ended: None });
+    unknown.order(ElectionOrder::Resign { clean: true, ended: None });
     unknown.until(Fact::Resigned).await;
     unknown.close().await;
 }
@@ -86,7 +86,7 @@ async fn zookeeper_is_waited_for_and_the_reason_is_told() {
 async fn a_candidate_started_before_zookeeper_is_elected_once_it_serves() {
     let mut server = Server::prepare();
     let mut a = Node::start(&server, &cluster(), "a");
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     a.disconnected().await;
     server.launch();
     a.elected().await;
@@ -116,7 +116,7 @@ async fn nothing_is_renewed_through_a_follower_that_is_cut_off_from_its_quorum()
         other.signal(Signal::SIGCONT);
     }
     a.connected().await;
-    a.order(Order::Close);
+    a.order(ElectionOrder::Close);
     drop(a);
 }
 
@@ -130,7 +130,7 @@ async fn a_resignation_without_contact_is_answered_all_the_same() {
     a.disconnected().await;
     a.resign(epoch, "stopped").await;
     proxy.heal();
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     a.elected().await;
     a.close().await;
 }
@@ -174,7 +174,7 @@ async fn a_leader_that_finds_nobody_says_that_its_session_is_lost_and_one_that_i
         if !closed {
             assert_eq!(a.lost().await, Loss::SessionExpired);
             proxy.heal();
-            a.order(Order::Stand);
+            a.order(ElectionOrder::Stand);
             a.elected().await;
         }
         a.close().await;
@@ -246,7 +246,7 @@ async fn what_is_ordered_without_contact_is_done_when_there_is_contact_again() {
     let paths = paths(&cluster);
     proxy.cut();
     a.disconnected().await;
-    a.order(Order::Announce(Some(Box::new(breadcrumb("a", epoch)))));
+    a.order(ElectionOrder::Announce(Some(Box::new(breadcrumb("a", epoch)))));
     proxy.heal();
     a.connected().await;
     let service = paths.service("a");
@@ -264,7 +264,7 @@ async fn what_is_ordered_without_contact_is_done_when_there_is_contact_again() {
 
     proxy.cut();
     a.disconnected().await;
-    a.order(Order::Resign { clean: true, ended: Some(ended("a", epoch, "stopped")) });
+    a.order(ElectionOrder::Resign { clean: true, ended: Some(ended("a", epoch, "stopped")) });
     let before: Breadcrumb = read(&client, &paths.active).await;
     assert!(!before.clean, "written without contact?");
     proxy.heal();
@@ -325,7 +325,7 @@ async fn a_node_that_can_exchange_small_packets_only_does_not_stand_and_says_why
     let proxy = Proxy::start(server.address()).await;
     proxy.narrow();
     let mut a = Node::new(settings(&proxy.address(), &cluster, "a"));
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     let reason = a.disconnected().await;
     assert!(reason.contains("small packets") && reason.contains("MTU"), "{reason}");
     proxy.heal();
@@ -340,7 +340,7 @@ async fn a_standby_whose_way_becomes_narrow_leaves_the_queue_and_says_why() {
     a.lead().await;
     let proxy = Proxy::start(server.address()).await;
     let mut b = Node::new(settings(&proxy.address(), &cluster, "b"));
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     // Nothing breaks and nothing is slow: only a large packet shows it.
     proxy.narrow();
@@ -350,7 +350,7 @@ async fn a_standby_whose_way_becomes_narrow_leaves_the_queue_and_says_why() {
     eventually("only the leader is in the queue", async || queue(&observer, &paths).await.len() == 1).await;
     a.renewed().await;
     proxy.heal();
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     b.close().await;
     a.close().await;

@@ -47,7 +47,7 @@ async fn who_waits_learns_of_a_shorter_grant_and_asks_for_a_longer_one_in_a_sess
     let mut a = ten_seconds(&server, &cluster(), "a");
     let (first, timeout, _) = a.granted().await;
     assert_eq!(timeout, Duration::from_secs(10));
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     a.until(Fact::Standing).await;
     // Elections that are paused keep it in the queue.
     a.elected().await;
@@ -60,7 +60,7 @@ async fn who_waits_learns_of_a_shorter_grant_and_asks_for_a_longer_one_in_a_sess
     // First in the queue, it may be about to claim: what was granted before counts.
     let (_, timeout, _) = a.granted().await;
     assert_eq!(timeout, Duration::from_secs(4));
-    a.order(Order::Resign { clean: false, ended: None });
+    a.order(ElectionOrder::Resign { clean: false, ended: None });
     a.until(Fact::Resigned).await;
     let (third, timeout, _) = a.granted().await;
     assert_ne!(third, first);
@@ -74,14 +74,14 @@ async fn a_place_in_the_queue_is_given_up_for_a_longer_session() {
     let cluster = cluster();
     let (mut a, mut b) = (ten_seconds(&server, &cluster, "a"), ten_seconds(&server, &cluster, "b"));
     a.lead().await;
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     assert_eq!(b.granted_last(), Duration::from_secs(4));
     restart(&mut server, LIMIT_OF_SERVERS);
     let Loss::Backend(reason) = b.lost().await else { panic!("not that") };
     assert!(reason.contains("longer session"), "{reason}");
-    b.order(Order::Resign { clean: false, ended: None });
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Resign { clean: false, ended: None });
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     assert_eq!(b.granted_last(), Duration::from_secs(10));
     // A lease rests on the leader's.
@@ -127,11 +127,11 @@ async fn a_longer_session_can_be_asked_for_while_nothing_rests_on_the_one_there_
     let server = Server::shared();
     let mut a = Node::start(server, &cluster(), "a");
     let (first, ..) = a.granted().await;
-    a.order(Order::AskAgain);
+    a.order(ElectionOrder::AskAgain);
     let (second, ..) = a.granted().await;
     assert_ne!(first, second);
     a.lead().await;
-    a.order(Order::AskAgain);
+    a.order(ElectionOrder::AskAgain);
     a.renewed_again().await;
     assert!(!a.lost_anything());
     a.close().await;
@@ -142,7 +142,7 @@ async fn a_claim_after_a_long_wait_counts_from_when_it_was_sent() {
     let (server, cluster) = (Server::shared(), cluster());
     let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));
     let (epoch, _) = a.lead().await;
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     // Longer than its session: its own pings alone would leave it silent for most of a second.
     tokio::time::sleep(SESSION + SESSION / 4).await;
@@ -160,7 +160,7 @@ async fn a_claim_after_a_silence_counts_from_the_silences_beginning() {
     let (server, cluster) = (Server::shared(), cluster());
     let proxy = Proxy::start(server.address()).await;
     let mut a = Node::new(settings(&proxy.address(), &cluster, "a"));
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     let epoch = a.elected().await.epoch + 1;
     tokio::time::sleep(SESSION / 4).await;
     // Nothing comes through for a while, and then everything at once: the crate waits two fifths of the session.

@@ -23,7 +23,7 @@ async fn a_clean_end_is_noted_even_after_the_election_node_was_deleted() {
     let (client, paths) = (client(server).await, paths(&cluster));
     let mut a = Node::start(server, &cluster, "a");
     let (epoch, claimed) = a.lead().await;
-    client.delete(&claimed.testament.election_node, None).await.unwrap();
+    client.delete(&claimed.last_will.election_node, None).await.unwrap();
     assert_eq!(a.lost().await, Loss::NodeDeleted);
     a.resign(epoch, "election_node_deleted").await;
     assert!(read::<Breadcrumb>(&client, &paths.active).await.clean);
@@ -38,18 +38,18 @@ async fn an_election_node_deleted_by_hand_is_a_loss_for_leader_and_standby() {
     let (client, paths) = (client(server).await, paths(&cluster));
     let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));
     let (epoch, claimed) = a.lead().await;
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     let name = queue(&client, &paths).await.into_iter().max_by_key(|name| name[name.len() - 10..].to_owned()).unwrap();
     client.delete(&paths.queue_node(&name), None).await.unwrap();
     assert_eq!(b.lost().await, Loss::NodeDeleted);
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
 
-    client.delete(&claimed.testament.election_node, None).await.unwrap();
+    client.delete(&claimed.last_will.election_node, None).await.unwrap();
     assert_eq!(a.lost().await, Loss::NodeDeleted);
     assert_eq!(b.elected().await.former.map(|former| (former.node, former.clean)), Some(("a".to_owned(), false)));
-    a.order(Order::Resign { clean: true, ended: Some(ended("a", epoch, "election_node_deleted")) });
+    a.order(ElectionOrder::Resign { clean: true, ended: Some(ended("a", epoch, "election_node_deleted")) });
     a.until(Fact::Resigned).await;
     a.close().await;
     b.close().await;
@@ -60,13 +60,13 @@ async fn a_cluster_path_deleted_by_hand_is_a_loss_and_is_made_again() {
     let (server, cluster) = (Server::shared(), cluster());
     let (client, paths) = (client(server).await, paths(&cluster));
     let mut a = Node::start(server, &cluster, "a");
-    a.order(Order::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
     a.lead().await;
     delete_tree(&client, &paths.cluster).await;
     assert!(matches!(a.lost().await, Loss::NodeDeleted | Loss::Overtaken));
-    a.order(Order::Resign { clean: true, ended: None });
+    a.order(ElectionOrder::Resign { clean: true, ended: None });
     a.until(Fact::Resigned).await;
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     assert_eq!(a.elected().await, Vacancy::default());
     a.claim(5);
     a.claimed(5).await;
@@ -83,7 +83,7 @@ async fn an_epoch_node_that_was_replaced_is_a_loss() {
     client.set_data(&paths.epoch, b"99", None).await.unwrap();
     assert_eq!(a.lost().await, Loss::Overtaken);
     assert_eq!(queue(&client, &paths).await.len(), 1, "the node is kept until the supervisor has let go");
-    a.order(Order::Resign { clean: true, ended: None });
+    a.order(ElectionOrder::Resign { clean: true, ended: None });
     a.until(Fact::Resigned).await;
     assert_eq!(queue(&client, &paths).await.len(), 0);
     assert!(!read::<Breadcrumb>(&client, &paths.active).await.clean);
@@ -100,7 +100,7 @@ async fn a_zookeeper_that_has_forgotten_everything_is_a_loss_and_a_fresh_start()
     server.wipe();
     server.launch();
     assert_eq!(a.lost().await, Loss::SessionExpired);
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     assert_eq!(a.elected().await, Vacancy::default());
     a.claim(8);
     a.claimed(8).await;
@@ -115,12 +115,12 @@ async fn a_testament_lets_the_next_one_in_and_marks_the_end_as_clean() {
     let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));
     let (_, claimed) = a.lead().await;
     a.renewed().await;
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     // What the guardian does once the tree is dead and the lock closed.
-    let (path, version, json) = claimed.testament.breadcrumb.unwrap();
+    let (path, version, json) = claimed.last_will.breadcrumb.unwrap();
     client.set_data(&path, json.as_bytes(), Some(version)).await.unwrap();
-    client.delete(&claimed.testament.election_node, None).await.unwrap();
+    client.delete(&claimed.last_will.election_node, None).await.unwrap();
     let former = b.elected().await.former.unwrap();
     assert_eq!((former.clean, former.cause.as_deref()), (true, Some("supervisor_lost")));
     assert_eq!(a.lost().await, Loss::NodeDeleted);

@@ -13,11 +13,11 @@ async fn a_stranger_without_the_digest_can_delete_nothing() {
     };
     let protected = Paths::new(&with_digest("a", "").root, &cluster);
     let mut a = Node::new(with_digest("a", "user:secret"));
-    a.order(Order::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
     let (_, claimed) = a.lead().await;
     let stranger = client(server).await;
     for path in [
-        &claimed.testament.election_node,
+        &claimed.last_will.election_node,
         &protected.member("a"),
         &protected.epoch,
         &protected.active,
@@ -46,7 +46,7 @@ async fn directories_made_without_a_digest_are_closed_by_the_first_node_with_one
     let mut a = Node::new(settings);
     let (_, claimed) = a.lead().await;
     let stranger = client(server).await;
-    assert_eq!(stranger.delete(&claimed.testament.election_node, None).await, Err(Error::NoAuth));
+    assert_eq!(stranger.delete(&claimed.last_will.election_node, None).await, Err(Error::NoAuth));
     assert_eq!(stranger.delete(&paths.heartbeat, None).await, Err(Error::NoAuth));
     a.close().await;
 }
@@ -67,8 +67,8 @@ async fn a_ghost_of_the_own_name_is_removed_at_once() {
     let pid = i32::MAX;
     let ghost = squat(server, &cluster, Some(ProcessIdentity { pid, ..identity() })).await;
     let mut a = Node::start(server, &cluster, "a");
-    a.order(Order::Publish(Box::new(member("a"))));
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Stand);
     a.elected().await;
     let own: Member = read(&ghost, &paths(&cluster).member("a")).await;
     assert_eq!(own.process, Some(identity()));
@@ -81,8 +81,8 @@ async fn a_live_holder_of_the_own_name_is_reported_and_nobody_stands_beside_it()
     let other_host = ProcessIdentity { host_id: "elsewhere".into(), ..identity() };
     let holder = squat(server, &cluster, Some(other_host)).await;
     let mut a = Node::start(server, &cluster, "a");
-    a.order(Order::Publish(Box::new(member("a"))));
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Stand);
     let name = a
         .fact("DuplicateName", |fact| match fact {
             Fact::DuplicateName { holder } => Some(holder.clone()),
@@ -101,7 +101,7 @@ async fn an_unknown_holder_of_the_own_name_is_reported_after_a_session_timeout()
     let (server, cluster) = (Server::shared(), cluster());
     let _holder = squat(server, &cluster, None).await;
     let mut a = Node::start(server, &cluster, "a");
-    a.order(Order::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
     a.fact("DuplicateName", |fact| matches!(fact, Fact::DuplicateName { .. }).then_some(())).await;
     a.close().await;
 }
@@ -111,12 +111,12 @@ async fn an_active_node_is_announced_as_curator_expects_and_withdrawn() {
     let (server, cluster) = (Server::shared(), cluster());
     let (client, paths) = (client(server).await, paths(&cluster));
     let mut a = Node::start(server, &cluster, "a");
-    a.order(Order::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
     let (epoch, claimed) = a.lead().await;
-    a.order(Order::Publish(Box::new(Member { role: RoleWord::Active, epoch: Some(epoch), ..member("a") })));
+    a.order(ElectionOrder::Publish(Box::new(Member { role: RoleWord::Active, epoch: Some(epoch), ..member("a") })));
     let view = a.view("itself as active", |view| view.active.is_some()).await;
     assert_eq!((view.epoch, view.active.unwrap().node.as_str()), (Some(1), "a"));
-    a.order(Order::Announce(Some(Box::new(breadcrumb("a", epoch)))));
+    a.order(ElectionOrder::Announce(Some(Box::new(breadcrumb("a", epoch)))));
     let path = paths.service("a");
     eventually("announced", || async { client.check_stat(&path).await.unwrap().is_some() }).await;
     let instance: serde_json::Value = read(&client, &path).await;
@@ -125,8 +125,8 @@ async fn an_active_node_is_announced_as_curator_expects_and_withdrawn() {
         (&"coordinator".into(), &"a".into(), &"web-host".into(), &9047.into(), &"DYNAMIC".into())
     );
     assert_eq!(instance["payload"]["epoch"], 1);
-    assert!(claimed.testament.also_delete.contains(&path));
-    a.order(Order::Announce(None));
+    assert!(claimed.last_will.also_delete.contains(&path));
+    a.order(ElectionOrder::Announce(None));
     eventually("withdrawn", || async { client.check_stat(&path).await.unwrap().is_none() }).await;
     a.close().await;
 }

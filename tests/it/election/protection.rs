@@ -43,7 +43,7 @@ async fn a_digest_that_is_set_later_closes_every_node_to_strangers() {
     let (server, cluster) = (Server::shared(), cluster());
     let paths = paths(&cluster);
     let mut a = Node::start(server, &cluster, "a");
-    a.order(Order::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
     for cause in ["stopped", "switchover"] {
         let (epoch, _) = a.lead().await;
         a.renewed().await;
@@ -59,9 +59,9 @@ async fn a_digest_that_is_set_later_closes_every_node_to_strangers() {
     let before = everything(&stranger, &paths.cluster).await;
 
     let mut b = Node::new(with_digest(server, &cluster, "b", "user:secret"));
-    b.order(Order::Publish(Box::new(member("b"))));
+    b.order(ElectionOrder::Publish(Box::new(member("b"))));
     let (epoch, _) = b.lead().await;
-    b.order(Order::Announce(Some(Box::new(breadcrumb("b", epoch)))));
+    b.order(ElectionOrder::Announce(Some(Box::new(breadcrumb("b", epoch)))));
     let insider = insider(server, "user:secret").await;
     let service = paths.service("b");
     eventually("the announcement", async || insider.check_stat(&service).await.unwrap().is_some()).await;
@@ -92,7 +92,7 @@ async fn a_leader_without_the_digest_keeps_its_role_and_the_next_one_with_it_clo
     let (epoch, _) = a.lead().await;
     a.renewed().await;
     let mut b = Node::new(with_digest(server, &cluster, "b", "user:secret"));
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     a.renewed_again().await;
     assert!(!a.lost_anything(), "{:#?}", a.past);

@@ -7,7 +7,7 @@ async fn the_first_is_elected_and_the_second_after_the_first_has_resigned() {
     let (server, cluster) = (Server::shared(), cluster());
     let paths = paths(&cluster);
     let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     let vacancy = a.elected().await;
     assert_eq!(vacancy, Vacancy::default());
     let before = clock::now();
@@ -15,7 +15,7 @@ async fn the_first_is_elected_and_the_second_after_the_first_has_resigned() {
     let claimed = a.claimed(1).await;
     assert!(before <= claimed.sent && claimed.sent <= clock::now());
 
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     assert!(a.renewed().await > claimed.sent);
     a.resign(1, "switchover").await;
@@ -40,7 +40,7 @@ async fn the_first_is_elected_and_the_second_after_the_first_has_resigned() {
 async fn queue_nodes_are_what_curators_leader_latch_expects() {
     let (server, cluster) = (Server::shared(), cluster());
     let mut node = Node::start(server, &cluster, "node-a");
-    node.order(Order::Stand);
+    node.order(ElectionOrder::Stand);
     node.elected().await;
     let (client, paths) = (client(server).await, paths(&cluster));
     let queue = queue(&client, &paths).await;
@@ -58,7 +58,7 @@ async fn a_claim_after_the_epoch_has_moved_is_refused_and_a_second_look_helps() 
     let (mut a, paths) = (Node::start(server, &cluster, "a"), paths(&cluster));
     let (epoch, _) = a.lead().await;
     a.resign(epoch, "stopped").await;
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     assert_eq!(a.elected().await.epoch, 1);
     let client = client(server).await;
     client.set_data(&paths.epoch, b"7", None).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_claim_after_the_epoch_has_moved_is_refused_and_a_second_look_helps() 
     a.refused().await;
     assert_eq!(client.get_data(&paths.epoch).await.unwrap().0, b"7");
     assert!(read::<Breadcrumb>(&client, &paths.active).await.clean, "a refused claim leaves no breadcrumb");
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     assert_eq!(a.elected().await.epoch, 7);
     a.claim(7);
     a.refused().await;
@@ -81,11 +81,11 @@ async fn a_claim_that_arrives_after_a_successors_changes_nothing() {
     let (client, paths) = (client(server).await, paths(&cluster));
     let proxy = Proxy::start(server.address()).await;
     let mut a = Node::new(settings(&proxy.address(), &cluster, "a"));
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     assert_eq!(a.elected().await.epoch, 0);
     let name = queue(&client, &paths).await.remove(0);
     let mut b = Node::start(server, &cluster, "b");
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     proxy.freeze();
     a.claim(1);
@@ -107,7 +107,7 @@ async fn fifty_candidacies_leave_neither_nodes_nor_sessions() {
     let (server, cluster) = (Server::start(), cluster());
     let (client, paths) = (client(&server).await, paths(&cluster));
     let mut a = Node::start(&server, &cluster, "a");
-    a.order(Order::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
     for _ in 0..50 {
         let (epoch, _) = a.lead().await;
         a.resign(epoch, "stopped").await;
@@ -128,7 +128,7 @@ async fn an_epoch_that_is_given_back_before_it_is_heard_of_has_an_end_in_the_his
     let (client, paths) = (client(server).await, paths(&cluster));
     let mut a = Node::start(server, &cluster, "a");
     let (epoch, _) = a.lead().await;
-    a.order(Order::Resign { clean: true, ended: None });
+    a.order(ElectionOrder::Resign { clean: true, ended: None });
     a.until(Fact::Resigned).await;
     let entry: HistoryEntry = read(&client, &paths.history_of(epoch)).await;
     assert_eq!((entry.cause.as_deref(), entry.to.is_some()), (Some("start_failed"), true));
@@ -148,12 +148,12 @@ async fn only_the_last_hundred_leaderships_are_remembered() {
         client.create(&paths.history_of(epoch), &json, &options).await.unwrap();
     }
     let mut a = Node::start(server, &cluster, "a");
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     a.elected().await;
     a.claim(121);
     let history = a.history("a hundred", |history| history.len() == 100).await;
     assert_eq!((history[0].epoch, history[99].epoch), (121, 22));
-    a.order(Order::Amend(Box::new(HistoryEntry { gap_ms: Some(12), ..entry("a", 121) })));
+    a.order(ElectionOrder::Amend(Box::new(HistoryEntry { gap_ms: Some(12), ..entry("a", 121) })));
     a.history("the gap", |history| history[0].gap_ms == Some(12)).await;
     a.close().await;
 }
@@ -166,11 +166,11 @@ async fn nobody_is_elected_during_a_pause() {
     client.mkdir(&paths.cluster, &options).await.unwrap();
     client.create(&paths.control, br#"{"paused":true}"#, &options).await.unwrap();
     let mut a = Node::start(server, &cluster, "a");
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     a.view("the pause", |view| view.paused).await;
     // A second look at whatever it did not do: it stands, and it would have been elected long before this.
     eventually("a stands", || async { queue(&client, &paths).await.len() == 1 }).await;
-    a.order(Order::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
     a.view("itself", |view| view.members.len() == 1).await;
     assert!(!a.past.iter().any(|fact| matches!(fact, Fact::Elected(_))));
     client.set_data(&paths.control, br#"{"paused":false,"switchover":{"to":"b"}}"#, None).await.unwrap();
@@ -186,20 +186,20 @@ async fn yielding_goes_to_the_back_of_the_queue_and_names_the_rivals_before() {
     let (server, cluster) = (Server::shared(), cluster());
     let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));
     for (node, priority) in [(&mut a, 1), (&mut b, 200)] {
-        node.order(Order::Publish(Box::new(Member { priority, ..member(&node.name) })));
+        node.order(ElectionOrder::Publish(Box::new(Member { priority, ..member(&node.name) })));
     }
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     a.elected().await;
-    b.order(Order::Stand);
+    b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     a.view("both members", |view| view.members.len() == 2).await;
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Stand);
     let rivals = a.elected().await.rivals;
     assert_eq!(rivals.iter().map(|rival| (rival.node.as_str(), rival.priority)).collect::<Vec<_>>(), [("b", 200)]);
-    a.order(Order::Yield);
+    a.order(ElectionOrder::Yield);
     a.until(Fact::Standing).await;
     b.elected().await;
-    b.order(Order::Yield);
+    b.order(ElectionOrder::Yield);
     a.elected().await;
     a.close().await;
     b.close().await;
@@ -209,11 +209,11 @@ async fn yielding_goes_to_the_back_of_the_queue_and_names_the_rivals_before() {
 async fn with_the_lock_alone_everybody_is_elected_and_nothing_is_renewed() {
     let settings = lock::Settings { cluster: "c".to_owned(), timeout: Duration::from_secs(5) };
     let mut a = Node { name: "a".to_owned(), handle: lock::start(settings), past: Vec::new() };
-    a.order(Order::Publish(Box::new(member("a"))));
-    a.order(Order::Stand);
+    a.order(ElectionOrder::Publish(Box::new(member("a"))));
+    a.order(ElectionOrder::Stand);
     assert_eq!(a.elected().await, Vacancy::default());
     a.claim(3);
-    a.fact("Claimed", |fact| matches!(fact, Fact::Claimed { epoch: 3, testament: None, .. }).then_some(())).await;
+    a.fact("Claimed", |fact| matches!(fact, Fact::Claimed { epoch: 3, last_will: None, .. }).then_some(())).await;
     a.view("itself", |view| view.members.len() == 1 && view.epoch == Some(3)).await;
     a.resign(3, "stopped").await;
     a.history_contains("stopped");

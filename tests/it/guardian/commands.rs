@@ -16,7 +16,7 @@ fn command(id: u64, settings: &Settings, script: &str) -> CommandOrder {
 }
 
 fn run(guardian: &mut Guardian, order: CommandOrder) {
-    guardian.order(Order::Run(Box::new(order)));
+    guardian.order(GuardianOrder::Run(Box::new(order)));
 }
 
 fn outcome_of(guardian: &mut Guardian, wanted: u64) -> CommandOutcome {
@@ -75,9 +75,9 @@ fn what_a_command_leaves_is_dead_when_its_end_is_told_however_it_ended() {
 
 #[test]
 fn commands_are_dead_before_the_tree_counts_as_dead_and_before_the_lock_is_closed() {
-    let stop: fn(&mut Guardian) = |guardian| guardian.order(Order::Stop);
-    let kill: fn(&mut Guardian) = |guardian| guardian.order(Order::Kill);
-    let close: fn(&mut Guardian) = |guardian| guardian.order(Order::CloseLock { cause: "stopped".to_owned() });
+    let stop: fn(&mut Guardian) = |guardian| guardian.order(GuardianOrder::Stop);
+    let kill: fn(&mut Guardian) = |guardian| guardian.order(GuardianOrder::Kill);
+    let close: fn(&mut Guardian) = |guardian| guardian.order(GuardianOrder::CloseLock { cause: "stopped".to_owned() });
     for (how, end) in [("stop", stop), ("kill", kill), ("close", close)] {
         for with_coordinator in [false, true] {
             let directory = TempDir::new().unwrap();
@@ -109,7 +109,7 @@ fn commands_are_dead_before_the_lock_is_free_when_the_guardian_ends_by_itself() 
         run(&mut guardian, command(1, &settings, &format!("{DAEMON}; sleep 1000")));
         let daemon = pid_in(&directory.path().join("daemon"));
         if by_deadline {
-            guardian.order(Order::SetDeadline { deadline: clock::now() });
+            guardian.order(GuardianOrder::SetDeadline { deadline: clock::now() });
         } else {
             guardian.hang_up();
         }
@@ -183,7 +183,7 @@ fn nothing_new_runs_beside_what_is_being_stopped() {
     let mut guardian = Guardian::leading(&settings, 1);
     guardian.start(1);
     wait_for("a coordinator that ignores the stop signal", || deaf.exists().then_some(()));
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     run(&mut guardian, command(1, &settings, "exit 0"));
     let CommandOutcome::NotStarted(problem) = outcome_of(&mut guardian, 1) else { panic!("it was run") };
     assert!(problem.contains("is being ended"), "{problem}");

@@ -1,4 +1,4 @@
-//! Ends that the guardian makes by itself: the deadline, the lost supervisor, its own death, the testament.
+//! Ends that the guardian makes by itself: the deadline, the lost supervisor, its own death, the last will.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn the_deadline_kills_without_any_message() {
     let (mut guardian, main) = Guardian::running(&settings);
     let daemon = pid_in(&directory.path().join("daemon"));
     let deadline = clock::now() + Duration::from_millis(200);
-    guardian.order(Order::SetDeadline { deadline });
+    guardian.order(GuardianOrder::SetDeadline { deadline });
     let seen = guardian.until_end();
     assert!(clock::now() >= deadline);
     assert!(!lives(main, 0) && !lives(daemon, 0));
@@ -36,10 +36,10 @@ fn a_later_deadline_replaces_the_former() {
     let settings = settings(directory.path(), "exec sleep 1000");
     let (mut guardian, main) = Guardian::running(&settings);
     let first = clock::now() + Duration::from_millis(300);
-    guardian.order(Order::SetDeadline { deadline: first });
-    guardian.order(Order::SetDeadline { deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::SetDeadline { deadline: first });
+    guardian.order(GuardianOrder::SetDeadline { deadline: clock::now() + FAR });
     wait_for("the first deadline", || (clock::now() > first + Duration::from_millis(100)).then_some(()));
-    guardian.order(Order::Ping { number: 2 });
+    guardian.order(GuardianOrder::Ping { number: 2 });
     guardian.expect_report(&Report::Pong { number: 2 });
     assert!(lives(main, 0));
 }
@@ -50,15 +50,15 @@ fn a_guardian_that_was_frozen_over_the_deadline_kills_when_it_thaws() {
     let settings = settings(directory.path(), "exec sleep 1000");
     let (mut guardian, main) = Guardian::running(&settings);
     let deadline = clock::now() + Duration::from_millis(200);
-    guardian.order(Order::SetDeadline { deadline });
-    guardian.order(Order::Ping { number: 3 });
+    guardian.order(GuardianOrder::SetDeadline { deadline });
+    guardian.order(GuardianOrder::Ping { number: 3 });
     guardian.expect_report(&Report::Pong { number: 3 });
     let pid = Pid::from_raw(guardian.pid());
     kill(pid, Signal::SIGSTOP).unwrap();
     wait_for("the deadline", || (clock::now() > deadline).then_some(()));
     assert!(lives(main, 0));
     // A renewal that arrives after the deadline is too late.
-    guardian.order(Order::SetDeadline { deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::SetDeadline { deadline: clock::now() + FAR });
     kill(pid, Signal::SIGCONT).unwrap();
     let seen = guardian.until_end();
     assert!(seen.contains(&Report::Fenced { deadline, clean: true }));
@@ -94,7 +94,7 @@ fn signals_for_the_whole_service_leave_the_guardian_at_work() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGQUIT] {
         kill(pid, signal).unwrap();
     }
-    guardian.order(Order::Ping { number: 4 });
+    guardian.order(GuardianOrder::Ping { number: 4 });
     guardian.expect_report(&Report::Pong { number: 4 });
     assert!(lives(main, 0));
     assert_eq!(nix::unistd::getsid(Some(pid)).unwrap(), pid, "a session of its own");
@@ -136,7 +136,7 @@ fn what_a_killed_guardian_leaves_keeps_the_lock_until_the_next_one_of_that_node_
 
     let other = Settings { node: "node-b".to_owned(), ..settings.clone() };
     let mut other = Guardian::configured(&other);
-    other.order(Order::AcquireLock { expected_volume: None, patient: true });
+    other.order(GuardianOrder::AcquireLock { expected_volume: None, patient: true });
     let holder = other.expect(|report| match report {
         Report::LockRefused { holder } => holder.clone(),
         _ => None,
@@ -159,7 +159,7 @@ fn what_runs_on_without_the_lock_and_its_environment_is_cleared_away_also_after_
     let (mut guardian, _) = Guardian::running(&settings);
     let forgotten = directory.path().join("forgotten");
     let first = pid_in(&forgotten);
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Kill);
     guardian.expect_report(&Report::TreeDead);
     wait_for_death(first);
     fs::remove_file(&forgotten).unwrap();
@@ -196,7 +196,7 @@ fn the_testament_is_executed_only_after_the_lock_is_closed() {
         let persistent = CreateMode::Persistent.with_acls(Acls::anyone_all());
         // A breadcrumb that is still ours, one that another leadership has taken, and none.
         for (name, expected_version) in [("ours", Some(0)), ("taken", Some(7)), ("none", None)] {
-            let root = format!("/testament-{name}");
+            let root = format!("/last_will-{name}");
             client.mkdir(&format!("{root}/election"), &persistent).await.unwrap();
             let (node, crumb) = (format!("{root}/election/latch-0"), format!("{root}/active"));
             // By the session of a supervisor that is frozen: it lives on.
@@ -210,7 +210,7 @@ fn the_testament_is_executed_only_after_the_lock_is_closed() {
             let directory = TempDir::new().unwrap();
             let settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
             let (mut guardian, main) = Guardian::running(&settings);
-            guardian.order(Order::Testament(Some(Testament {
+            guardian.order(GuardianOrder::LastWill(Some(LastWill {
                 zookeeper: ZooKeeperAccess {
                     servers: server.address(),
                     session_timeout: Duration::from_secs(4),
@@ -246,7 +246,7 @@ fn a_testament_that_cannot_be_executed_does_not_keep_the_guardian_for_ever() {
     let directory = TempDir::new().unwrap();
     let settings = settings(directory.path(), "exec sleep 1000");
     let (mut guardian, main) = Guardian::running(&settings);
-    guardian.order(Order::Testament(Some(Testament {
+    guardian.order(GuardianOrder::LastWill(Some(LastWill {
         zookeeper: ZooKeeperAccess {
             servers: format!("127.0.0.1:{}", crate::zookeeper::free_port()),
             session_timeout: Duration::from_millis(300),

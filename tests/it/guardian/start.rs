@@ -10,7 +10,7 @@ fn a_guardian_that_gets_no_second_thread_ends_so_that_another_one_tries() {
     let mut command = tasks.command(env!("CARGO_BIN_EXE_primacy"));
     command.arg("guardian");
     let mut guardian = Guardian::spawned_by(command);
-    guardian.order(Order::Configure(Box::new(settings(directory.path(), "exit"))));
+    guardian.order(GuardianOrder::Configure(Box::new(settings(directory.path(), "exit"))));
     let seen = guardian.until_end();
     let said = |report: &Report| matches!(report, Report::Note { text, .. } if text.contains("volume thread"));
     assert!(seen.iter().any(said), "{seen:#?}");
@@ -21,7 +21,7 @@ fn a_coordinator_that_closes_the_lock_is_reported() {
     let directory = TempDir::new().unwrap();
     let script = "exec {PRIMACY_LOCK_FD}>&-; echo closed > $DIR/closed; while :; do sleep 1000; done";
     let mut guardian = Guardian::leading(&settings(directory.path(), script), 1);
-    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::Start { epoch: 1, deadline: clock::now() + FAR });
     // At once, if it was quicker than the guardian's look; else later.
     guardian.expect(|report| match report {
         Report::Started { holds_lock, .. } | Report::HoldsLock { holds_lock } => (!holds_lock).then_some(()),
@@ -88,8 +88,8 @@ fn a_slow_name_service_is_named_and_delays_the_start_alone() {
     let mut guardian = Guardian::spawned_by(command).with(&settings);
     guardian.acquire(None);
     guardian.write_record(&settings, 1);
-    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
-    guardian.order(Order::Ping { number: 1 });
+    guardian.order(GuardianOrder::Start { epoch: 1, deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::Ping { number: 1 });
     guardian.expect(|report| match report {
         Report::Started { .. } | Report::StartFailed { .. } => {
             panic!("{report:?} before the name service has answered")
@@ -121,7 +121,7 @@ fn nothing_starts_once_the_lease_has_ended_while_the_name_service_was_waited_for
     let mut guardian = Guardian::spawned_by(command).with(&settings);
     guardian.acquire(None);
     guardian.write_record(&settings, 1);
-    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + Duration::from_millis(500) });
+    guardian.order(GuardianOrder::Start { epoch: 1, deadline: clock::now() + Duration::from_millis(500) });
     let seen = guardian.until_end();
     assert!(seen.iter().any(|report| matches!(report, Report::Fenced { .. })), "{seen:?}");
     assert!(!seen.iter().any(|report| matches!(report, Report::Started { .. })), "{seen:?}");
@@ -139,13 +139,13 @@ fn a_start_that_is_called_off_while_the_name_service_is_waited_for_does_not_come
     let mut guardian = Guardian::spawned_by(command).with(&settings);
     guardian.acquire(None);
     guardian.write_record(&settings, 1);
-    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Start { epoch: 1, deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::Stop);
     guardian.expect_report(&Report::TreeDead);
     assert!(!directory.path().join("started").exists());
     guardian.start(1);
     line_in(&directory.path().join("started"));
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Kill);
     guardian.expect_report(&Report::TreeDead);
     assert_eq!(fs::read_to_string(directory.path().join("started")).unwrap(), "started\n");
 }
@@ -169,7 +169,7 @@ fn each_failure_to_start_is_explained() {
         let problem = guardian.start_failure(1);
         assert!(words.iter().all(|word| problem.contains(word)), "{problem}");
         assert!(is_locked(&settings));
-        guardian.order(Order::CloseLock { cause: "start_failed".to_owned() });
+        guardian.order(GuardianOrder::CloseLock { cause: "start_failed".to_owned() });
         guardian.expect_report(&Report::LockClosed { clean: true });
     }
 }
@@ -189,7 +189,7 @@ fn nothing_starts_without_lock_record_and_lease() {
     let settings = settings(directory.path(), "exec sleep 1000");
     let mut guardian = Guardian::configured(&settings);
     assert!(guardian.start_failure(1).contains("lock is not held"));
-    guardian.order(Order::SetDeadline { deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::SetDeadline { deadline: clock::now() + FAR });
     guardian.acquire(None);
     assert!(guardian.start_failure(1).contains("record of epoch 1"));
     guardian.write_record(&settings, 2);
@@ -203,7 +203,7 @@ fn a_start_after_the_deadline_is_refused() {
     let directory = TempDir::new().unwrap();
     let settings = settings(directory.path(), "exec sleep 1000");
     let mut guardian = Guardian::leading(&settings, 1);
-    guardian.order(Order::Start { epoch: 1, deadline: clock::now() });
+    guardian.order(GuardianOrder::Start { epoch: 1, deadline: clock::now() });
     guardian.expect(|report| match report {
         Report::StartFailed { problem } => {
             assert!(problem.contains("lease"), "{problem}");

@@ -13,7 +13,7 @@ fn a_coordinator_is_started_and_stopped_and_the_lock_outlives_it() {
     );
     settings.working_directory = Some(PathBuf::from("/usr"));
     let mut guardian = Guardian::leading(&settings, 7);
-    guardian.order(Order::Start { epoch: 7, deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::Start { epoch: 7, deadline: clock::now() + FAR });
     let pid = guardian.expect(|report| match report {
         Report::Started { pid, holds_lock } => {
             assert!(holds_lock);
@@ -28,7 +28,7 @@ fn a_coordinator_is_started_and_stopped_and_the_lock_outlives_it() {
     assert_eq!(words[4], "/usr");
     assert_eq!(nix::unistd::getpgid(Some(Pid::from_raw(pid))).unwrap().as_raw(), pid);
     assert_eq!(nix::unistd::getsid(Some(Pid::from_raw(pid))).unwrap().as_raw(), pid);
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     guardian.expect(|report| match report {
         Report::Exited { .. } => panic!("a stop is not an exit by itself"),
         Report::TreeDead => Some(()),
@@ -36,7 +36,7 @@ fn a_coordinator_is_started_and_stopped_and_the_lock_outlives_it() {
     });
     assert!(!lives(pid, 0));
     assert!(is_locked(&settings));
-    guardian.order(Order::CloseLock { cause: "stopped".to_owned() });
+    guardian.order(GuardianOrder::CloseLock { cause: "stopped".to_owned() });
     guardian.expect_report(&Report::LockClosed { clean: true });
     assert!(!is_locked(&settings));
     assert_eq!(record_on(&settings).ended.unwrap().cause, "stopped");
@@ -108,7 +108,7 @@ fn what_the_service_manager_says_to_primacy_reaches_neither_the_coordinator_nor_
     });
     guardian.order(run("env > $DIR/probe", &settings));
     guardian.expect(|report| matches!(report, Report::CommandEnded { .. }).then_some(()));
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     guardian.expect_report(&Report::TreeDead);
     for name in ["coordinator", "hook", "probe"] {
         let environment = fs::read_to_string(directory.path().join(name)).unwrap();
@@ -137,7 +137,7 @@ fn the_coordinator_is_not_spared_with_its_guardian_when_memory_runs_out() {
         guardian.write_record(&settings, 1);
         guardian.start(1);
         assert_eq!(line_in(&out), expected);
-        guardian.order(Order::Kill);
+        guardian.order(GuardianOrder::Kill);
         guardian.expect_report(&Report::TreeDead);
         fs::remove_file(&out).unwrap();
     }
@@ -185,7 +185,7 @@ fn a_daemonised_grandchild_is_killed_too() {
     let settings = settings(directory.path(), &format!("{DAEMON}; exec sleep 1000"));
     let (mut guardian, main) = Guardian::running(&settings);
     let daemon = pid_in(&directory.path().join("daemon"));
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Kill);
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(main, 0) && !lives(daemon, 0));
     assert!(is_locked(&settings));
@@ -203,7 +203,7 @@ fn a_tree_that_forks_all_the_time_is_killed() {
     let pids = directory.path().join("chain.pids");
     let count = || fs::read_to_string(&pids).map_or(0, |text| text.lines().count());
     wait_for("a few links", || (count() > 10).then_some(()));
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Kill);
     guardian.expect_report(&Report::TreeDead);
     let text = fs::read_to_string(&pids).unwrap();
     assert!(text.lines().count() < 3000, "it must be killed, not end by itself");
@@ -222,7 +222,7 @@ fn a_frozen_coordinator_is_killed() {
     for pid in [main, daemon] {
         kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
     }
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Kill);
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(main, 0) && !lives(daemon, 0));
 }
@@ -236,7 +236,7 @@ fn a_coordinator_that_ignores_the_stop_signal_is_killed_after_before_kill_has_se
     settings.before_kill = ["/bin/bash", "-c", "echo $PRIMACY_PID > $DIR/asked"].map(str::to_owned).to_vec();
     let (mut guardian, main) = Guardian::running(&settings);
     line_in(&directory.path().join("ready"));
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     guardian.expect_report(&Report::TreeDead);
     assert_eq!(pid_in(&directory.path().join("asked")), main);
     assert!(!lives(main, 0));
@@ -259,7 +259,7 @@ fn what_a_start_script_without_exec_leaves_at_a_stop_gets_the_signal_too_and_the
     let (mut guardian, main) = Guardian::running(&settings);
     let application = pid_in(&directory.path().join("application.pid"));
     assert_ne!(main, application);
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     guardian.expect(|report| match report {
         Report::Remark { text } => panic!("{text}"),
         Report::TreeDead => Some(()),
@@ -277,7 +277,7 @@ fn what_a_start_script_left_and_does_not_stop_in_time_is_shown_to_before_kill_an
     settings.before_kill = ["/bin/bash", "-c", "echo $PRIMACY_PID > $DIR/asked"].map(str::to_owned).to_vec();
     let (mut guardian, main) = Guardian::running(&settings);
     let application = pid_in(&directory.path().join("application.pid"));
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     let text = guardian.expect(|report| match report {
         Report::Remark { text } => Some(text.clone()),
         Report::TreeDead => panic!("nobody was named"),
@@ -295,8 +295,8 @@ fn a_kill_that_cuts_a_stop_short_names_whom_it_killed() {
     let settings = settings(directory.path(), "trap '' TERM; echo ready > $DIR/ready; while :; do sleep 1000; done");
     let (mut guardian, main) = Guardian::running(&settings);
     line_in(&directory.path().join("ready"));
-    guardian.order(Order::Stop);
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Stop);
+    guardian.order(GuardianOrder::Kill);
     let text = guardian.expect(|report| match report {
         Report::Remark { text } => Some(text.clone()),
         Report::TreeDead => panic!("nobody was named"),
@@ -337,7 +337,7 @@ fn a_forking_coordinator_lives_as_long_as_its_tree() {
     let (mut guardian, main) = Guardian::running(&settings);
     let daemon = pid_in(&directory.path().join("daemon"));
     assert_eq!(main, daemon, "the start script is gone, and its daemon is the coordinator");
-    guardian.order(Order::Ping { number: 1 });
+    guardian.order(GuardianOrder::Ping { number: 1 });
     guardian.expect(|report| match report {
         Report::Exited { .. } | Report::TreeDead => panic!("{report:?}"),
         Report::Pong { number: 1 } => Some(()),
@@ -353,7 +353,7 @@ fn a_forking_coordinator_lives_as_long_as_its_tree() {
     fs::remove_file(directory.path().join("daemon")).unwrap();
     guardian.start(1);
     let daemon = pid_in(&directory.path().join("daemon"));
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(daemon, 0));
 }
@@ -363,9 +363,9 @@ fn a_forking_coordinator_has_started_when_its_start_script_has_ended() {
     let directory = TempDir::new().unwrap();
     let settings = forking(directory.path(), "until [ -e $DIR/ended ]; do sleep 0.01; done; exit 0");
     let mut guardian = Guardian::leading(&settings, 1);
-    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::Start { epoch: 1, deadline: clock::now() + FAR });
     pid_in(&directory.path().join("daemon"));
-    guardian.order(Order::Ping { number: 1 });
+    guardian.order(GuardianOrder::Ping { number: 1 });
     guardian.expect(|report| match report {
         Report::Started { .. } => panic!("its start script runs"),
         Report::Pong { number: 1 } => Some(()),
@@ -383,7 +383,7 @@ fn a_start_script_that_fails_is_a_failed_start_whatever_it_left() {
     let problem = guardian.start_failure(1);
     let daemon = pid_in(&directory.path().join("daemon"));
     assert!(problem.contains("exit status: 7") && problem.contains(&format!("bash ({daemon})")), "{problem}");
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(daemon, 0));
     assert!(!guardian.passed.contains(&Report::TreeDead), "it is told once");
@@ -399,7 +399,7 @@ fn a_start_script_that_leaves_nothing_is_a_failed_start() {
         let mut guardian = Guardian::leading(&settings, 1);
         let problem = guardian.start_failure(1);
         assert!(problem.contains(words), "{problem}");
-        guardian.order(Order::Stop);
+        guardian.order(GuardianOrder::Stop);
         guardian.expect_report(&Report::TreeDead);
     }
 }
@@ -409,9 +409,9 @@ fn a_start_script_that_has_not_ended_at_a_stop_is_pointed_to_the_other_kind() {
     let directory = TempDir::new().unwrap();
     let settings = Settings { forking: true, ..settings(directory.path(), "echo $$ > $DIR/script; exec sleep 1000") };
     let mut guardian = Guardian::leading(&settings, 1);
-    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::Start { epoch: 1, deadline: clock::now() + FAR });
     pid_in(&directory.path().join("script"));
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     let text = guardian.expect(|report| match report {
         Report::Remark { text } => Some(text.clone()),
         Report::StartFailed { .. } | Report::TreeDead => panic!("nothing was said"),
@@ -426,8 +426,8 @@ fn a_start_script_that_has_not_ended_at_a_stop_is_pointed_to_the_other_kind() {
 }
 
 /// A command, as a hook or a probe is one.
-fn run(script: &str, settings: &Settings) -> Order {
-    Order::Run(Box::new(CommandOrder {
+fn run(script: &str, settings: &Settings) -> GuardianOrder {
+    GuardianOrder::Run(Box::new(CommandOrder {
         id: 1,
         name: "on_active".to_owned(),
         argv: ["/bin/bash", "-c", script].map(str::to_owned).to_vec(),
@@ -456,7 +456,7 @@ fn a_failed_start_is_told_beside_a_command_that_runs() {
     guardian.order(run("exec sleep 1000", &settings));
     assert!(guardian.start_failure(1).contains("/nonexistent/program"));
     // The command goes on until it is told otherwise.
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     guardian.expect_report(&Report::TreeDead);
 }
 
@@ -499,7 +499,7 @@ fn a_cgroup_of_its_own_is_used_again_and_removed() {
         let membership = fs::read_to_string(format!("/proc/{daemon}/cgroup")).unwrap();
         let own = format!("/primacy-{}", guardian.pid());
         assert!(membership.lines().any(|line| line.starts_with("0::") && line.ends_with(&own)), "{membership}");
-        guardian.order(Order::Kill);
+        guardian.order(GuardianOrder::Kill);
         guardian.expect_report(&Report::TreeDead);
         assert!(!lives(daemon, 0));
         fs::remove_file(directory.path().join("daemon")).unwrap();
@@ -521,7 +521,7 @@ fn a_guardian_in_a_cgroup_that_was_killed_once_starts_a_coordinator_all_the_same
     let mut guardian = in_a_cgroup(&group, &settings);
     guardian.start(1);
     let daemon = pid_in(&directory.path().join("daemon"));
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Kill);
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(daemon, 0));
     guardian.hang_up();
@@ -538,7 +538,7 @@ fn a_before_kill_that_cannot_be_run_is_explained_and_changes_nothing() {
     settings.before_kill = vec!["/nonexistent/hook".to_owned()];
     let (mut guardian, _) = Guardian::running(&settings);
     line_in(&directory.path().join("ready"));
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     guardian.expect(|report| match report {
         Report::Note { text, .. } => text.contains("/nonexistent/hook").then_some(()),
         Report::TreeDead => panic!("not explained"),
@@ -571,14 +571,14 @@ fn a_dead_process_that_a_debugger_keeps_from_its_guardian_is_named_with_the_debu
     if said.trim() == "refused" {
         skipped("tracing is not permitted here");
     } else {
-        guardian.order(Order::Kill);
+        guardian.order(GuardianOrder::Kill);
         let stuck = stuck(&mut guardian);
         assert_eq!(stuck.pid, main);
         assert_eq!(stuck.waits_in, format!("its tracer python3 (pid {})", tracer.id()));
     }
     tracer.kill().unwrap();
     tracer.wait().unwrap();
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Kill);
     guardian.expect_report(&Report::TreeDead);
 }
 
@@ -613,7 +613,7 @@ fn a_process_that_this_account_may_not_kill_is_named_and_not_told_as_dead() {
     if !wait_for("the program's change of user", || has_become_root().or_else(has_ended)) {
         return skipped("set-user-ID programs have no effect where temporary files are");
     }
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Kill);
     let stuck = stuck(&mut guardian);
     assert_eq!((stuck.pid, stuck.command.as_str()), (main, "becomes-root"));
     assert!(stuck.waits_in.contains("another user"), "{}", stuck.waits_in);
@@ -638,7 +638,7 @@ fn a_tree_with_a_pid_namespace_below_it_is_killed_to_the_last_process() {
         found.first().copied()
     };
     let sleep = wait_for("the process inside", inside);
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Kill);
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(sleep, 0) && !lives(main, 0));
 }

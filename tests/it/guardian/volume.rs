@@ -10,7 +10,7 @@ fn a_living_holder_is_named_and_its_death_hands_the_lock_over() {
     for patient in [false, true] {
         let second = Settings { node: if patient { "node-c" } else { "node-b" }.to_owned(), ..first.clone() };
         let mut waiting = Guardian::configured(&second);
-        waiting.order(Order::AcquireLock { expected_volume: None, patient });
+        waiting.order(GuardianOrder::AcquireLock { expected_volume: None, patient });
         let holder = waiting.expect(|report| match report {
             Report::LockRefused { holder } => holder.clone(),
             _ => None,
@@ -38,7 +38,7 @@ fn a_deleted_or_replaced_lock_file_is_a_lost_lock() {
         }
         let problem = guardian.lost();
         assert!(problem.contains("deleted, replaced"), "{problem}");
-        guardian.order(Order::Kill);
+        guardian.order(GuardianOrder::Kill);
         guardian.expect_report(&Report::TreeDead);
         assert!(guardian.start_failure(1).contains("lost"));
     }
@@ -61,14 +61,14 @@ fn a_volume_that_is_not_the_clusters_is_refused_by_name() {
     let view = guardian.expect(view_in);
     assert!(view.missing && view.problem.unwrap().contains("does not exist"));
     let expected = Some("the-clusters".to_owned());
-    guardian.order(Order::AcquireLock { expected_volume: expected.clone(), patient: false });
+    guardian.order(GuardianOrder::AcquireLock { expected_volume: expected.clone(), patient: false });
     assert!(guardian.unusable().contains("does not exist"));
     assert!(!settings.lock_directory.exists(), "an unmounted mount point stays as it is");
     fs::create_dir(&settings.lock_directory).unwrap();
-    guardian.order(Order::AcquireLock { expected_volume: expected.clone(), patient: false });
+    guardian.order(GuardianOrder::AcquireLock { expected_volume: expected.clone(), patient: false });
     assert!(guardian.unusable().contains("is the volume mounted?"));
     fs::write(settings.lock_directory.join("volume.json"), "{\"id\":\"other\"}").unwrap();
-    guardian.order(Order::AcquireLock { expected_volume: expected, patient: false });
+    guardian.order(GuardianOrder::AcquireLock { expected_volume: expected, patient: false });
     assert!(guardian.unusable().contains("foreign"));
     guardian
         .expect(|report| view_in(report).filter(|view| view.id.as_deref() == Some("other") && view.problem.is_none()));
@@ -114,7 +114,7 @@ fn a_read_only_volume_is_named() {
     assert_eq!(view.file_system.as_deref(), Some("tmpfs"));
     assert!(view.problem.unwrap().contains("read-only"));
     assert!(view.warnings.iter().any(|warning| warning.contains("not nfs4")));
-    guardian.order(Order::AcquireLock { expected_volume: None, patient: false });
+    guardian.order(GuardianOrder::AcquireLock { expected_volume: None, patient: false });
     let problem = guardian.unusable();
     assert!(problem.contains("read-only"), "{problem}");
 }
@@ -134,7 +134,7 @@ fn a_full_volume_is_named() {
     let mut filler = fs::File::create(settings.lock_directory.join("filler")).unwrap();
     while filler.write_all(&[0; 4096]).is_ok() {}
     let record = record_of(&settings, guardian.pid(), 1);
-    guardian.order(Order::WriteRecord(record));
+    guardian.order(GuardianOrder::WriteRecord(record));
     guardian.expect(|report| match report {
         Report::VolumeUnusable { problem } | Report::VolumeLost { problem } => {
             assert!(problem.contains("full"), "{problem}");
@@ -191,18 +191,18 @@ fn a_volume_that_hangs_is_lost_and_keeps_nobody_from_killing() {
     guardian.expect(|report| matches!(report, Report::Probed { .. }).then_some(()));
     volume.freeze(true);
     assert!(guardian.lost().contains("has not answered"));
-    guardian.order(Order::Ping { number: 5 });
+    guardian.order(GuardianOrder::Ping { number: 5 });
     guardian.expect_report(&Report::Pong { number: 5 });
-    guardian.order(Order::Kill);
+    guardian.order(GuardianOrder::Kill);
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(main, 0) && !lives(daemon, 0));
-    guardian.order(Order::CloseLock { cause: "volume_lost".to_owned() });
+    guardian.order(GuardianOrder::CloseLock { cause: "volume_lost".to_owned() });
     guardian.expect(|report| match report {
         Report::LockClosed { .. } => panic!("closed on a volume that hangs"),
         Report::Note { text, .. } => text.contains("closing the lock waits").then_some(()),
         _ => None,
     });
-    guardian.order(Order::Ping { number: 6 });
+    guardian.order(GuardianOrder::Ping { number: 6 });
     guardian.expect_report(&Report::Pong { number: 6 });
     volume.freeze(false);
     guardian.expect_report(&Report::LockClosed { clean: true });
@@ -217,7 +217,7 @@ fn the_deadline_kills_while_the_volume_hangs() {
     };
     let (mut guardian, main) = Guardian::running(&settings);
     volume.freeze(true);
-    guardian.order(Order::SetDeadline { deadline: clock::now() + Duration::from_millis(200) });
+    guardian.order(GuardianOrder::SetDeadline { deadline: clock::now() + Duration::from_millis(200) });
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(main, 0));
     volume.freeze(false);
@@ -233,7 +233,7 @@ fn a_missing_directory_is_made_for_a_first_volume_but_not_where_only_the_lock_de
         let settings =
             Settings { lock_directory: directory.path().join("not-there"), ..settings(directory.path(), "true") };
         let mut guardian = Guardian::configured(&settings);
-        guardian.order(Order::AcquireLock { expected_volume: None, patient });
+        guardian.order(GuardianOrder::AcquireLock { expected_volume: None, patient });
         let locked = guardian.expect(|report| match report {
             Report::LockAcquired { .. } => Some(None),
             Report::VolumeUnusable { problem } => Some(Some(problem.clone())),
@@ -258,7 +258,7 @@ fn refused(name: &str, place: impl Fn(&Path, &Path)) -> (String, Guardian) {
     place(&path, &victim);
     let mut guardian = Guardian::configured(&settings);
     let problem = guardian.expect(|report| view_in(report)?.problem);
-    guardian.order(Order::AcquireLock { expected_volume: Some("the-clusters".to_owned()), patient: false });
+    guardian.order(GuardianOrder::AcquireLock { expected_volume: Some("the-clusters".to_owned()), patient: false });
     let lock_refused = guardian.expect(|report| match report {
         Report::VolumeUnusable { .. } => Some(true),
         Report::LockAcquired { .. } => Some(false),
@@ -320,7 +320,7 @@ fn a_lock_directory_that_is_a_strangers_link_is_not_followed() {
     let mut guardian = Guardian::configured(&settings);
     let problem = guardian.expect(|report| view_in(report)?.problem);
     assert!(problem.contains("is a symbolic link that belongs to user 12345"), "{problem}");
-    guardian.order(Order::AcquireLock { expected_volume: None, patient: false });
+    guardian.order(GuardianOrder::AcquireLock { expected_volume: None, patient: false });
     assert!(guardian.unusable().contains("symbolic link"));
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 
@@ -410,7 +410,7 @@ fn a_directory_without_an_identity_is_tried_without_leaving_anything() {
     fs::create_dir(&settings.lock_directory).unwrap();
     let mut guardian = Guardian::configured(&settings);
     guardian.expect(|report| view_in(report).filter(|view| view.problem.is_none()));
-    guardian.order(Order::Ping { number: 7 });
+    guardian.order(GuardianOrder::Ping { number: 7 });
     guardian.expect_report(&Report::Pong { number: 7 });
     assert_eq!(fs::read_dir(&settings.lock_directory).unwrap().count(), 0);
 }

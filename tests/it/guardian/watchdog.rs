@@ -77,7 +77,7 @@ fn leading(settings: &Settings) -> Guardian {
     let mut guardian = Guardian::spawned_by(command).with(settings);
     guardian.acquire(None);
     guardian.write_record(settings, 1);
-    guardian.order(Order::SetWatchdog(TERMS));
+    guardian.order(GuardianOrder::SetWatchdog(TERMS));
     guardian
 }
 
@@ -91,14 +91,14 @@ fn it_is_armed_before_the_start_fed_while_a_tree_lives_and_disarmed_when_that_is
     let settings = with_device(directory.path(), true);
     let mut device = Device::at(&settings.watchdog.as_ref().unwrap().device);
     let mut guardian = leading(&settings);
-    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::Start { epoch: 1, deadline: clock::now() + FAR });
     guardian.expect(|report| {
         assert!(!matches!(report, Report::Started { .. }), "armed only after the start");
         armed(report)
     });
     guardian.expect(|report| matches!(report, Report::Started { .. }).then_some(()));
     device.expect_feeding(5);
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     guardian.expect(|report| {
         assert_ne!(*report, Report::TreeDead, "it is disarmed before anybody hears of the death");
         (*report == Report::Watchdog(WatchdogView { warning: warning(&settings), ..WatchdogView::default() }))
@@ -157,7 +157,7 @@ fn at_the_deadline_the_tree_dies_first_and_then_it_is_disarmed() {
     guardian.start(1);
     device.expect_feeding(1);
     let deadline = clock::now() + Duration::from_secs(2);
-    guardian.order(Order::SetDeadline { deadline });
+    guardian.order(GuardianOrder::SetDeadline { deadline });
     let seen = guardian.until_end();
     let disarmed = seen.iter().rposition(|report| matches!(report, Report::Watchdog(view) if view.armed.is_none()));
     let dead = seen.iter().position(|report| *report == Report::TreeDead);
@@ -202,8 +202,8 @@ fn a_lease_too_short_to_arm_it_under_is_no_lease_to_start_under() {
     let settings = with_device(directory.path(), true);
     let device = Device::at(&settings.watchdog.as_ref().unwrap().device);
     let mut guardian = leading(&settings);
-    guardian.order(Order::SetWatchdog(WatchdogTerms { seconds: 20, ..TERMS }));
-    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + Duration::from_secs(15) });
+    guardian.order(GuardianOrder::SetWatchdog(WatchdogTerms { seconds: 20, ..TERMS }));
+    guardian.order(GuardianOrder::Start { epoch: 1, deadline: clock::now() + Duration::from_secs(15) });
     let problem = guardian.expect(|report| match report {
         Report::StartFailed { problem } => Some(problem.clone()),
         Report::Started { .. } => panic!("started"),
@@ -227,18 +227,18 @@ fn one_that_is_armed_is_set_to_a_shorter_time_out_when_the_session_is_cut() {
             _ => None,
         });
     };
-    guardian.order(Order::SetWatchdog(WatchdogTerms { seconds: 20, ..TERMS }));
-    guardian.order(Order::Start { epoch: 1, deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::SetWatchdog(WatchdogTerms { seconds: 20, ..TERMS }));
+    guardian.order(GuardianOrder::Start { epoch: 1, deadline: clock::now() + FAR });
     set_to(&mut guardian, 20);
     guardian.expect(|report| matches!(report, Report::Started { .. }).then_some(()));
-    guardian.order(Order::SetDeadline { deadline: clock::now() + FAR });
-    guardian.order(Order::SetWatchdog(TERMS));
+    guardian.order(GuardianOrder::SetDeadline { deadline: clock::now() + FAR });
+    guardian.order(GuardianOrder::SetWatchdog(TERMS));
     set_to(&mut guardian, 1);
     // A device of 20 s is fed every five.
     let began = clock::now();
     device.expect_feeding(4);
     assert!(clock::now().since(began) < Duration::from_secs(10), "fed as rarely as before");
-    guardian.order(Order::Stop);
+    guardian.order(GuardianOrder::Stop);
     guardian.expect_report(&Report::TreeDead);
     device.until_closed();
 }

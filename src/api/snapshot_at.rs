@@ -17,14 +17,14 @@ pub const LOOP_ALIVE_FOR: Duration = Duration::from_secs(10);
 
 /// A snapshot, looked at at one moment.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct SnapshotAt {
     pub snapshot: Arc<Snapshot>,
     pub now: Moment,
     /// When the supervisor's loop last turned.
     pub turned: Moment,
 }
 
-impl Standing {
+impl SnapshotAt {
     /// The supervisor's loop turns.
     pub fn alive(&self) -> bool {
         self.now.since(self.turned) < LOOP_ALIVE_FOR

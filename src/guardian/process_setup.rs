@@ -17,7 +17,7 @@ const CAP_IPC_LOCK: u32 = 14;
 
 /// What was found and done.
 #[derive(Debug, Default)]
-pub struct Surroundings {
+pub struct ProcessSetup {
     /// The `oom_score_adj` of all that is started here; `None` where this process's own cannot be read.
     pub oom_score_adj: Option<String>,
     /// What could not be had.
@@ -25,9 +25,9 @@ pub struct Surroundings {
 }
 
 /// Sets up this process. The child subreaper is not best effort: without it no tree could be proven dead.
-pub fn arrange() -> nix::Result<Surroundings> {
+pub fn arrange() -> nix::Result<ProcessSetup> {
     prctl::set_child_subreaper(true)?;
-    let mut found = Surroundings::default();
+    let mut found = ProcessSetup::default();
     if let Ok(name) = CString::new(PROCESS_NAME) {
         let _ = prctl::set_name(&name);
     }
@@ -42,7 +42,7 @@ pub fn arrange() -> nix::Result<Surroundings> {
     Ok(found)
 }
 
-fn lock_memory(found: &mut Surroundings) {
+fn lock_memory(found: &mut ProcessSetup) {
     // With a limit, locking all future memory would make later allocations fail.
     let unlimited = getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
     if !unlimited && !has_capability(CAP_IPC_LOCK) {
@@ -63,7 +63,7 @@ fn has_capability(bit: u32) -> bool {
     effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & (1 << bit) != 0)
 }
 
-fn lower_oom_score(found: &mut Surroundings) {
+fn lower_oom_score(found: &mut ProcessSetup) {
     const PATH: &str = "/proc/self/oom_score_adj";
     let Ok(before) = fs::read_to_string(PATH) else { return };
     found.oom_score_adj = Some(score_of_others(&before));

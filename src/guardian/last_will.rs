@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use zookeeper_client::{Client, Error, MultiWriteError};
 
-use super::protocol::Testament;
+use super::protocol::LastWill;
 use crate::clock;
 use crate::zookeeper::{self, Backoff};
 
@@ -38,10 +38,10 @@ enum Failure {
 }
 
 /// Carries it out. The exit code is for people: nobody waits for it.
-pub fn execute(testament: &Testament) -> i32 {
+pub fn execute(last_will: &LastWill) -> i32 {
     let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
-            let outcome = runtime.block_on(until_done(testament));
+            let outcome = runtime.block_on(until_done(last_will));
             // A resolver that hangs is not waited for.
             runtime.shutdown_background();
             outcome.map_err(|failure| failure.to_string())
@@ -51,7 +51,7 @@ pub fn execute(testament: &Testament) -> i32 {
     match outcome {
         Ok(()) => 0,
         Err(failure) => {
-            let node = &testament.election_node;
+            let node = &last_will.election_node;
             crate::output::complain(&format!(
                 "primacy guardian: cannot delete {node}: {failure}; it goes when its session ends"
             ));
@@ -60,17 +60,17 @@ pub fn execute(testament: &Testament) -> i32 {
     }
 }
 
-async fn until_done(testament: &Testament) -> Result<(), Failure> {
+async fn until_done(last_will: &LastWill) -> Result<(), Failure> {
     let began = clock::now();
     let mut pause = Backoff::new(PAUSE, LONGEST_PAUSE);
     loop {
         // A round over servers that say nothing may itself take that long.
-        let left = testament.zookeeper.session_timeout.saturating_sub(clock::now().since(began));
-        let attempt = timeout(left.max(REQUEST), once(testament)).await.unwrap_or(Err(Failure::TimedOut));
+        let left = last_will.zookeeper.session_timeout.saturating_sub(clock::now().since(began));
+        let attempt = timeout(left.max(REQUEST), once(last_will)).await.unwrap_or(Err(Failure::TimedOut));
         let pause = pause.pause();
         match attempt {
             Ok(()) => return Ok(()),
-            Err(failure) if clock::now().since(began) + pause > testament.zookeeper.session_timeout => {
+            Err(failure) if clock::now().since(began) + pause > last_will.zookeeper.session_timeout => {
                 return Err(failure);
             }
             Err(_) => tokio::time::sleep(pause).await,
@@ -78,19 +78,19 @@ async fn until_done(testament: &Testament) -> Result<(), Failure> {
     }
 }
 
-async fn once(testament: &Testament) -> Result<(), Failure> {
+async fn once(last_will: &LastWill) -> Result<(), Failure> {
     // The client has a thread of its own, and panics without.
     std::thread::Builder::new().spawn(|| ()).map_err(Failure::Thread)?;
-    let session = zookeeper::open_or_not(&testament.zookeeper).await.ok_or(Failure::NoSession)?;
-    let done = undo(&session.client, testament).await;
+    let session = zookeeper::open_or_not(&last_will.zookeeper).await.ok_or(Failure::NoSession)?;
+    let done = undo(&session.client, last_will).await;
     // A session that is not closed in time expires.
     zookeeper::close(session).await;
     done
 }
 
-async fn undo(client: &Client, testament: &Testament) -> Result<(), Failure> {
-    let node = &testament.election_node;
-    let both = match &testament.breadcrumb {
+async fn undo(client: &Client, last_will: &LastWill) -> Result<(), Failure> {
+    let node = &last_will.election_node;
+    let both = match &last_will.breadcrumb {
         Some((path, version, clean)) => {
             let mut writer = client.new_multi_writer();
             // In this order: watches fire in the order of a multi's parts, and the next candidate waits for this one.
@@ -109,12 +109,12 @@ async fn undo(client: &Client, testament: &Testament) -> Result<(), Failure> {
     if !both {
         delete(client, node).await?;
     }
-    if !testament.also_delete.is_empty() {
+    if !last_will.also_delete.is_empty() {
         tokio::time::sleep(QUIET).await;
     }
-    for path in &testament.also_delete {
+    for path in &last_will.also_delete {
         // Best effort: these go with the session.
-        let _ = delete_if_owned(client, path, testament.session).await;
+        let _ = delete_if_owned(client, path, last_will.session).await;
     }
     Ok(())
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::time::Duration;
 
-use super::{Configured, Keeper, Lock};
+use super::{Configured, Lock, MainThread};
 use crate::guardian::commands::{Finished, Surrounding};
 use crate::guardian::environment;
-use crate::guardian::preparation::{Purpose, variables};
+use crate::guardian::launch::{Purpose, variables};
 use crate::guardian::protocol::{CommandOrder, CommandOutcome, NoteLevel, Report};
 use crate::moment::Moment;
 
@@ -18,7 +18,7 @@ const BEFORE_KILL_LIMIT: Duration = Duration::from_secs(10);
 /// What it takes to kill one that takes longer; the tree is killed after that in any case.
 const BEFORE_KILL_SLACK: Duration = Duration::from_secs(1);
 
-impl Keeper {
+impl MainThread {
     pub(super) fn stop_timed_out(&mut self, main: i32, now: Moment) {
         match self.run_before_kill(main) {
             Ok(true) => self.tree.ask_first(now + BEFORE_KILL_LIMIT + BEFORE_KILL_SLACK),
@@ -60,7 +60,7 @@ impl Keeper {
     }
 
     fn oom_score_adj(&self) -> Option<CString> {
-        self.surroundings.oom_score_adj.as_deref().and_then(|score| CString::new(score).ok())
+        self.process_setup.oom_score_adj.as_deref().and_then(|score| CString::new(score).ok())
     }
 
     pub(super) fn run_command(&mut self, order: CommandOrder, now: Moment) {

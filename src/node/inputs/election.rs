@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::ElectionKind;
 use crate::election::port::{self, Fact};
-use crate::guardian::protocol::{NoteLevel, Order, Testament};
+use crate::guardian::protocol::{GuardianOrder, LastWill, NoteLevel};
 use crate::moment::Moment;
 use crate::role::{Event, Loss};
 
@@ -37,9 +37,9 @@ impl Node {
                 self.facts.lose_contact(reason);
                 None
             }
-            Fact::Queued(testament) => {
-                self.place = Some(*testament);
-                self.bequeath_place();
+            Fact::Queued(last_will) => {
+                self.place = Some(*last_will);
+                self.hand_over_the_place();
                 None
             }
             Fact::Standing => {
@@ -54,11 +54,11 @@ impl Node {
                 self.facts.vacancy = Some(*vacancy);
                 Some(event)
             }
-            Fact::Claimed { epoch, counts_from: sent, testament } => {
+            Fact::Claimed { epoch, counts_from: sent, last_will } => {
                 self.facts.last_contact = Some(sent);
                 self.place = None;
                 // Before the start can be ordered: what a guardian must undo is known to it when there is something to undo.
-                self.bequeath(testament.map(|testament| *testament));
+                self.hand_over_the_will(last_will.map(|last_will| *last_will));
                 Some(Event::Claimed { epoch, sent })
             }
             Fact::ClaimRefused { reason } => {
@@ -87,7 +87,7 @@ impl Node {
             }
             Fact::Resigned => {
                 self.place = None;
-                self.bequeath(None);
+                self.hand_over_the_will(None);
                 Some(Event::Resigned)
             }
             Fact::DuplicateName { holder } => {
@@ -99,7 +99,7 @@ impl Node {
                 self.facts.see(*view, now);
                 if overtaken && self.facts.volume.problem.is_some() {
                     // A directory that was missing has been made by who leads first, say.
-                    self.order(Order::Look);
+                    self.order(GuardianOrder::Look);
                 }
                 self.tend_peers(now);
                 Some(self.word_on_the_volume())
@@ -127,15 +127,15 @@ impl Node {
 
     /// Tells the guardian what gives up the place in the queue. (Never of a leadership: a second guardian knows nothing of
     /// the first one's tree, and that leadership's place is given up only when its tree is dead.)
-    pub(in crate::node) fn bequeath_place(&mut self) {
-        if let Some(testament) = self.place.clone() {
-            self.bequeath(Some(testament));
+    pub(in crate::node) fn hand_over_the_place(&mut self) {
+        if let Some(last_will) = self.place.clone() {
+            self.hand_over_the_will(Some(last_will));
         }
     }
 
     /// Tells the guardian what to undo when it ends without this process.
-    pub(in crate::node) fn bequeath(&mut self, will: Option<Testament>) {
+    pub(in crate::node) fn hand_over_the_will(&mut self, will: Option<LastWill>) {
         self.will.clone_from(&will);
-        self.order(Order::Testament(will));
+        self.order(GuardianOrder::LastWill(will));
     }
 }

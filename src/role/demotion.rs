@@ -2,8 +2,9 @@
 
 use crate::moment::Moment;
 
+use super::action::{Action, Exit};
+use super::cause::{Cause, End, Role};
 use super::machine::{EndStep, Ending, Guardian, Machine, Resignation, Stage};
-use super::words::{Action, Cause, End, Exit, Role};
 
 impl Machine {
     /// Ends the leadership: by the stop signal, or by SIGKILL if it was lost.

@@ -9,15 +9,17 @@ use super::account::Lookup;
 use super::cgroup::Cgroup;
 use super::commands::Commands;
 use super::ending::{Ending, Step};
+use super::last_will;
+use super::launch::explain;
 use super::link::{Gone, Link};
-use super::preparation::explain;
-use super::protocol::{CommandOrder, GUARDIAN_FD, NoteLevel, Order, Over, Report, Settings, Testament, VolumeView};
+use super::process_setup::{self, ProcessSetup};
+use super::protocol::{
+    CommandOrder, GUARDIAN_FD, GuardianOrder, LastWill, NoteLevel, Over, Report, Settings, VolumeView,
+};
 use super::remains::Noted;
 use super::sentences;
-use super::surroundings::{self, Surroundings};
-use super::testament;
 use super::tree::{Happening, StartFailure, Tree};
-use super::volume::{Event, Task, Volume, Watch};
+use super::volume::{Task, Volume, VolumeEvent, Watch};
 use super::wakeups::Wakeups;
 use super::watchdog::Watchdog;
 use crate::moment::Moment;
@@ -57,10 +59,10 @@ struct AwaitedStart {
 }
 
 /// The main thread's state.
-pub struct Keeper {
+pub struct MainThread {
     wakeups: Wakeups,
-    link: Link<Report, Order>,
-    surroundings: Surroundings,
+    link: Link<Report, GuardianOrder>,
+    process_setup: ProcessSetup,
     parent: Pid,
     configured: Option<Configured>,
     lock: Lock,
@@ -84,14 +86,14 @@ pub struct Keeper {
     watchdog: Watchdog,
     epoch: u64,
     deadline: Option<Moment>,
-    testament: Option<Testament>,
+    last_will: Option<LastWill>,
     /// By which the coordinator is found if this process is killed; kept until the lock is closed.
     noted: Option<Noted>,
     /// Set when this process ends the leadership by itself. Final.
     ending: Option<Ending>,
 }
 
-impl Keeper {
+impl MainThread {
     /// Takes over the socket and sets this process up.
     pub fn start() -> std::io::Result<Self> {
         let parent = getppid();
@@ -99,12 +101,12 @@ impl Keeper {
         syscalls::keep_descriptors_from_children();
         syscalls::hear_signals_again();
         let wakeups = Wakeups::new()?;
-        let surroundings = surroundings::arrange()?;
+        let process_setup = process_setup::arrange()?;
         let tree = Tree::new(Cgroup::make(wakeups.bell()));
         Ok(Self {
             wakeups,
             link: Link::new(socket)?,
-            surroundings,
+            process_setup,
             parent,
             configured: None,
             lock: Lock::Open,
@@ -122,7 +124,7 @@ impl Keeper {
             watchdog: Watchdog::none(),
             epoch: 0,
             deadline: None,
-            testament: None,
+            last_will: None,
             noted: None,
             ending: None,
         })
@@ -135,7 +137,7 @@ impl Keeper {
             let will = self.end();
             self.link.flush();
             if let Some(will) = will {
-                return will.map_or(0, |will| testament::execute(&will));
+                return will.map_or(0, |will| last_will::execute(&will));
             }
             let mut others = self.commands.sockets();
             others.extend(self.tree.exec_pipe());
@@ -211,7 +213,7 @@ impl Keeper {
         }
     }
 
-    /// When [`Keeper::watch_volume`] should look again.
+    /// When [`MainThread::watch_volume`] should look again.
     fn volume_due(&self) -> Option<Moment> {
         let Configured { settings, volume, .. } = self.configured.as_ref()?;
         let probe = self.probe_watch.due(volume.probing(), settings.probe_timeout).filter(|_| !self.lost);
@@ -246,7 +248,7 @@ impl Keeper {
         self.ending.is_none() && (!self.tree.is_empty() || self.lock != Lock::Open)
     }
 
-    /// When [`Keeper::keep_time`] has something to do.
+    /// When [`MainThread::keep_time`] has something to do.
     fn due(&self) -> Option<Moment> {
         let deadline = self.deadline.filter(|_| self.has_to_end());
         let closing = if let Lock::Closing { late } = self.lock { late } else { None };
@@ -267,46 +269,46 @@ impl Keeper {
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: GuardianOrder) {
         if self.ending.is_some() {
-            if let Order::Ping { number } = order {
+            if let GuardianOrder::Ping { number } = order {
                 self.link.send(&Report::Pong { number });
             }
             return;
         }
         let now = clock::now();
-        if let Order::Stop | Order::Kill | Order::CloseLock { .. } = order {
+        if let GuardianOrder::Stop | GuardianOrder::Kill | GuardianOrder::CloseLock { .. } = order {
             self.awaited_start = None;
         }
         match order {
-            Order::Configure(settings) => self.configure(*settings),
-            Order::AcquireLock { expected_volume, patient } => match (&self.configured, self.lost) {
+            GuardianOrder::Configure(settings) => self.configure(*settings),
+            GuardianOrder::AcquireLock { expected_volume, patient } => match (&self.configured, self.lost) {
                 (Some(configured), false) => configured.volume.ask(Task::Acquire { expected_volume, patient }),
                 (None, _) => self.unusable("the guardian has no settings yet"),
                 (_, true) => self.unusable("the lock was lost; this guardian must be replaced"),
             },
-            Order::Look => {
+            GuardianOrder::Look => {
                 if let Some(configured) = &self.configured {
                     configured.volume.ask(Task::Look);
                 }
             }
-            Order::WriteRecord(record) => match &self.configured {
+            GuardianOrder::WriteRecord(record) => match &self.configured {
                 Some(configured) => configured.volume.ask(Task::Write(record)),
                 None => self.unusable("the guardian has no settings yet"),
             },
-            Order::SetDeadline { deadline } => self.set_deadline(deadline),
-            Order::SetWatchdog(terms) => {
+            GuardianOrder::SetDeadline { deadline } => self.set_deadline(deadline),
+            GuardianOrder::SetWatchdog(terms) => {
                 let failed = self.watchdog.set_terms(terms, self.deadline, now);
                 if self.watchdog.is_armed() {
                     self.tell_watchdog(failed);
                 }
             }
-            Order::Start { epoch, deadline } => {
+            GuardianOrder::Start { epoch, deadline } => {
                 self.set_deadline(deadline);
                 self.order_start(epoch, now);
             }
-            Order::Run(command) => self.run_command(*command, now),
-            Order::Stop => match &self.configured {
+            GuardianOrder::Run(command) => self.run_command(*command, now),
+            GuardianOrder::Stop => match &self.configured {
                 Some(configured) if self.tree.has_coordinator() => {
                     self.commands.end_all();
                     self.tree.stop(configured.settings.stop_signal, now + configured.settings.stop_timeout);
@@ -314,15 +316,15 @@ impl Keeper {
                 _ if !self.tree.is_empty() => self.tree.kill(now),
                 _ => self.link.send(&Report::TreeDead),
             },
-            Order::Kill if self.tree.is_empty() => self.link.send(&Report::TreeDead),
-            Order::Kill => self.tree.kill(now),
-            Order::CloseLock { cause } if !self.tree.is_empty() => {
+            GuardianOrder::Kill if self.tree.is_empty() => self.link.send(&Report::TreeDead),
+            GuardianOrder::Kill => self.tree.kill(now),
+            GuardianOrder::CloseLock { cause } if !self.tree.is_empty() => {
                 self.tree.kill(now);
                 self.close_once_dead = Some(cause);
             }
-            Order::CloseLock { cause } => self.close_lock(cause, now),
-            Order::Testament(testament) => self.testament = testament,
-            Order::Ping { number } => self.link.send(&Report::Pong { number }),
+            GuardianOrder::CloseLock { cause } => self.close_lock(cause, now),
+            GuardianOrder::LastWill(last_will) => self.last_will = last_will,
+            GuardianOrder::Ping { number } => self.link.send(&Report::Pong { number }),
         }
     }
 
@@ -342,7 +344,7 @@ impl Keeper {
         };
         self.watchdog = Watchdog::new(settings.watchdog.clone());
         self.link.send(&Report::Ready { pid: nix::unistd::getpid().as_raw() });
-        for text in std::mem::take(&mut self.surroundings.notes) {
+        for text in std::mem::take(&mut self.process_setup.notes) {
             self.note(NoteLevel::Info, text);
         }
         let account = Lookup::begin(settings.user.as_deref(), self.wakeups.bell(), clock::now());
@@ -400,29 +402,29 @@ impl Keeper {
         let events = self.configured.as_ref().map(|configured| configured.volume.events()).unwrap_or_default();
         for event in events {
             match event {
-                Event::Report(report) => {
+                VolumeEvent::Report(report) => {
                     self.hung &= !matches!(report, Report::Volume(_));
                     self.link.send(&report);
                 }
-                Event::Locked { fd, volume, record, write_back } => {
+                VolumeEvent::Locked { fd, volume, record, write_back } => {
                     // A lock that comes after CloseLock was asked for is closed by that.
                     if self.lock == Lock::Open {
                         self.lock = Lock::Held { fd };
                         self.link.send(&Report::LockAcquired { volume, record, write_back });
                     }
                 }
-                Event::Written { epoch } => {
+                VolumeEvent::Written { epoch } => {
                     self.written = Some(epoch);
                     self.link.send(&Report::RecordWritten { epoch });
                 }
-                Event::Unusable(problem) => self.link.send(&Report::VolumeUnusable { problem }),
-                Event::Probed { started, took, free_bytes } => {
+                VolumeEvent::Unusable(problem) => self.link.send(&Report::VolumeUnusable { problem }),
+                VolumeEvent::Probed { started, took, free_bytes } => {
                     if !self.lost {
                         self.link.send(&Report::Probed { started, took, free_bytes });
                     }
                 }
-                Event::Lost(problem) => self.lose(problem),
-                Event::Failed(problem) => {
+                VolumeEvent::Lost(problem) => self.lose(problem),
+                VolumeEvent::Failed(problem) => {
                     self.note(NoteLevel::Error, problem.clone());
                     self.lose(problem);
                     // A guardian without its second thread is good for nothing, so there must be another one.
@@ -430,7 +432,7 @@ impl Keeper {
                         self.begin_to_end(Ending::without_supervisor(), clock::now());
                     }
                 }
-                Event::Closed { clean } => {
+                VolumeEvent::Closed { clean } => {
                     self.lock = Lock::Open;
                     self.noted = None;
                     self.written = None;
@@ -455,7 +457,7 @@ impl Keeper {
             (Some(configured), Lock::Open | Lock::Held { .. }) => {
                 let over = self.written.filter(|_| self.tree.is_empty()).map(|epoch| Over {
                     epoch,
-                    election_node: self.testament.as_ref().map(|testament| testament.election_node.clone()),
+                    election_node: self.last_will.as_ref().map(|last_will| last_will.election_node.clone()),
                 });
                 configured.volume.ask(Task::Close { cause, over });
                 self.lock = Lock::Closing { late: Some(now + CLOSE_IS_LATE) };
@@ -487,8 +489,8 @@ impl Keeper {
     }
 
     /// Goes on with the end as far as it is possible. `Some`: this process has done all it can; what remains is the
-    /// testament, if there is one.
-    fn end(&mut self) -> Option<Option<Testament>> {
+    /// last will, if there is one.
+    fn end(&mut self) -> Option<Option<LastWill>> {
         let locked = self.lock != Lock::Open;
         let tree_is_dead = self.tree.is_empty() || (seeded_bug::lock_goes_before_the_tree() && locked);
         let step = self.ending.as_ref()?.next_step(tree_is_dead, locked);
@@ -506,7 +508,7 @@ impl Keeper {
                     self.link.send(&Report::Fenced { deadline, clean: self.written_back });
                 }
                 let written_back = self.written_back;
-                Some(self.testament.take().map(|testament| testament.of_an_end(written_back)))
+                Some(self.last_will.take().map(|last_will| last_will.of_an_end(written_back)))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::guardian::protocol::{CommandOutcome, Order};
+use crate::guardian::protocol::{CommandOutcome, GuardianOrder};
 use crate::moment::Moment;
 use crate::node::Node;
 use crate::node::commands::{Command, Purpose};
@@ -12,7 +12,7 @@ use crate::role::Event;
 impl Node {
     pub(in crate::node) fn run(&mut self, command: Command, purpose: Purpose) {
         let order = self.commands.begin(command, purpose);
-        self.order(Order::Run(Box::new(order)));
+        self.order(GuardianOrder::Run(Box::new(order)));
     }
 
     pub(in crate::node) fn run_hook(

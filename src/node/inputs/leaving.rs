@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::election::port as election;
-use crate::guardian::protocol::{NoteLevel, Order};
+use crate::guardian::protocol::{GuardianOrder, NoteLevel};
 use crate::moment::Moment;
 use crate::node::Node;
 use crate::node::commands::LAST_NOTICE_TIMEOUT;
@@ -42,12 +42,12 @@ impl Node {
             if waits {
                 self.text(NoteLevel::Warn, "on_standby has not ended; it is killed".to_owned());
             }
-            self.elect(election::Order::Close);
+            self.elect(election::ElectionOrder::Close);
             self.leaving = Leaving::Closing { exit, by: now + CLOSE_TIMEOUT };
         }
         match self.leaving {
             Leaving::Closed { exit } => {
-                self.order(Order::Testament(None));
+                self.order(GuardianOrder::LastWill(None));
                 self.outputs.push_back(Output::Exit(exit));
                 self.leaving = Leaving::Gone;
             }

@@ -47,7 +47,7 @@ impl Node {
         self.outputs.push_back(Output::Reconfigured(config));
         if tls && let Some(will) = self.will.clone() {
             // Whoever sends it adds the certificates that are in force by then.
-            self.bequeath(Some(will));
+            self.hand_over_the_will(Some(will));
         }
         self.changed = true;
         Some(self.probe_anew(&former.health, now).unwrap_or(Event::TimePassed))

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{AwaitedStart, Keeper, Lock};
-use crate::guardian::preparation::{Purpose, prepare};
+use super::{AwaitedStart, Lock, MainThread};
+use crate::guardian::launch::{Purpose, prepare};
 use crate::guardian::protocol::{NoteLevel, Report, WatchdogView};
 use crate::guardian::{account, remains};
 use crate::moment::Moment;
@@ -12,7 +12,7 @@ use crate::{clock, seeded_bug};
 /// How long a start waits for its cgroup: making one takes a few milliseconds, and it can do without.
 const CGROUP_LIMIT: Duration = Duration::from_secs(1);
 
-impl Keeper {
+impl MainThread {
     pub(super) fn order_start(&mut self, epoch: u64, now: Moment) {
         match (self.refusal(epoch), &mut self.configured) {
             (None, Some(configured)) => {
@@ -75,7 +75,7 @@ impl Keeper {
         let settings = &configured.settings;
         let told = seeded_bug::told(epoch);
         let purpose = Purpose { epoch: told, lock: Some(fd), main: None };
-        let mut launch = prepare(settings, account, self.surroundings.oom_score_adj.as_deref(), &purpose)?;
+        let mut launch = prepare(settings, account, self.process_setup.oom_score_adj.as_deref(), &purpose)?;
         let forking = settings.forking;
         // Before the fork: from then on a process may exist that cannot be killed.
         let armed = self.watchdog.arm(deadline, clock::now());
@@ -113,7 +113,7 @@ impl Keeper {
         }
     }
 
-    /// When [`Keeper::go_on_starting`] has something to do, if nothing comes before.
+    /// When [`MainThread::go_on_starting`] has something to do, if nothing comes before.
     pub(super) fn start_due(&self) -> Option<Moment> {
         let account = &self.configured.as_ref()?.account;
         let limit = self

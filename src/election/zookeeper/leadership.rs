@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use zookeeper_client::{Client, CreateMode, Error, MultiWriteError};
 
 use super::candidate::Candidate;
-use super::claim::{self, Tenure, short};
+use super::claim::{self, Leadership, short};
 use super::course::{End, Going};
 use super::paths::Paths;
 use super::requests::until_deleted;
@@ -21,7 +21,7 @@ use super::resignation::resign;
 use super::settings::Settings;
 use super::{directories, last_will, protection, service};
 use crate::clock;
-use crate::election::{Fact, Loss, Order};
+use crate::election::{ElectionOrder, Fact, Loss};
 use crate::moment::Moment;
 use crate::status::HistoryEntry;
 use crate::timer::Timer;
@@ -39,13 +39,14 @@ async fn heartbeat(
     client: &Client,
     settings: &Settings,
     paths: &Paths,
-    tenure: &Tenure,
+    leadership: &Leadership,
 ) -> Result<(), MultiWriteError> {
-    let data = json!({"node": settings.node, "epoch": tenure.breadcrumb.epoch, "at": clock::timestamp()}).to_string();
+    let data =
+        json!({"node": settings.node, "epoch": leadership.breadcrumb.epoch, "at": clock::timestamp()}).to_string();
     loop {
         let mut writer = client.new_multi_writer();
-        writer.add_check_version(&tenure.node, -1)?;
-        writer.add_check_version(&paths.epoch, tenure.epoch_version)?;
+        writer.add_check_version(&leadership.node, -1)?;
+        writer.add_check_version(&paths.epoch, leadership.epoch_version)?;
         writer.add_set_data(&paths.heartbeat, data.as_bytes(), None)?;
         match writer.commit().await {
             Ok(_) => return Ok(()),
@@ -64,41 +65,46 @@ async fn heartbeat(
 
 impl Candidate<'_> {
     /// Begins the leadership, and leads until the end.
-    pub async fn begin(&mut self, own: Pin<&mut impl Future<Output = ()>>, tenure: Box<Tenure>) -> End {
-        info!(epoch = tenure.breadcrumb.epoch, node = tenure.node, "epoch taken");
-        let counts_from = self.pulse.touches.counts_from(tenure.sent);
-        self.pulse.touches.answered(tenure.sent, clock::now());
+    pub async fn begin(&mut self, own: Pin<&mut impl Future<Output = ()>>, leadership: Box<Leadership>) -> End {
+        info!(epoch = leadership.breadcrumb.epoch, node = leadership.node, "epoch taken");
+        let counts_from = self.pulse.touches.counts_from(leadership.sent);
+        self.pulse.touches.answered(leadership.sent, clock::now());
         self.backend.tell(Fact::Claimed {
-            epoch: tenure.breadcrumb.epoch,
+            epoch: leadership.breadcrumb.epoch,
             counts_from,
-            testament: Some(Box::new(last_will::of_a_leader(
+            last_will: Some(Box::new(last_will::of_a_leader(
                 &self.backend.settings,
                 &self.backend.paths,
                 self.client.session_id().0,
-                &tenure,
+                &leadership,
             ))),
         });
-        self.lead(own, tenure, true).await
+        self.lead(own, leadership, true).await
     }
 
     /// Goes on leading over another connection.
-    pub async fn resume(&mut self, tenure: Box<Tenure>) -> End {
+    pub async fn resume(&mut self, leadership: Box<Leadership>) -> End {
         let client = self.client;
-        let node = tenure.node.clone();
+        let node = leadership.node.clone();
         let mut renewed = self.renewed.subscribe();
         let own = async move {
             // This server may be behind the one that was lost, and not know of the node before it has acknowledged a write.
             let _ = renewed.wait_for(|renewed| *renewed).await;
             until_deleted(client, &node).await;
         };
-        self.lead(std::pin::pin!(own), tenure, false).await
+        self.lead(std::pin::pin!(own), leadership, false).await
     }
 
     /// Leads until the end of the leadership or of the connection.
-    async fn lead(&mut self, own: Pin<&mut impl Future<Output = ()>>, tenure: Box<Tenure>, answers: bool) -> End {
-        match self.lead_while_connected(own, &tenure, answers).await {
+    async fn lead(
+        &mut self,
+        own: Pin<&mut impl Future<Output = ()>>,
+        leadership: Box<Leadership>,
+        answers: bool,
+    ) -> End {
+        match self.lead_while_connected(own, &leadership, answers).await {
             Some(end) => end,
-            None => End::Parted(Going::Leading(tenure)),
+            None => End::Parted(Going::Leading(leadership)),
         }
     }
 
@@ -110,7 +116,7 @@ impl Candidate<'_> {
     async fn lead_while_connected(
         &mut self,
         mut own: Pin<&mut impl Future<Output = ()>>,
-        tenure: &Tenure,
+        leadership: &Leadership,
         mut answers: bool,
     ) -> Option<End> {
         let (client, settings, paths) =
@@ -118,8 +124,13 @@ impl Candidate<'_> {
         let protected = Arc::clone(&self.backend.protected);
         let patience = (self.backend.timing().length() / 2).max(settings.heartbeat_interval);
         let several = zookeeper::has_alternatives(&settings.access);
-        let mut service =
-            std::pin::pin!(service::keep(client, &settings, &paths, tenure.epoch_version, &tenure.announcement));
+        let mut service = std::pin::pin!(service::keep(
+            client,
+            &settings,
+            &paths,
+            leadership.epoch_version,
+            &leadership.announcement
+        ));
         let mut chores: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
         chores.push(Box::pin(async {
             tokio::time::sleep(AFTER_THE_START).await;
@@ -130,16 +141,16 @@ impl Candidate<'_> {
         let mut beat: Option<(Moment, BoxFuture<'_, Result<(), MultiWriteError>>)> = None;
         let Ok(mut tick) = Timer::new() else {
             let loss = Loss::Backend("no timer can be had for the heartbeats: too many open files?".to_owned());
-            return Some(self.fall(loss, Some(tenure)).await);
+            return Some(self.fall(loss, Some(leadership)).await);
         };
-        tick.set(tenure.sent + settings.heartbeat_interval);
+        tick.set(leadership.sent + settings.heartbeat_interval);
         loop {
             tokio::select! {
                 biased;
                 state = self.state.changed() => return self.take_state(state).err(),
-                () = own.as_mut() => return Some(self.fall(Loss::NodeDeleted, Some(tenure)).await),
+                () = own.as_mut() => return Some(self.fall(Loss::NodeDeleted, Some(leadership)).await),
                 outcome = in_flight(&mut beat) => {
-                    let sent = beat.take().map_or(tenure.sent, |(sent, _)| sent);
+                    let sent = beat.take().map_or(leadership.sent, |(sent, _)| sent);
                     tick.set(sent + settings.heartbeat_interval);
                     // It may have come over a connection of the crate's own, to which nobody knows what was granted.
                     if let Some(state) = self.state.changed().now_or_never() {
@@ -148,13 +159,13 @@ impl Candidate<'_> {
                     answers |= outcome.is_ok();
                     match self.take_heartbeat(sent, outcome) {
                         Ok(()) => {}
-                        Err(loss) => return Some(self.fall(loss, Some(tenure)).await),
+                        Err(loss) => return Some(self.fall(loss, Some(leadership)).await),
                     }
                 }
                 () = tick.rings() => match &beat {
                     None => {
                         let now = clock::now();
-                        beat = Some((now, Box::pin(heartbeat(client, &settings, &paths, tenure))));
+                        beat = Some((now, Box::pin(heartbeat(client, &settings, &paths, leadership))));
                         tick.set(now + patience);
                     }
                     Some(_) if several && answers => {
@@ -165,19 +176,19 @@ impl Candidate<'_> {
                     Some(_) => {}
                 },
                 order = self.backend.orders.recv() => match order {
-                    Some(Order::Resign { clean, ended }) => {
+                    Some(ElectionOrder::Resign { clean, ended }) => {
                         self.backend.stands = false;
-                        return Some(End::Resigned { left: resign(client, &paths, tenure, clean, ended).await });
+                        return Some(End::Resigned { left: resign(client, &paths, leadership, clean, ended).await });
                     }
-                    Some(Order::Close) | None => {
-                        resign(client, &paths, tenure, false, None).await;
+                    Some(ElectionOrder::Close) | None => {
+                        resign(client, &paths, leadership, false, None).await;
                         return Some(End::Closed);
                     }
-                    Some(Order::Publish(member)) => self.backend.publish(*member),
-                    Some(Order::Announce(breadcrumb)) => tenure.announcement.want(breadcrumb.map(|breadcrumb| *breadcrumb)),
-                    Some(Order::Amend(entry)) => chores.push(Box::pin(amend(client, &paths, *entry))),
-                    Some(Order::Claim { .. }) => self.backend.refuse("this node leads already"),
-                    Some(Order::Stand | Order::Yield | Order::AskAgain) => {}
+                    Some(ElectionOrder::Publish(member)) => self.backend.publish(*member),
+                    Some(ElectionOrder::Announce(breadcrumb)) => leadership.announcement.want(breadcrumb.map(|breadcrumb| *breadcrumb)),
+                    Some(ElectionOrder::Amend(entry)) => chores.push(Box::pin(amend(client, &paths, *entry))),
+                    Some(ElectionOrder::Claim { .. }) => self.backend.refuse("this node leads already"),
+                    Some(ElectionOrder::Stand | ElectionOrder::Yield | ElectionOrder::AskAgain) => {}
                 },
                 () = service.as_mut() => unreachable!("the announcement is kept for as long as the leadership lasts"),
                 Some(()) = chores.next() => {}

@@ -1,7 +1,7 @@
 //! What is heard of the guardian's process, and what that means for the role.
 
 use crate::config::ElectionKind;
-use crate::guardian::protocol::{NoteLevel, Order, Report, VolumeView};
+use crate::guardian::protocol::{GuardianOrder, NoteLevel, Report, VolumeView};
 use crate::moment::Moment;
 use crate::role::{Event, Phase, Role};
 use crate::status::CoordinatorView;
@@ -224,12 +224,12 @@ impl Node {
         self.facts.watchdog = None;
         self.guardian.start(now);
         self.outputs.push_back(Output::StartGuardian(Box::new(self.facts.guardian_settings())));
-        self.bequeath_place();
+        self.hand_over_the_place();
     }
 
     pub(in crate::node) fn ping(&mut self, now: Moment) {
         if let Some(number) = self.guardian.ping(now) {
-            self.order(Order::Ping { number });
+            self.order(GuardianOrder::Ping { number });
         }
     }
 

@@ -2,8 +2,10 @@
 
 use crate::moment::Moment;
 
+use super::action::Action;
+use super::cause::{Cause, End, Role};
+use super::event::{Former, Recorded, Vacancy, Witness};
 use super::machine::{EarlyFencing, Guardian, Machine, Stage};
-use super::words::{Action, Cause, End, Former, Recorded, Role, Vacancy, Witness};
 
 /// The epoch that it will be at least, as the name of the order: the lock file's is not known yet.
 const fn early_order(vacancy: Vacancy) -> u64 {

@@ -1,0 +1,58 @@
+//! What the machine orders: actions in the imperative.
+
+use crate::moment::Moment;
+
+use super::cause::{End, Transition};
+use super::event::Witness;
+
+/// An order of the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    Stand,
+    Yield,
+    AcquireLock,
+    /// `epoch` tells this attempt's answer from that of an attempt given up before.
+    FenceFormer {
+        epoch: u64,
+        named_by: Witness,
+    },
+    Claim {
+        epoch: u64,
+    },
+    WriteRecord {
+        epoch: u64,
+    },
+    /// The guardian must have ended everything by then.
+    SetDeadline(Moment),
+    RunBeforeStart {
+        epoch: u64,
+    },
+    Start {
+        epoch: u64,
+        deadline: Moment,
+    },
+    /// The stop signal for the coordinator; commands that run in the leadership's name are killed. Answered by `TreeDead`.
+    StopTree,
+    /// SIGKILL for the coordinator's tree and for every command that runs in the leadership's name.
+    KillTree,
+    /// The guardian is gone: kill what it left.
+    KillOrphans,
+    RunAfterStop,
+    CloseLock(End),
+    Resign {
+        clean: bool,
+        end: Option<End>,
+    },
+    /// End the guardian, if it lives, and start another.
+    ReplaceGuardian,
+    Announce(Transition),
+    Exit(Exit),
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    Stopped,
+    LostMastership,
+    DuplicateName,
+}
