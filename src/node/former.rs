@@ -25,7 +25,7 @@ impl Own {
     pub fn whose(&self, node: &str, host: Option<&HostIdentity>) -> Whose {
         match self.host.whose(&self.node, host, node) {
             Whose::Neighbours if self.former_names.iter().any(|name| name == node) => Whose::Own,
-            whose => whose,
+            whose @ (Whose::Own | Whose::Neighbours | Whose::AnotherHosts | Whose::Unknown) => whose,
         }
     }
 

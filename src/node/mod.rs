@@ -18,6 +18,11 @@
 //!
 //! Rejected: to keep what people are told in the loop. Every text there was a decision on what is so, made twice.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::wildcard_enum_match_arm, reason = "a new variant is a decision, to be made wherever it matters")
+)]
+
 mod commands;
 mod facts;
 mod former;

@@ -163,7 +163,16 @@ impl Machine {
                     self.close_lock(now, out);
                 }
             }
-            _ => {}
+            Stage::Idle { .. }
+            | Stage::Standing
+            | Stage::Locking { .. }
+            | Stage::FencingFormer { .. }
+            | Stage::Claiming { .. }
+            | Stage::Preparing { .. }
+            | Stage::Starting { .. }
+            | Stage::Leading { .. }
+            | Stage::Ending(_)
+            | Stage::Finished => {}
         }
     }
 
@@ -227,7 +236,13 @@ impl Machine {
             Stage::Idle { .. } | Stage::Standing | Stage::Finished => return,
             Stage::Ending(Ending { step: EndStep::Resigning, .. }) => return,
             Stage::Ending(_) => {}
-            _ => self.begin_end(now, End::LeaseExpired, out),
+            Stage::Locking { .. }
+            | Stage::FencingFormer { .. }
+            | Stage::Claiming { .. }
+            | Stage::Preparing { .. }
+            | Stage::Starting { .. }
+            | Stage::Leading { .. }
+            | Stage::Clearing { .. } => self.begin_end(now, End::LeaseExpired, out),
         }
         if let Stage::Ending(ending) = &mut self.stage {
             ending.fenced |= matches!(ending.step, EndStep::Stopping { .. });

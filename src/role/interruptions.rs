@@ -61,7 +61,15 @@ impl Machine {
                 self.withdraw(End::StartFailed, out);
             }
             Stage::Locking { .. } => self.end_now(now, End::StartFailed, out),
-            _ => {}
+            Stage::Idle { .. }
+            | Stage::FencingFormer { .. }
+            | Stage::Claiming { .. }
+            | Stage::Preparing { .. }
+            | Stage::Starting { .. }
+            | Stage::Leading { .. }
+            | Stage::Clearing { .. }
+            | Stage::Ending(_)
+            | Stage::Finished => {}
         }
     }
 
@@ -102,7 +110,14 @@ impl Machine {
                 self.withdraw(end, out);
             }
             Stage::Idle { .. } | Stage::Finished => {}
-            _ => self.end_now(now, end, out),
+            Stage::Locking { .. }
+            | Stage::FencingFormer { .. }
+            | Stage::Claiming { .. }
+            | Stage::Preparing { .. }
+            | Stage::Starting { .. }
+            | Stage::Leading { .. }
+            | Stage::Clearing { .. }
+            | Stage::Ending(_) => self.end_now(now, end, out),
         }
     }
 
@@ -117,7 +132,13 @@ impl Machine {
             }
             Stage::Ending(_) => self.leave_the_lock_behind(now, out),
             Stage::Finished => {}
-            _ => self.end_now(now, End::Stopped, out),
+            Stage::Locking { .. }
+            | Stage::FencingFormer { .. }
+            | Stage::Claiming { .. }
+            | Stage::Preparing { .. }
+            | Stage::Starting { .. }
+            | Stage::Leading { .. }
+            | Stage::Clearing { .. } => self.end_now(now, End::Stopped, out),
         }
     }
 }

@@ -369,7 +369,15 @@ impl Machine {
             Event::LockRefused { recorded } => self.lock_refused(now, recorded),
             Event::VolumeUnusable => match self.stage {
                 Stage::Locking { .. } | Stage::Claiming { .. } => self.end_now(now, End::StartFailed, out),
-                _ => {}
+                Stage::Idle { .. }
+                | Stage::Standing
+                | Stage::FencingFormer { .. }
+                | Stage::Preparing { .. }
+                | Stage::Starting { .. }
+                | Stage::Leading { .. }
+                | Stage::Clearing { .. }
+                | Stage::Ending(_)
+                | Stage::Finished => {}
             },
             Event::FormerFenced { epoch, succeeded } => self.former_fenced(now, epoch, succeeded, out),
             Event::Claimed { epoch, sent } => self.claimed(now, epoch, sent, out),
@@ -434,7 +442,17 @@ impl Machine {
                 match self.stage {
                     Stage::Ending(Ending { step: EndStep::Stopping { .. }, .. }) => self.kill(now, out),
                     Stage::Ending(Ending { step: EndStep::Tidying { .. }, .. }) => self.kill_commands(now, out),
-                    _ => {}
+                    Stage::Idle { .. }
+                    | Stage::Standing
+                    | Stage::Locking { .. }
+                    | Stage::FencingFormer { .. }
+                    | Stage::Claiming { .. }
+                    | Stage::Preparing { .. }
+                    | Stage::Starting { .. }
+                    | Stage::Leading { .. }
+                    | Stage::Clearing { .. }
+                    | Stage::Ending(_)
+                    | Stage::Finished => {}
                 }
             }
             Event::DuplicateName => {
@@ -477,7 +495,17 @@ impl Machine {
                 self.set_step(EndStep::ClosingLock { give_away: None });
                 self.give_away(out);
             }
-            _ => {}
+            Stage::Idle { .. }
+            | Stage::Standing
+            | Stage::Locking { .. }
+            | Stage::FencingFormer { .. }
+            | Stage::Claiming { .. }
+            | Stage::Preparing { .. }
+            | Stage::Starting { .. }
+            | Stage::Leading { .. }
+            | Stage::Clearing { .. }
+            | Stage::Ending(_)
+            | Stage::Finished => {}
         }
     }
 

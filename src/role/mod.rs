@@ -21,6 +21,11 @@
 //! the lock file would have to be compared twice); leadership as a set of booleans (illegal combinations are then a matter
 //! of luck; here a stage carries exactly the data that belongs to it).
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::wildcard_enum_match_arm, reason = "a new variant is a decision, to be made wherever it matters")
+)]
+
 mod action;
 mod cause;
 mod demotion;

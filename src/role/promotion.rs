@@ -110,7 +110,7 @@ impl Machine {
                     *early = EarlyFencing::At(now + fence_after);
                 }
                 EarlyFencing::At(_) if !is_the_breadcrumbs => *early = EarlyFencing::Unwanted,
-                _ => {}
+                EarlyFencing::Unwanted | EarlyFencing::At(_) | EarlyFencing::Running | EarlyFencing::Done => {}
             }
         }
     }
