@@ -131,6 +131,7 @@ fn a_daemon_that_outlives_its_supervisor_and_guardian_keeps_the_lock_until_its_o
     cluster.start("a");
     cluster.until_run_after(&former);
     let active = cluster.until_any_active(&["a", "b"]);
+    cluster.until_active_is(&active);
     cluster.until_eligible(if active == "a" { "b" } else { "a" });
     assert_eq!(cluster.judge().len(), 2);
 }
