@@ -8,7 +8,8 @@
 //! node > {role, and as plain data: election's port, guardian's protocol, status, config, host}
 //! election > {guardian's protocol, status, config, znodes, zookeeper};   guardian > {syscalls, processes, zookeeper}
 //! zookeeper > {config, guardian's protocol};   client > {config, status, znodes, zookeeper}
-//! preflight > {election, guardian's volume, processes, role, config};   api > {status, config};   role > std (and moment)
+//! preflight > {peer_test, election, guardian's volume, processes, role, config};   peer_test > {election, guardian's volume, zookeeper}
+//!   api > {status, config};   role > std (and moment)
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "both may panic, and wait: crate::output prints")]
@@ -26,6 +27,7 @@ pub mod host;
 pub mod moment;
 pub mod node;
 pub mod output;
+pub mod peer_test;
 pub mod preflight;
 pub mod processes;
 pub mod role;

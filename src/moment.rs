@@ -56,3 +56,33 @@ impl fmt::Display for Moment {
         write!(f, "{}.{:03}s", self.0 / 1_000_000_000, self.0 / 1_000_000 % 1_000)
     }
 }
+
+/// For people: `9.1 ms`, `2.5 s`.
+pub fn in_words(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        let text = format!("{:.1}", duration.as_secs_f64() * 1e3);
+        format!("{} ms", text.strip_suffix(".0").unwrap_or(&text))
+    } else {
+        let text = format!("{:.2}", duration.as_secs_f64());
+        format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_for_people() {
+        for (nanos, text) in [
+            (9_059_735, "9.1 ms"),
+            (500_000_000, "500 ms"),
+            (2_500_000_000, "2.5 s"),
+            (10_000_000_000, "10 s"),
+            (7_501_234_567, "7.5 s"),
+            (0, "0 ms"),
+        ] {
+            assert_eq!(in_words(Duration::from_nanos(nanos)), text);
+        }
+    }
+}

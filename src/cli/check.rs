@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{Exit, Options, print};
-use crate::{config, preflight};
+use crate::{config, peer_test, preflight};
 
 /// Check configuration, ZooKeeper, the shared volume and this host before the first start
 ///
@@ -43,7 +43,7 @@ pub fn run(options: &Options, arguments: Arguments) -> anyhow::Result<Exit> {
         None => {
             let mut results = task.check(&config::load(options.config_file(), command)?);
             if let Some(with) = arguments.with_peer {
-                let plan = preflight::Plan { with, host: None, wait: arguments.wait, reuse: false };
+                let plan = peer_test::Plan { with, host: None, wait: arguments.wait, reuse: false };
                 results.extend(task.check_with_peer(&plan));
             }
             results

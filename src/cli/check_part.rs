@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Exit, Options};
-use crate::{config, preflight};
+use crate::{config, peer_test, preflight};
 
 /// Make one part of the checks, and say on standard output what is begun and found
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub struct Arguments {
 pub fn run(options: &Options, arguments: Arguments) -> anyhow::Result<Exit> {
     let command = (!arguments.command.is_empty()).then_some(arguments.command);
     let config = config::load(options.config_file(), command)?;
-    let plan = preflight::Plan { with: arguments.with_peer, host: None, wait: arguments.wait, reuse: false };
+    let plan = peer_test::Plan { with: arguments.with_peer, host: None, wait: arguments.wait, reuse: false };
     preflight::run_part(arguments.part, &config, arguments.volume.as_deref(), arguments.after, &plan);
     Ok(Exit::Done)
 }

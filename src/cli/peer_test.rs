@@ -1,11 +1,11 @@
-//! `primacy peer-test NODE`: what a supervisor runs beside itself when it first sees another node. See [`preflight`].
+//! `primacy peer-test NODE`: what a supervisor runs beside itself when it first sees another node. See [`peer_test`].
 
 use std::time::Duration;
 
 use clap::Args;
 
 use super::{Exit, Options, print};
-use crate::{config, preflight};
+use crate::{config, peer_test};
 
 /// Try the volume's lock against another node, and say what came of it as JSON
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub struct Arguments {
 pub fn run(options: &Options, arguments: Arguments) -> anyhow::Result<Exit> {
     let config = config::load_for_client(options.config_file())?;
     let Arguments { with, host, wait } = arguments;
-    let test = preflight::try_with_peer(&config, &preflight::Plan { with: Some(with), host, wait, reuse: true });
+    let test = peer_test::run(&config, &peer_test::Plan { with: Some(with), host, wait, reuse: true });
     print(&(serde_json::to_string(&test)? + "\n"))?;
     Ok(Exit::Done)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Exit, print};
-use crate::preflight;
+use crate::{peer_test, preflight};
 
 /// Exit with 0 if the file's lock can be taken
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.hold {
-        let otherwise = preflight::hold_lock(&arguments.file);
+        let otherwise = peer_test::hold_lock(&arguments.file);
         if otherwise.is_empty() {
             return Ok(Exit::Done);
         }

@@ -8,11 +8,12 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::config::{Config, ElectionKind, HealthProbe, WatchdogUse};
 use crate::guardian;
+use crate::moment::in_words;
 use crate::role::LeaseTiming;
 use crate::status::CheckResult;
 
 use super::apart::Told;
-use super::{fail, ok, time, warn};
+use super::{fail, ok, warn};
 
 pub fn look(config: &Config, told: &mut Told) {
     const COMMAND: &str = "coordinator.command";
@@ -149,7 +150,7 @@ fn watchdog(config: &Config) -> Option<CheckResult> {
     let too_short = (!timing.fits()).then(|| {
         format!(
             "a lease of {} is too short for a watchdog's {} s; raise zookeeper.session_timeout",
-            time(timing.longest),
+            in_words(timing.longest),
             timing.seconds
         )
     });
@@ -165,7 +166,7 @@ fn watchdog(config: &Config) -> Option<CheckResult> {
                 "{device} is there; to be set to {} s: it fires at the latest {} after the lease's end, when another node \
                  may be elected",
                 timing.seconds,
-                time(lease.grace())
+                in_words(lease.grace())
             ),
         ),
     })

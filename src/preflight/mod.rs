@@ -14,9 +14,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{Config, ElectionKind};
+use crate::moment::in_words;
+use crate::peer_test::{self, Plan};
 use crate::status::{CheckOutcome, CheckResult};
 
-pub use peer::{Plan, hold_lock, run as try_with_peer};
 pub use volume::try_lock;
 
 /// From one finding on this host to the next: reading what a configuration names, looking a program up.
@@ -66,7 +67,7 @@ impl Task<'_> {
         match apart::run(&self.arguments(Part::Configuration, &[]), STEP, &mut Vec::new()) {
             apart::End::Hangs(_) => Some(fail(
                 "configuration",
-                format!("reading {} has not ended within {}", self.file.display(), time(STEP)),
+                format!("reading {} has not ended within {}", self.file.display(), in_words(STEP)),
                 "does it, or a file that it names, lie on a mount that is away? does `getent passwd` answer for coordinator.user?",
             )),
             apart::End::Done | apart::End::Failed(_) => None,
@@ -99,7 +100,7 @@ impl Task<'_> {
             apart::End::Done => {}
             apart::End::Hangs(step) => results.push(fail(
                 if step.is_empty() { volume::NAME } else { &step },
-                format!("{} does not answer within {}", config.lock.directory.display(), time(limit)),
+                format!("{} does not answer within {}", config.lock.directory.display(), in_words(limit)),
                 "is the file server reachable? see dmesg and the mount's options",
             )),
             apart::End::Failed(how) => {
@@ -117,7 +118,7 @@ impl Task<'_> {
                 apart::End::Hangs(step) if step.is_empty() || after.as_ref() == Some(&step) => return,
                 // The rest is looked at all the same.
                 apart::End::Hangs(step) => {
-                    let detail = format!("looking at it has not ended within {}", time(STEP));
+                    let detail = format!("looking at it has not ended within {}", in_words(STEP));
                     results.push(fail(&step, detail, "does it lie on a mount that is away? see dmesg"));
                     after = Some(step);
                 }
@@ -133,7 +134,7 @@ impl Task<'_> {
         let mut more = vec!["--wait".to_owned(), format!("{}ms", plan.wait.as_millis())];
         more.extend(plan.with.iter().flat_map(|node| ["--with-peer".to_owned(), node.clone()]));
         let mut results = Vec::new();
-        match apart::run(&self.arguments(Part::Peer, &more), plan.wait + peer::LIMIT, &mut results) {
+        match apart::run(&self.arguments(Part::Peer, &more), plan.wait + peer_test::LIMIT, &mut results) {
             apart::End::Done => {}
             apart::End::Hangs(_) => results.push(fail(peer::NAME, "the test has not ended", "is the volume there?")),
             apart::End::Failed(how) => results.push(fail(peer::NAME, format!("it was not made: {how}"), "try again")),
@@ -150,17 +151,6 @@ pub fn run_part(part: Part, config: &Config, volume: Option<&str>, after: Option
         Part::Volume => volume::look(config, volume, &mut told),
         Part::Host => host::look(config, &mut told),
         Part::Peer => told.step(peer::NAME, || [peer::check(config, plan)]),
-    }
-}
-
-/// For people: `9.1 ms`, `2.5 s`.
-fn time(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        let text = format!("{:.1}", duration.as_secs_f64() * 1e3);
-        format!("{} ms", text.strip_suffix(".0").unwrap_or(&text))
-    } else {
-        let text = format!("{:.2}", duration.as_secs_f64());
-        format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
     }
 }
 
@@ -201,23 +191,4 @@ fn fail(name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Che
 
 fn result(result: CheckOutcome, name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> CheckResult {
     CheckResult { name: name.to_owned(), result, detail: detail.into(), remedy: remedy.into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_written_for_people() {
-        for (nanos, text) in [
-            (9_059_735, "9.1 ms"),
-            (500_000_000, "500 ms"),
-            (2_500_000_000, "2.5 s"),
-            (10_000_000_000, "10 s"),
-            (7_501_234_567, "7.5 s"),
-            (0, "0 ms"),
-        ] {
-            assert_eq!(time(Duration::from_nanos(nanos)), text);
-        }
-    }
 }

@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 use crate::clock;
 use crate::config::{Config, ElectionKind};
 use crate::guardian::volume::{self, LockFile, Mount, files, problems};
+use crate::moment::in_words;
 use crate::status::CheckResult;
 
 use super::apart::Told;
-use super::{fail, ok, time, warn};
+use super::{fail, ok, warn};
 
 /// The check that stands for the whole volume.
 pub const NAME: &str = "lock.directory";
@@ -158,7 +159,7 @@ fn write_and_lock(place: &Path) -> Vec<CheckResult> {
             match written {
                 Err(error) => results.push(failed(NAME, &problems::of("write and sync", &path, &error))),
                 Ok(()) => {
-                    results.push(ok(NAME, format!("write and fsync in {}", time(clock::now().since(begun)))));
+                    results.push(ok(NAME, format!("write and fsync in {}", in_words(clock::now().since(begun)))));
                     results.push(exclusion(&file, &path));
                 }
             }

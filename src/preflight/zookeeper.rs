@@ -7,11 +7,12 @@ use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 use crate::config::Config;
 use crate::election::zookeeper::{Settings, Standing, standing};
+use crate::moment::in_words;
 use crate::status::CheckResult;
 use crate::zookeeper::{self, Session, Trouble, other_tick};
 use crate::{clock, processes};
 
-use super::{fail, ok, time, warn};
+use super::{fail, ok, warn};
 
 /// Bounds everything after the connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,11 +47,11 @@ async fn look_around(config: &Config, settings: &Settings, session: &Session) ->
     let granted = client.session_timeout();
     let asked = config.zookeeper.session_timeout;
     let mut results = vec![if granted == asked {
-        ok("zookeeper.session_timeout", format!("connected to {}; {} granted", session.address(), time(granted)))
+        ok("zookeeper.session_timeout", format!("connected to {}; {} granted", session.address(), in_words(granted)))
     } else {
         warn(
             "zookeeper.session_timeout",
-            format!("{} asked for, {} granted", time(asked), time(granted)),
+            format!("{} asked for, {} granted", in_words(asked), in_words(granted)),
             "the ensemble permits 2 to 20 ticks; what it grants is what counts",
         )
     }];
@@ -65,11 +66,14 @@ async fn look_around(config: &Config, settings: &Settings, session: &Session) ->
     results.extend(cluster(config, settings, client).await);
     match timeout(PATIENCE, try_node(client, config)).await {
         Ok(Ok(offset)) if offset <= CLOCK_TOLERANCE => {
-            results.push(ok("zookeeper.clock", format!("this host's clock is within {} of ZooKeeper's", time(offset))));
+            results.push(ok(
+                "zookeeper.clock",
+                format!("this host's clock is within {} of ZooKeeper's", in_words(offset)),
+            ));
         }
         Ok(Ok(offset)) => results.push(warn(
             "zookeeper.clock",
-            format!("this host's clock is {} away from ZooKeeper's", time(offset)),
+            format!("this host's clock is {} away from ZooKeeper's", in_words(offset)),
             "synchronise the clocks, or history and logs will mislead; leases do not depend on it",
         )),
         Ok(Err(Error::NoAuth)) => results.push(fail(
@@ -80,7 +84,7 @@ async fn look_around(config: &Config, settings: &Settings, session: &Session) ->
         Ok(Err(error)) => results.push(fail("zookeeper.write", error.to_string(), "see the server's log")),
         Err(_) => results.push(fail(
             "zookeeper.write",
-            format!("no answer within {}", time(PATIENCE)),
+            format!("no answer within {}", in_words(PATIENCE)),
             "has the ensemble a quorum?",
         )),
     }
@@ -124,17 +128,17 @@ fn lease(config: &Config, granted: Duration) -> CheckResult {
     let timing = config.zookeeper.timing_under(granted);
     let sum = format!(
         "session {} - tick/2 {} - heartbeat {} - margin {} = {}",
-        time(granted),
-        time(timing.tick_time / 2),
-        time(timing.heartbeat_interval),
-        time(timing.margin),
-        time(timing.length())
+        in_words(granted),
+        in_words(timing.tick_time / 2),
+        in_words(timing.heartbeat_interval),
+        in_words(timing.margin),
+        in_words(timing.length())
     );
     match timing.check() {
         Ok(()) => ok("lease", sum),
         Err(problem) => fail(
             "lease",
-            format!("{sum}, less than four heartbeats ({})", time(problem.least)),
+            format!("{sum}, less than four heartbeats ({})", in_words(problem.least)),
             format!("{}, or lower heartbeat_interval or margin", config.zookeeper.longer_session(granted)),
         ),
     }
