@@ -25,7 +25,7 @@ pub struct Command {
 }
 
 /// Why a command runs, and so what its end means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// `required`: nothing is started unless it succeeds.
     FenceFormer {
@@ -59,6 +59,11 @@ impl Commands {
         self.running.insert(self.last, (name, purpose));
         let notice = purpose == Purpose::Notice;
         CommandOrder { id: self.last, name: name.to_owned(), argv, environment, timeout, notice }
+    }
+
+    /// By their numbers.
+    pub fn running(&self) -> impl Iterator<Item = (u64, Purpose)> {
+        self.running.iter().map(|(id, (_, purpose))| (*id, *purpose))
     }
 
     /// One has ended: as what it was known, and why it ran.

@@ -2,6 +2,7 @@
 //! do is here, too; what follows for people is in [`super::reasons`] and [`super::view`].
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +139,16 @@ impl Facts {
             metrics: MetricsView::default(),
             config,
         }
+    }
+
+    /// Hashes what can bear on a decision.
+    pub fn hash_bearing(&self, state: &mut impl Hasher) {
+        let vacancy = self.vacancy.as_ref();
+        let breadcrumb = vacancy.and_then(|vacancy| vacancy.former.as_ref());
+        (vacancy.map(|vacancy| vacancy.epoch), self.witness).hash(state);
+        breadcrumb.map(|it| (&it.node, it.epoch, it.clean)).hash(state);
+        self.former_record.as_ref().map(|it| (&it.node, it.epoch, it.is_over())).hash(state);
+        (self.volume_usable(), self.volume_seen, self.watchdog_usable(), self.session_timeout_ms).hash(state);
     }
 
     /// The election has told of the cluster: until now it was as it was told before.

@@ -46,15 +46,17 @@ mod watch;
 mod tests;
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::guardian::protocol::{GuardianOrder, LastWill, NoteLevel, WatchdogTerms};
 use crate::moment::Moment;
-use crate::role::{Event, Machine};
+use crate::role::{Event, Machine, Witness};
 use crate::status::Snapshot;
 
 use self::commands::Commands;
+pub use self::commands::Purpose;
 use self::facts::Facts;
 use self::health::Health;
 use self::leaving::Leaving;
@@ -66,12 +68,13 @@ use self::watch::Watch;
 pub use self::facts::{Identity, LOCK_FILE};
 pub use self::input::{At, GuardianInput, Input, Reread};
 pub use self::output::Output;
-pub use self::rules::rules;
+pub use self::rules::{Reckoned, Timing};
 pub use self::say::Say;
 
 /// Everything that a supervisor knows and wants.
 #[derive(Clone, Debug)]
 pub struct Node {
+    timing: Timing,
     machine: Machine,
     facts: Facts,
     guardian: Watch,
@@ -105,8 +108,14 @@ pub struct Node {
 impl Node {
     /// A standby that knows nothing yet; its first output starts a guardian.
     pub fn new(config: Arc<Config>, identity: Identity, at: At) -> Self {
-        let machine = Machine::new(rules(&config, None));
+        Self::under(Timing::default(), config, identity, at)
+    }
+
+    /// As [`Node::new`], reckoning time in another way.
+    pub fn under(timing: Timing, config: Arc<Config>, identity: Identity, at: At) -> Self {
+        let machine = Machine::new(timing.reckon(&config, None).rules);
         let mut node = Self {
+            timing,
             machine,
             facts: Facts::new(config, identity, at),
             guardian: Watch::new(at.moment),
@@ -166,6 +175,36 @@ impl Node {
             self.leaving.deadline(),
         ];
         candidates.into_iter().flatten().fold(self.guardian.deadline(), Moment::min)
+    }
+
+    /// When [`Input::TimePassed`] would decide something; the rest of [`Node::deadline`] is housekeeping.
+    pub fn next_decision(&self) -> Option<Moment> {
+        let machine = self.machine.deadline().map(|(at, _)| at).filter(|_| !self.is_leaving());
+        [machine, self.guardian.respawn(), self.health.deadline(), self.leaving.deadline()].into_iter().flatten().min()
+    }
+
+    /// The machine of the role.
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The commands that run, and what for.
+    pub fn running(&self) -> impl Iterator<Item = (u64, Purpose)> {
+        self.commands.running()
+    }
+
+    /// Whose word counts on who led before.
+    pub const fn witness(&self) -> Witness {
+        self.facts.witness
+    }
+
+    /// Hashes what can bear on a decision at `now` or later; what is only told to people is left out.
+    pub fn hash_bearing(&self, now: Moment, state: &mut impl Hasher) {
+        self.machine.hash(state);
+        self.facts.hash_bearing(state);
+        self.guardian.hash_bearing(now, state);
+        self.commands.running().for_each(|(_, purpose)| purpose.hash(state));
+        (self.leaving, self.standby_is_news, self.stops, self.place.is_some()).hash(state);
     }
 
     /// What is so at this moment, for people.

@@ -1,8 +1,11 @@
 //! From the configuration to the rules of the role.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{AfterLoss, Config, ElectionKind, WatchdogUse};
+use crate::moment::Moment;
 use crate::role::{Backoff, LeaseTiming, Restarts, Rules};
 
 use super::commands::AFTER_STOP_TIMEOUT;
@@ -30,7 +33,7 @@ pub fn timing(config: &Config, session_timeout: Option<Duration>) -> LeaseTiming
 }
 
 /// The core's rules under this configuration.
-pub fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
+fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
     let timing = timing(config, session_timeout);
     let restarts = config.coordinator.restarts;
     let backoff = config.coordinator.backoff;
@@ -71,5 +74,47 @@ pub fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
         restarts: Restarts { max: restarts.max, within: restarts.within },
         backoff: Backoff { first: backoff.first, max: backoff.max, reset: backoff.reset },
         exit_after_loss: config.fencing.after_loss == AfterLoss::Exit,
+    }
+}
+
+/// What a configuration and a session mean in time. A parameter of a node, for a model counts in units of its own.
+#[derive(Clone)]
+pub struct Timing(Arc<Reckoning>);
+
+type Reckoning = dyn Fn(&Config, Option<Duration>) -> Reckoned + Send + Sync;
+
+/// What follows from a configuration, and from the session that was granted if there is one.
+#[derive(Clone, Debug)]
+pub struct Reckoned {
+    pub rules: Rules,
+    /// How long a lease that runs lasts at most after another connection was asked for.
+    pub at_most: Duration,
+}
+
+impl Timing {
+    pub fn new(reckoning: impl Fn(&Config, Option<Duration>) -> Reckoned + Send + Sync + 'static) -> Self {
+        Self(Arc::new(reckoning))
+    }
+
+    pub fn reckon(&self, config: &Config, session_timeout: Option<Duration>) -> Reckoned {
+        (self.0)(config, session_timeout)
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::new(|config, session_timeout| Reckoned {
+            rules: rules(config, session_timeout),
+            at_most: {
+                let asked = Moment::from_nanos(0);
+                timing(config, session_timeout).at_most(asked).since(asked)
+            },
+        })
+    }
+}
+
+impl fmt::Debug for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Timing")
     }
 }

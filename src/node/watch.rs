@@ -1,5 +1,6 @@
 //! What is known of the guardian's process: whether it answers, and when another one is due.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::moment::Moment;
@@ -100,6 +101,17 @@ impl Watch {
     /// Whether another one is to be started now; said once.
     pub fn is_due(&mut self, now: Moment) -> bool {
         self.respawn.take_if(|at| *at <= now).is_some()
+    }
+
+    /// When another one is to be started.
+    pub const fn respawn(&self) -> Option<Moment> {
+        self.respawn
+    }
+
+    /// What bears on when the next one is started.
+    pub fn hash_bearing(&self, now: Moment, state: &mut impl Hasher) {
+        let young = Some(self.ordered + RESPAWN).filter(|until| *until > now);
+        (self.ended, self.leaves, self.respawn, young).hash(state);
     }
 
     /// It has said that it leaves: its silence means nothing.

@@ -42,7 +42,7 @@ impl Checked {
     fn somebody_leads(&self, world: &World) -> bool {
         world.nodes.iter().any(|node| {
             node.tree.is_some_and(|tree| !tree.doomed && tree.stopping.is_none())
-                && node.supervisor.as_ref().is_some_and(|supervisor| supervisor.core.machine.role() == Role::Active)
+                && node.supervisor.as_ref().is_some_and(|supervisor| supervisor.core.machine().role() == Role::Active)
         })
     }
 

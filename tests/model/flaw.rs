@@ -1,11 +1,12 @@
-//! The core under test, and the deliberately broken ones that the model must catch.
+//! The node under test, and the deliberately broken ones that the model must catch.
 //!
-//! A flaw is put in from outside, by altering what the machine hears or what it says: production code has no switch that
+//! A flaw is put in from outside, by altering what the node hears or what it says: production code has no switch that
 //! breaks it.
 
 use primacy::moment::Moment;
 use primacy::role::{Action, End, Event, Former, Machine, Recorded, Rules};
 
+use super::mind::Mind;
 use super::world::DAWN;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,20 +44,29 @@ pub enum Flaw {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Core {
-    pub machine: Machine,
+    mind: Mind,
     flaw: Flaw,
     /// What ZooKeeper said last of the former active.
     heard: Former,
 }
 
 impl Core {
-    pub fn new(rules: Rules, flaw: Flaw) -> Self {
-        Self { machine: Machine::new(rules), flaw, heard: Former::None }
+    pub fn new(rules: &Rules, flaw: Flaw, now: Moment) -> Self {
+        Self { mind: Mind::new(rules, flaw == Flaw::SameNameIsSameHost, now), flaw, heard: Former::None }
+    }
+
+    pub fn machine(&self) -> &Machine {
+        self.mind.machine()
+    }
+
+    /// When time alone decides something.
+    pub fn next_decision(&self) -> Option<Moment> {
+        self.mind.next_decision()
     }
 
     pub fn step(&mut self, now: Moment, event: Event) -> Vec<Action> {
         let (at, heard) = self.hear(now, event);
-        let orders = self.machine.step(at, heard);
+        let orders = self.mind.step(at, heard);
         let mut said = Vec::new();
         for order in orders {
             self.say(now, order, &mut said);
@@ -79,15 +89,6 @@ impl Core {
             }
             (Flaw::SkipsFencing, Event::LockAcquired { recorded, write_back }) => {
                 Event::LockAcquired { recorded: Recorded { former: Former::Clean, ..recorded }, write_back }
-            }
-            // All nodes of such a world have one name.
-            (Flaw::SameNameIsSameHost, Event::Elected(mut vacancy)) => {
-                vacancy.former = own_if_unclean(vacancy.former);
-                Event::Elected(vacancy)
-            }
-            (Flaw::SameNameIsSameHost, Event::LockAcquired { recorded, write_back }) => {
-                let former = own_if_unclean(recorded.former);
-                Event::LockAcquired { recorded: Recorded { former, ..recorded }, write_back }
             }
             (Flaw::BelievesAnOlderZooKeeper, Event::Elected(vacancy)) => {
                 self.heard = vacancy.former;
@@ -114,7 +115,7 @@ impl Core {
                 said.push(order);
             }
             (Flaw::SkipsClaim, Action::Claim { epoch }) => {
-                for order in self.machine.step(now, Event::Claimed { epoch: *epoch, sent: now }) {
+                for order in self.mind.step(now, Event::Claimed { epoch: *epoch, sent: now }) {
                     said.push(order);
                 }
             }
@@ -122,22 +123,18 @@ impl Core {
             (Flaw::HidesDeadline, Action::Start { epoch, .. }) => {
                 said.push(Action::Start { epoch: *epoch, deadline: Moment::from_nanos(DAWN << 2) });
             }
-            (Flaw::ForgetsCommands, Action::KillTree) if !self.machine.tree_may_live() => {
-                for order in self.machine.step(now, Event::TreeDead) {
+            (Flaw::ForgetsCommands, Action::KillTree) if !self.machine().tree_may_live() => {
+                for order in self.mind.step(now, Event::TreeDead) {
                     said.push(order);
                 }
             }
             (Flaw::ForgetsOrphans, Action::KillOrphans) => {
                 said.push(order);
-                for order in self.machine.step(now, Event::TreeDead) {
+                for order in self.mind.step(now, Event::TreeDead) {
                     said.push(order);
                 }
             }
             _ => said.push(order),
         }
     }
-}
-
-fn own_if_unclean(former: Former) -> Former {
-    if former == Former::Unclean { Former::Own } else { former }
 }

@@ -2,6 +2,7 @@
 
 mod checked;
 mod flaw;
+mod mind;
 mod node;
 mod relative;
 mod steps;

@@ -44,7 +44,7 @@ impl World {
         if let Some(event) = supervisor.mailbox.first() {
             return Some(event.clone());
         }
-        let (deadline, _) = supervisor.core.machine.deadline()?;
+        let deadline = supervisor.core.next_decision()?;
         (deadline <= self.now).then_some(Event::TimePassed)
     }
 
@@ -94,7 +94,7 @@ impl World {
             Action::Stand => self.stand(node),
             Action::Yield => self.go_to_the_back(node),
             Action::Claim { epoch } => self.claim(setup, node, epoch, now),
-            Action::Resign { clean, .. } => self.resign(setup, node, clean),
+            Action::Resign { clean, .. } => self.resign(node, clean),
             Action::KillOrphans if self.nodes[node].is_empty() => self.tell(node, Event::TreeDead),
             Action::KillOrphans => {
                 self.nodes[node].doom();

@@ -451,7 +451,7 @@ impl World {
 
     pub fn restart(&mut self, setup: &Setup, node: usize) {
         self.nodes[node].supervisor = Some(Supervisor {
-            core: Core::new(setup.rules.clone(), setup.flaw),
+            core: Core::new(&setup.rules, setup.flaw, self.now),
             mailbox: Vec::new(),
             pending: Vec::new(),
             client: Client::default(),

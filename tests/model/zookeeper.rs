@@ -4,9 +4,7 @@ use primacy::moment::Moment;
 use primacy::role::{Event, Loss, Vacancy};
 
 use super::flaw::Flaw;
-use super::world::{
-    Breach, Breadcrumb, CUT, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, LEASE, Seat, Setup, World, units,
-};
+use super::world::{Breach, Breadcrumb, CUT, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, Seat, Setup, World, units};
 
 impl World {
     fn seat(&self, node: usize) -> Option<usize> {
@@ -176,11 +174,6 @@ impl World {
         let Some(seat) = self.seat(node) else { return };
         self.queue[seat] = Seat { heard: now, told: now, cut: true, ..self.queue[seat] };
         self.connect(node);
-        if let Some(supervisor) = &mut self.nodes[node].supervisor {
-            let mut rules = supervisor.core.machine.rules().clone();
-            (rules.lease, rules.may_stand) = (units(LEASE - CUT), false);
-            supervisor.core.machine.set_rules(rules);
-        }
         self.tell(node, Event::Granted { until: now + units(EXPIRES_FROM - CUT - 1) });
     }
 
@@ -212,15 +205,11 @@ impl World {
         }
     }
 
-    pub fn resign(&mut self, setup: &Setup, node: usize, clean: bool) {
+    pub fn resign(&mut self, node: usize, clean: bool) {
         let (cut, alive) = (self.nodes[node].cut, !self.nodes[node].is_empty());
         let Some(client) = self.client(node) else { return };
         let claimed = client.claimed;
         *client = Client::default();
-        // What comes next is another session, for which the wanted time-out is asked.
-        if let Some(supervisor) = &mut self.nodes[node].supervisor {
-            supervisor.core.machine.set_rules(setup.rules.clone());
-        }
         if clean && alive {
             self.breach(Breach::EndedBeforeDeath);
         }

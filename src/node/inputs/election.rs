@@ -8,11 +8,12 @@ use crate::guardian::protocol::{GuardianOrder, LastWill, NoteLevel};
 use crate::moment::Moment;
 use crate::role::{Event, Loss};
 
+use crate::node::Node;
 use crate::node::facts::Contact;
 use crate::node::input::At;
 use crate::node::output::Output;
+use crate::node::rules::Reckoned;
 use crate::node::say::Say;
-use crate::node::{Node, rules};
 
 /// When the servers are asked again for the session that is wanted, if what they granted keeps this node out.
 pub const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -121,8 +122,9 @@ impl Node {
         let said = self.facts.hear_grant(timeout);
         said.into_iter().for_each(|line| self.say(line));
         self.ask_again = self.facts.wants_another_session().then(|| now + ASK_AGAIN);
-        self.machine.set_rules(rules::rules(&self.facts.config, Some(timeout)));
-        Event::Granted { until: rules::timing(&self.facts.config, Some(timeout)).at_most(asked) }
+        let Reckoned { rules, at_most } = self.timing.reckon(&self.facts.config, Some(timeout));
+        self.machine.set_rules(rules);
+        Event::Granted { until: asked + at_most }
     }
 
     /// Tells the guardian what gives up the place in the queue. (Never of a leadership: a second guardian knows nothing of

@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::config::{self, Config};
 use crate::guardian::protocol::NoteLevel;
 use crate::moment::Moment;
+use crate::node::Node;
 use crate::node::input::Reread;
 use crate::node::output::Output;
 use crate::node::reload::Reloading;
 use crate::node::say::Say;
-use crate::node::{Node, rules};
 use crate::role::Event;
 
 impl Node {
@@ -40,7 +40,7 @@ impl Node {
         };
         let config = Arc::new(self.merge(read));
         let timeout = self.facts.session_timeout_ms.map(Duration::from_millis);
-        self.machine.set_rules(rules::rules(&config, timeout));
+        self.machine.set_rules(self.timing.reckon(&config, timeout).rules);
         self.facts.config_shown = Arc::new(config::effective(&config));
         let former = std::mem::replace(&mut self.facts.config, Arc::clone(&config));
         let tls = config.zookeeper.tls.is_some();
