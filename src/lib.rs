@@ -6,8 +6,8 @@
 //! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment, timer, host, output are everybody's
 //! supervisor > {node, election, guardian's protocol and frames, api, status, config, processes}
 //! node > {role, and as plain data: election's port, guardian's protocol, status, config, host}
-//! election > {guardian's protocol, status, config, znodes, zookeeper};   guardian > {syscalls, processes, zookeeper}
-//! zookeeper > {config, guardian's protocol};   client > {config, status, znodes, zookeeper}
+//! election > {guardian's protocol, status, config, zookeeper};   guardian > {syscalls, processes, zookeeper}
+//! zookeeper > {config, guardian's protocol};   client > {config, status, zookeeper}
 //! preflight > {peer_test, election, guardian's volume, processes, role, config};   peer_test > {election, guardian's volume, zookeeper}
 //!   api > {status, config};   role > std (and moment)
 //! ```
@@ -37,5 +37,4 @@ pub mod supervisor;
 #[expect(unsafe_code, reason = "the one module that makes system calls that nix does not wrap safely")]
 pub mod syscalls;
 pub mod timer;
-pub mod znodes;
 pub mod zookeeper;

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| primacy::znodes::properties::contents(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| primacy::zookeeper::contents::properties::contents(data));

@@ -1,6 +1,6 @@
 //! The cluster as it is written in ZooKeeper, read with one short session.
 //!
-//! Which node is named as the active one: [`znodes::active`].
+//! Which node is named as the active one: [`contents::active`].
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::client::Error;
 use crate::config::ZooKeeper;
 use crate::guardian::protocol::ZooKeeperAccess;
 use crate::status::{ClusterView, HistoryEntry, Member, MemberView};
-use crate::znodes::{self, Control};
+use crate::zookeeper::contents::{self, Control};
 use crate::zookeeper::{self, Trouble};
 
 /// For connecting, and for reading everything.
@@ -87,17 +87,17 @@ impl Ensemble {
     }
 
     async fn read_cluster(&self, client: &zk::Client) -> Result<ClusterView, zk::Error> {
-        let epoch = understood(client, &self.path("epoch"), znodes::epoch).await?;
-        let breadcrumb = understood(client, &self.path("active"), znodes::breadcrumb).await?;
+        let epoch = understood(client, &self.path("epoch"), contents::epoch).await?;
+        let breadcrumb = understood(client, &self.path("active"), contents::breadcrumb).await?;
         let control = Control::parse(data(client, &self.path("control")).await?.as_deref());
         let mut members: Vec<Member> = Vec::new();
         let directory = self.path("members");
         for name in children(client, &directory).await? {
-            let read = |data: &[u8]| znodes::member(&name, data);
+            let read = |data: &[u8]| contents::member(&name, data);
             members.extend(understood(client, &format!("{directory}/{name}"), read).await?);
         }
         members.sort_by(|a, b| a.node.cmp(&b.node));
-        let active = znodes::active(breadcrumb.as_ref(), |node| members.iter().find(|it| it.node == node).cloned());
+        let active = contents::active(breadcrumb.as_ref(), |node| members.iter().find(|it| it.node == node).cloned());
         Ok(ClusterView {
             cluster: self.cluster.clone(),
             epoch,
@@ -112,7 +112,7 @@ impl Ensemble {
         let directory = self.path("history");
         let mut entries = Vec::new();
         for name in children(client, &directory).await? {
-            let read = |data: &[u8]| znodes::entry(&name, data);
+            let read = |data: &[u8]| contents::entry(&name, data);
             entries.extend(understood(client, &format!("{directory}/{name}"), read).await?);
         }
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.epoch));

@@ -9,7 +9,6 @@ use super::account::Lookup;
 use super::cgroup::Cgroup;
 use super::commands::Commands;
 use super::ending::{Ending, Step};
-use super::last_will;
 use super::launch::explain;
 use super::link::{Gone, Link};
 use super::process_setup::{self, ProcessSetup};
@@ -137,7 +136,7 @@ impl MainThread {
             let will = self.end();
             self.link.flush();
             if let Some(will) = will {
-                return will.map_or(0, |will| last_will::execute(&will));
+                return will.map_or(0, |will| crate::zookeeper::last_will::execute(&will));
             }
             let mut others = self.commands.sockets();
             others.extend(self.tree.exec_pipe());

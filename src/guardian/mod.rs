@@ -9,7 +9,7 @@
 //! The main thread kills the tree when the deadline passes, when the supervisor is gone (end of file, the parent-death
 //! signal, or something on the socket that is no order), or when told. After the first two it ends the leadership by
 //! itself, in the only safe order: tree proven dead, end noted in the lock file, lock closed, and only then the
-//! [`last_will`], by which the next one is elected at once. It is single-use: after that the process ends.
+//! [last will](crate::zookeeper::last_will), by which the next one is elected at once. It is single-use: after that the process ends.
 //!
 //! What runs on where both processes were killed is looked for by the next guardian of the host ([`remains`]).
 //!
@@ -24,7 +24,6 @@ mod commands;
 mod ending;
 mod environment;
 pub mod frames;
-mod last_will;
 mod launch;
 mod link;
 mod main_thread;

@@ -22,11 +22,15 @@
 mod backoff;
 pub mod breadth;
 mod connect;
+pub mod contents;
 mod diagnosis;
+pub mod directories;
 mod executor;
 mod gate;
 mod grant;
+pub mod last_will;
 mod names;
+pub mod paths;
 mod tls;
 
 use crate::config;

@@ -11,12 +11,12 @@ use zookeeper_client::SessionId;
 use super::course::End;
 use super::member::HungUp;
 use super::orders::Orders;
-use super::paths::Paths;
 use super::settings::Settings;
 use crate::election::{ElectionOrder, Fact};
 use crate::moment::Moment;
 use crate::role::lease::LeaseTiming;
 use crate::status::Member;
+use crate::zookeeper::paths::Paths;
 use crate::zookeeper::{self, Backoff, Session};
 
 pub struct Backend {

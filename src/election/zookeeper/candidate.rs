@@ -17,16 +17,17 @@ use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 use super::backend::Backend;
 use super::claim::{self, Claim, Found, Leadership};
 use super::course::{End, Going};
-use super::paths::{Paths, Place, place};
+use super::last_will;
 use super::pulse::Pulse;
 use super::requests::{before_retry, is_definite, until_deleted};
 use super::resignation::resign;
 use super::view::Seen;
-use super::{directories, last_will};
 use crate::election::{ElectionOrder, Fact, Loss, Rival, Vacancy};
 use crate::role::lease::Touches;
-use crate::znodes::{self, Control};
 use crate::zookeeper::Session;
+use crate::zookeeper::contents::{self, Control};
+use crate::zookeeper::directories;
+use crate::zookeeper::paths::{Paths, Place, place};
 
 pub struct Candidate<'a> {
     pub backend: &'a mut Backend,
@@ -441,15 +442,15 @@ async fn look(client: &Client, paths: &Paths, node: &str) -> Result<Look, Error>
         Place::Behind(before) => return Ok(Look::Behind(paths.queue_node(&before))),
     }
     let (epoch, active, volume, control) = (present(epoch)?, present(active)?, present(volume)?, present(control)?);
-    let former = active.as_ref().map(|(data, _)| znodes::former(data));
-    let noted = epoch.as_ref().and_then(|(data, _)| znodes::epoch(data));
+    let former = active.as_ref().map(|(data, _)| contents::former(data));
+    let noted = epoch.as_ref().and_then(|(data, _)| contents::epoch(data));
     if epoch.is_some() && noted.is_none() {
         warn!(path = paths.epoch, "the epoch is not readable; the breadcrumb's and the lock file's count");
     }
     let vacancy = Vacancy {
         epoch: noted.unwrap_or(0).max(former.as_ref().map_or(0, |former| former.epoch)),
         former,
-        volume: volume.map(|(data, _)| znodes::volume(&data)),
+        volume: volume.map(|(data, _)| contents::volume(&data)),
         rivals: Vec::new(),
     };
     Ok(Look::First(Box::new(Found {

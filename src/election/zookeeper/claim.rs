@@ -7,8 +7,6 @@
 use tokio::time::timeout;
 use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult};
 
-use super::directories;
-use super::paths::Paths;
 use super::requests::{is_definite, shortened};
 use super::service::Announcement;
 use super::settings::Settings;
@@ -16,6 +14,8 @@ use crate::clock;
 use crate::election::Vacancy;
 use crate::moment::Moment;
 use crate::status::{Breadcrumb, HistoryEntry};
+use crate::zookeeper::directories;
+use crate::zookeeper::paths::Paths;
 
 /// What the first in the queue found, with the versions that guard its claim.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! What a guardian undoes in ZooKeeper in the name of a supervisor that is dead.
 
 use super::claim::{Leadership, json};
-use super::paths::Paths;
 use super::settings::Settings;
 use crate::guardian::protocol::LastWill;
 use crate::status::Breadcrumb;
 use crate::zookeeper;
+use crate::zookeeper::paths::Paths;
 
 /// What the guardian undoes when its supervisor dies in the queue: whoever stands behind need not wait for the session's end.
 pub fn of_a_standby(settings: &Settings, paths: &Paths, session: i64, node: &str) -> LastWill {

@@ -15,17 +15,18 @@ use zookeeper_client::{Client, CreateMode, Error, MultiWriteError};
 use super::candidate::Candidate;
 use super::claim::{self, Leadership, short};
 use super::course::{End, Going};
-use super::paths::Paths;
 use super::requests::until_deleted;
 use super::resignation::resign;
 use super::settings::Settings;
-use super::{directories, last_will, protection, service};
+use super::{last_will, protection, service};
 use crate::clock;
 use crate::election::{ElectionOrder, Fact, Loss};
 use crate::moment::Moment;
 use crate::status::HistoryEntry;
 use crate::timer::Timer;
-use crate::{znodes, zookeeper};
+use crate::zookeeper::directories;
+use crate::zookeeper::paths::Paths;
+use crate::zookeeper::{self, contents};
 
 /// How many leaderships are remembered.
 const HISTORY: usize = 100;
@@ -236,7 +237,7 @@ async fn amend(client: &Client, paths: &Paths, entry: HistoryEntry) {
 
 async fn forget_old_history(client: &Client, paths: &Paths) {
     let Ok(mut names) = client.list_children(&paths.history).await else { return };
-    names.sort_unstable_by(|a, b| znodes::by_age(a).cmp(&znodes::by_age(b)));
+    names.sort_unstable_by(|a, b| contents::by_age(a).cmp(&contents::by_age(b)));
     let old = names.len().saturating_sub(HISTORY);
     for name in &names[..old] {
         let _ = client.delete(&format!("{}/{name}", paths.history), None).await;

@@ -11,14 +11,15 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 use zookeeper_client::{Client, CreateMode, Error, Stat};
 
-use super::directories;
-use super::paths::Paths;
 use super::requests::{before_retry, is_definite, shortened, until_deleted};
 use super::settings::Settings;
 use crate::election::Fact;
 use crate::host::ProcessIdentity;
+use crate::processes;
 use crate::status::Member;
-use crate::{processes, znodes};
+use crate::zookeeper::contents;
+use crate::zookeeper::directories;
+use crate::zookeeper::paths::Paths;
 
 /// A session ends when the server next looks: within a tick, and some more where it has just begun to serve.
 const TICKS: u32 = 2;
@@ -188,7 +189,7 @@ async fn claim_name(
     if stat.ephemeral_owner == client.session_id().0 {
         return client.set_data(path, json, None).await.map(|_| true);
     }
-    let member = znodes::member(&settings.node, &data);
+    let member = contents::member(&settings.node, &data);
     let process = member.as_ref().and_then(|member| member.process.clone());
     match process.as_ref().map_or(Holder::Unknown, |holder| judge(holder, &settings.process)) {
         Holder::Ghost => {

@@ -31,12 +31,10 @@ mod backend;
 mod candidate;
 mod claim;
 mod course;
-mod directories;
 mod last_will;
 mod leadership;
 mod member;
 mod orders;
-mod paths;
 mod protection;
 mod pulse;
 mod reattach;
@@ -59,9 +57,9 @@ use crate::election::Handle;
 use crate::guardian::protocol::LastWill;
 use crate::zookeeper as room;
 
-pub use self::paths::Paths;
 pub use self::protection::{Standing, standing};
 pub use self::settings::Settings;
+pub use crate::zookeeper::paths::Paths;
 
 /// Takes over the certificates of a configuration that was read again, and tells a last will of them.
 pub fn renew_tls(config: &Config, will: Option<&mut LastWill>) {

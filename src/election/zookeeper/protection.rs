@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 use zookeeper_client::{Acl, Acls, Client, Error, Permission};
 
-use super::paths::Paths;
 use super::settings::Settings;
+use crate::zookeeper::paths::Paths;
 
 /// How many nodes are asked for at a time.
 const AT_A_TIME: usize = 100;

@@ -5,10 +5,10 @@ use tracing::{debug, warn};
 use zookeeper_client::{Client, MultiWriteError};
 
 use super::claim::{Leadership, json, short};
-use super::paths::Paths;
 use super::requests::before_retry;
 use crate::clock;
 use crate::status::{Breadcrumb, HistoryEntry};
+use crate::zookeeper::paths::Paths;
 
 /// A part of a resignation.
 enum Part {

@@ -8,12 +8,12 @@ use serde_json::json;
 use tokio::sync::watch;
 use zookeeper_client::{Client, CreateMode, Error, MultiWriteError};
 
-use super::directories;
-use super::paths::Paths;
 use super::requests::before_retry;
 use super::settings::Settings;
 use crate::clock;
 use crate::status::Breadcrumb;
+use crate::zookeeper::directories;
+use crate::zookeeper::paths::Paths;
 
 /// A leadership's announcement: what is wanted, and what is known to be written, over however many connections.
 #[derive(Debug)]

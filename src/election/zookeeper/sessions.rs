@@ -11,12 +11,13 @@ use tracing::{info, warn};
 use super::backend::Backend;
 use super::candidate::Candidate;
 use super::course::{End, Going};
-use super::paths::Paths;
 use super::settings::Settings;
 use super::view::{self, Seen};
-use super::{directories, member, protection};
+use super::{member, protection};
 use crate::clock;
 use crate::election::{ElectionOrder, Fact, Loss};
+use crate::zookeeper::directories;
+use crate::zookeeper::paths::Paths;
 use crate::zookeeper::{self, Backoff, Session, breadth};
 
 /// Pauses between attempts to connect: doubled from the first to the longest.

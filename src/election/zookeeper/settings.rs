@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::paths::Paths;
 use crate::config::Config;
 use crate::guardian::protocol::ZooKeeperAccess;
 use crate::host::ProcessIdentity;
 use crate::role::lease::LeaseTiming;
 use crate::zookeeper;
+use crate::zookeeper::paths::Paths;
 
 /// What the backend needs to know of the configuration and of this process.
 #[derive(Clone, Debug)]

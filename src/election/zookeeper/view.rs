@@ -4,7 +4,7 @@
 //! Every node has a one-shot watch of its own (the server sets them again after a reconnect and reports what was missed;
 //! persistent watchers lose it), so an idle cluster costs no requests.
 //!
-//! Who counts as active here: [`znodes::active`].
+//! Who counts as active here: [`contents::active`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,12 +15,12 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use zookeeper_client::{Client, Error, EventType, MultiReadResult, OneshotWatcher};
 
-use super::paths::Paths;
 use super::requests::before_retry;
 use super::settings::Settings;
 use crate::election::Fact;
 use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member, MemberView};
-use crate::znodes::{self, Control};
+use crate::zookeeper::contents::{self, Control};
+use crate::zookeeper::paths::Paths;
 
 /// The part of the view that the election itself looks at: who there is, and whether elections are paused.
 #[derive(Clone, Debug, Default)]
@@ -178,7 +178,7 @@ async fn history(client: &Client, paths: &Paths) -> Result<(Content, OneshotWatc
     }
     let entries = names.into_iter().zip(reader.commit().await?).map(|(name, result)| match result {
         MultiReadResult::Data { data, .. } => {
-            let entry = znodes::entry(&name, &data);
+            let entry = contents::entry(&name, &data);
             (name, entry)
         }
         _ => (name, None),
@@ -209,29 +209,29 @@ impl State {
                 return fresh.into_iter().map(Part::Member).collect();
             }
             (Part::Member(name), Content::Data(Some(data))) => {
-                self.members.insert(name.clone(), znodes::member(name, &data));
+                self.members.insert(name.clone(), contents::member(name, &data));
             }
             (Part::Member(name), _) => {
                 self.members.remove(name);
             }
             (Part::Active, Content::Data(data)) => {
-                self.active = data.and_then(|data| znodes::breadcrumb(&data));
+                self.active = data.and_then(|data| contents::breadcrumb(&data));
             }
             (Part::Epoch, Content::Data(data)) => {
-                self.epoch = data.and_then(|data| znodes::epoch(&data));
+                self.epoch = data.and_then(|data| contents::epoch(&data));
             }
             (Part::Control, Content::Data(data)) => self.control = Control::parse(data.as_deref()),
             (Part::History, Content::Entries(entries)) => {
                 self.history = entries.into_iter().collect();
                 let mut newest: Vec<String> = self.history.keys().cloned().collect();
-                newest.sort_unstable_by(|a, b| znodes::by_age(b).cmp(&znodes::by_age(a)));
+                newest.sort_unstable_by(|a, b| contents::by_age(b).cmp(&contents::by_age(a)));
                 newest.truncate(WATCHED_ENTRIES);
                 let fresh: Vec<String> =
                     newest.into_iter().filter(|name| self.watched_entries.insert(name.clone())).collect();
                 return fresh.into_iter().map(Part::Entry).collect();
             }
             (Part::Entry(name), Content::Data(Some(data))) => {
-                self.history.insert(name.clone(), znodes::entry(name, &data));
+                self.history.insert(name.clone(), contents::entry(name, &data));
             }
             (Part::Entry(name), _) => {
                 self.history.remove(name);
@@ -261,7 +261,7 @@ impl State {
         ClusterView {
             cluster: cluster.to_owned(),
             epoch: self.epoch,
-            active: znodes::active(self.active.as_ref(), |node| self.members.get(node)?.clone()),
+            active: contents::active(self.active.as_ref(), |node| self.members.get(node)?.clone()),
             paused: self.control.paused,
             switchover: self.control.switchover.clone(),
             members: self.members.values().flatten().map(MemberView::from).collect(),

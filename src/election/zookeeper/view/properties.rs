@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::paths::{Place, place};
 use super::*;
+use crate::zookeeper::paths::{Place, place};
 
 /// Lines of `PART NAME=CONTENT` as what was read of the cluster, one after the other.
 pub fn view(data: &[u8]) {

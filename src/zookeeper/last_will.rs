@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 use zookeeper_client::{Client, Error, MultiWriteError};
 
-use super::protocol::LastWill;
+use super::{self as zookeeper, Backoff};
 use crate::clock;
-use crate::zookeeper::{self, Backoff};
+use crate::guardian::protocol::LastWill;
 
 /// For one request.
 const REQUEST: Duration = Duration::from_secs(2);

@@ -1,6 +1,6 @@
 //! Where everything is, under `<root>/<cluster>`.
 
-use crate::znodes::entry_name;
+use super::contents::entry_name;
 
 /// Full paths of one cluster's nodes.
 #[derive(Clone, Debug)]
