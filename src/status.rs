@@ -151,9 +151,16 @@ pub struct WatchdogStatus {
     pub problem: Option<String>,
 }
 
+/// Which contents in ZooKeeper these are: raised whenever one of them changes in a way that an older version would
+/// misunderstand. Those of every version are kept in tests/it/formats/.
+pub const ZOOKEEPER_FORMAT: u32 = 1;
+
 /// A member as it describes itself in `members/<node>`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
+    /// [`ZOOKEEPER_FORMAT`]; 0 of versions that had no number for it.
+    #[serde(default)]
+    pub format: u32,
     pub node: String,
     pub role: RoleWord,
     pub state: NodeState,

@@ -13,7 +13,7 @@ use super::launch::explain;
 use super::link::{Gone, Link};
 use super::process_setup::{self, ProcessSetup};
 use super::protocol::{
-    CommandOrder, GUARDIAN_FD, GuardianOrder, LastWill, NoteLevel, Over, Report, Settings, VolumeView,
+    CommandOrder, GUARDIAN_FD, GuardianOrder, LastWill, NoteLevel, Over, Report, Settings, VERSION, VolumeView,
 };
 use super::remains::Noted;
 use super::sentences;
@@ -330,6 +330,16 @@ impl MainThread {
     fn configure(&mut self, settings: Settings) {
         if self.configured.is_some() {
             self.note(NoteLevel::Error, "a guardian is configured only once".to_owned());
+            return;
+        }
+        if settings.version != VERSION {
+            let text = format!(
+                "this guardian speaks version {VERSION} of the protocol and its supervisor version {}: the program was replaced \
+                 while it ran; restart primacy on this host",
+                settings.version
+            );
+            self.note(NoteLevel::Error, text);
+            self.begin_to_end(Ending::without_supervisor(), clock::now());
             return;
         }
         let volume = match Volume::open(&settings, self.wakeups.bell()) {

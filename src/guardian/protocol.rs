@@ -17,6 +17,13 @@ use crate::moment::Moment;
 /// The largest frame either side accepts, in bytes. The largest real one is `Configure`: argv and environment.
 pub const MAX_FRAME: usize = 1 << 20;
 
+/// Which frames these are: raised whenever one of them changes in a way that an older side would misunderstand. The frames
+/// of every version are kept in tests/it/formats/.
+pub const VERSION: u32 = 1;
+
+/// Which records of the lock file these are. As [`VERSION`].
+pub const RECORD_FORMAT: u32 = 1;
+
 /// The descriptor on which the guardian finds its end of the socketpair.
 pub const GUARDIAN_FD: i32 = 0;
 
@@ -164,6 +171,9 @@ pub enum Report {
 /// Everything the guardian needs to know of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
+    /// [`VERSION`] of whoever says this. A guardian of another version takes no orders.
+    #[serde(default)]
+    pub version: u32,
     pub cluster: String,
     pub node: String,
     /// `lock.directory`.
@@ -226,6 +236,9 @@ pub struct WatchdogView {
 /// The content of `coordinator.lock`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockRecord {
+    /// [`RECORD_FORMAT`]; 0 of versions that had no number for it.
+    #[serde(default)]
+    pub format: u32,
     pub node: String,
     pub host: String,
     /// `/etc/machine-id`, or the host name where there is none: for people, and for versions that know nothing else.

@@ -186,6 +186,7 @@ mod tests {
 
     fn record(node: &str, identity: Option<HostIdentity>) -> LockRecord {
         LockRecord {
+            format: 1,
             node: node.to_owned(),
             host: String::new(),
             host_id: String::new(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::{CoordinatorKind, ElectionKind, WatchdogUse};
 use crate::election::port as election;
-use crate::guardian::protocol::{GuardianOrder, LockRecord, NoteLevel, Settings, WatchdogSettings};
+use crate::guardian::protocol::{self, GuardianOrder, LockRecord, NoteLevel, Settings, WatchdogSettings};
 use crate::role::{Action, Cause, End, Role, Transition, Witness};
 use crate::status::HistoryEntry;
 
@@ -105,6 +105,7 @@ impl Node {
 
     fn record(&self, at: At, epoch: u64) -> LockRecord {
         LockRecord {
+            format: protocol::RECORD_FORMAT,
             node: self.facts.config.node.clone(),
             host: self.facts.identity.host_name.clone(),
             host_id: self.facts.identity.process.host_id.clone(),
@@ -264,6 +265,7 @@ impl Facts {
         let config = &self.config;
         let coordinator = &config.coordinator;
         Settings {
+            version: protocol::VERSION,
             cluster: config.cluster.clone(),
             node: config.node.clone(),
             lock_directory: config.lock.directory.clone(),

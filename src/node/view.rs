@@ -5,7 +5,7 @@ use crate::moment::Moment;
 use crate::role::{Machine, Role};
 use crate::status::{
     ActiveView, Breadcrumb, ClusterView, CoordinatorView, LeaseView, LockView, Member, MemberView, NodeState,
-    PeerResult, RoleWord, ServerStatus, Snapshot, WatchdogStatus, ZooKeeperView,
+    PeerResult, RoleWord, ServerStatus, Snapshot, WatchdogStatus, ZOOKEEPER_FORMAT, ZooKeeperView,
 };
 
 use super::facts::{Contact, Facts, LOCK_FILE};
@@ -40,6 +40,7 @@ impl Facts {
 
     pub fn member(&self, machine: &Machine, now: Moment) -> Member {
         Member {
+            format: ZOOKEEPER_FORMAT,
             node: self.config.node.clone(),
             role: Self::role_word(machine.role()),
             state: NodeState::Active,

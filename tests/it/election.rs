@@ -79,6 +79,7 @@ fn settings(servers: &str, cluster: &str, node: &str) -> Settings {
 
 fn member(node: &str) -> Member {
     Member {
+        format: 1,
         node: node.to_owned(),
         role: RoleWord::Standby,
         state: NodeState::Active,

@@ -244,6 +244,7 @@ fn pid_in(path: &Path) -> i32 {
 
 fn settings(directory: &Path, script: &str) -> Settings {
     Settings {
+        version: primacy::guardian::protocol::VERSION,
         cluster: "test".to_owned(),
         node: "node-a".to_owned(),
         lock_directory: directory.join("volume"),
@@ -266,6 +267,7 @@ fn settings(directory: &Path, script: &str) -> Settings {
 
 fn record_of(settings: &Settings, pid: i32, epoch: u64) -> LockRecord {
     LockRecord {
+        format: 1,
         node: settings.node.clone(),
         host: host_id(),
         host_id: host_id(),

@@ -11,6 +11,7 @@ mod demo;
 mod election;
 mod epoch_token;
 mod faults;
+mod formats;
 mod guardian;
 mod limits;
 mod nfs_fencing;

@@ -160,6 +160,7 @@ fn record(recorded: Recorded, other: &str) -> Option<LockRecord> {
     };
     let epoch = recorded.epoch;
     Some(LockRecord {
+        format: 1,
         node: node.to_owned(),
         host: node.to_owned(),
         host_id: node.to_owned(),

@@ -141,6 +141,7 @@ mod tests {
 
     fn record(pid: i32) -> LockRecord {
         LockRecord {
+            format: 1,
             node: "a".to_owned(),
             host: "h".to_owned(),
             host_id: "host".to_owned(),

@@ -198,6 +198,7 @@ pub fn last_record(content: &[u8]) -> Option<LockRecord> {
     record_in(content).or_else(|| {
         let is_blank = content.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
         (!is_blank).then(|| LockRecord {
+            format: 0,
             node: UNREADABLE.to_owned(),
             host: String::new(),
             host_id: String::new(),
@@ -223,6 +224,7 @@ pub mod tests {
 
     pub fn record() -> LockRecord {
         LockRecord {
+            format: 0,
             node: "a".to_owned(),
             host: "h".to_owned(),
             host_id: "i".to_owned(),

@@ -49,6 +49,7 @@ mod tests {
         let texts = (".{0,20}", ".{0,20}", ".{0,20}", ".{0,20}");
         let numbers = (any::<i32>(), any::<u64>(), any::<u64>());
         (texts, numbers, prop::option::of((".{0,9}", ".{0,9}"))).prop_map(|(texts, numbers, ended)| LockRecord {
+            format: 1,
             node: texts.0,
             host: texts.1,
             host_id: texts.2,

@@ -83,6 +83,7 @@ fn config(servers: &str) -> primacy::config::ZooKeeper {
 fn member_json(node: &str, role: RoleWord) -> Vec<u8> {
     let view = member(node, role);
     serde_json::to_vec(&Member {
+        format: 1,
         node: view.node,
         role: view.role,
         state: view.state,

@@ -1,5 +1,7 @@
 //! What a start needs, and how a refused one is explained.
 
+use primacy::guardian::protocol::VERSION;
+
 use super::*;
 
 #[test]
@@ -14,6 +16,19 @@ fn a_guardian_that_gets_no_second_thread_ends_so_that_another_one_tries() {
     let seen = guardian.until_end();
     let said = |report: &Report| matches!(report, Report::Note { text, .. } if text.contains("volume thread"));
     assert!(seen.iter().any(said), "{seen:#?}");
+}
+
+#[test]
+fn a_guardian_takes_no_orders_of_another_version_of_the_protocol() {
+    let directory = TempDir::new().unwrap();
+    let mut guardian = Guardian::spawn();
+    let other = Settings { version: VERSION + 1, ..settings(directory.path(), "exec sleep 1000") };
+    guardian.order(GuardianOrder::Configure(Box::new(other)));
+    let seen = guardian.until_end();
+    let said =
+        |report: &Report| matches!(report, Report::Note { text, .. } if text.contains("the program was replaced"));
+    assert!(seen.iter().any(said), "{seen:#?}");
+    assert!(!seen.iter().any(|report| matches!(report, Report::Ready { .. })), "{seen:#?}");
 }
 
 #[test]
