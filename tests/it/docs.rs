@@ -172,7 +172,7 @@ fn an_ignored_and_a_silent_test_are_seen() {
     assert_eq!(seen, [("one", true, false, None), ("two", false, true, Some("long"))]);
 }
 
-/// Whatever stands in guarantees.md as evidence runs: by `scripts/test`, or by one of its stages that the page names.
+/// Whatever stands in evidence.md runs: by `scripts/test`, or by one of its stages that the page names.
 #[test]
 fn every_test_that_the_guarantees_name_exists_and_is_run() {
     let stages = read("scripts/test");
@@ -185,7 +185,7 @@ fn every_test_that_the_guarantees_name_exists_and_is_run() {
             }
         }
     }
-    let text = read("docs/guarantees.md");
+    let text = read("docs/evidence.md") + &read("docs/guarantees.md");
     // Keys, causes and fields have fewer words than a sentence.
     let named: Vec<_> = quoted(&text)
         .into_iter()
@@ -196,14 +196,14 @@ fn every_test_that_the_guarantees_name_exists_and_is_run() {
     let missing: Vec<_> = named.into_iter().filter(|name| !tests.contains(*name)).collect();
     assert!(
         missing.is_empty(),
-        "docs/guarantees.md names tests that do not exist, in files that are no modules, or that nothing runs: {missing:#?}"
+        "docs/evidence.md names tests that do not exist, in files that are no modules, or that nothing runs: {missing:#?}"
     );
 }
 
 #[test]
 fn every_drill_that_the_guarantees_show_something_by_exists() {
     let drills = read("vm-drill/src/drills/mod.rs");
-    let text = read("docs/guarantees.md");
+    let text = read("docs/evidence.md");
     let shown: Vec<_> = text.split("\n\n").filter(|part| part.starts_with("Shown by (virtual machines")).collect();
     assert!(!shown.is_empty());
     let named: Vec<_> = shown.into_iter().flat_map(quoted).filter(|quoted| quoted.contains('-')).collect();
@@ -216,11 +216,15 @@ fn every_drill_that_the_guarantees_show_something_by_exists() {
 
 #[test]
 fn every_promise_says_what_shows_it() {
-    let text = read("docs/guarantees.md");
-    let promises: Vec<_> = text.split("\n## ").filter(|part| part.starts_with(|c: char| c.is_ascii_digit())).collect();
+    let (text, evidence) = (read("docs/guarantees.md"), read("docs/evidence.md"));
+    let numbered = |part: &&str| part.starts_with(|c: char| c.is_ascii_digit());
+    let promises: Vec<_> = text.split("\n## ").filter(numbered).collect();
     assert!(promises.len() >= 5);
     for promise in promises {
-        assert!(promise.contains("Shown by"), "{}", promise.lines().next().unwrap());
+        let title = promise.lines().next().unwrap();
+        assert!(promise.contains(&format!("(evidence.md#{})", anchor(title))), "{title}: leads to no evidence");
+        let shown = evidence.split("\n## ").find(|part| part.lines().next() == Some(title));
+        assert!(shown.is_some_and(|part| part.contains("Shown by") && !quoted(part).is_empty()), "{title}");
     }
 }
 
