@@ -325,7 +325,7 @@ pub struct MetricsView {
     pub heartbeat_seconds: Histogram,
     pub lock_probe_seconds: Histogram,
     /// By (from, to, cause).
-    pub transitions: BTreeMap<(String, String, String), u64>,
+    pub transitions: BTreeMap<(&'static str, &'static str, &'static str), u64>,
     pub failover_gap_seconds: BTreeMap<String, Histogram>,
     pub coordinator_restarts: u64,
     pub volume_free_bytes: Option<u64>,

@@ -46,7 +46,7 @@ pub fn encode(seen: &SnapshotAt, tree: Option<Tree>) -> String {
     page.histogram("primacy_lock_probe_seconds", &[], &metrics.lock_probe_seconds);
     page.family("primacy_transitions_total", "counter", "Changes of the role.");
     for ((from, to, cause), count) in &metrics.transitions {
-        let labels = [("from", from.as_str()), ("to", to.as_str()), ("cause", cause.as_str())];
+        let labels = [("from", *from), ("to", *to), ("cause", *cause)];
         page.sample("primacy_transitions_total", &labels, *count as f64);
     }
     page.family("primacy_failover_gap_seconds", "histogram", "From a coordinator's end to its successor's readiness.");

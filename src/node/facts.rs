@@ -44,7 +44,7 @@ pub struct Facts {
     pub config: Arc<Config>,
     /// The same as people are shown it.
     pub config_shown: Arc<serde_json::Value>,
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     pub role_since: String,
     pub contact: Contact,
     pub session: Option<String>,
@@ -105,7 +105,7 @@ impl Facts {
     pub fn new(config: Arc<Config>, identity: Identity, at: At) -> Self {
         Self {
             config_shown: Arc::new(config::effective(&config)),
-            identity,
+            identity: Arc::new(identity),
             role_since: at.timestamp(),
             contact: Contact::Connecting,
             session: None,

@@ -168,7 +168,7 @@ impl Node {
         let Transition { from, to, cause, epoch: _ } = transition;
         let facts = &mut self.facts;
         facts.role_since = at.timestamp();
-        let key = (from.as_str().to_owned(), to.as_str().to_owned(), cause.as_str().to_owned());
+        let key = (from.as_str(), to.as_str(), cause.as_str());
         *facts.metrics.transitions.entry(key).or_default() += 1;
         match (to, cause) {
             (Role::Promoting, Cause::Elected) => facts.tell_election(),

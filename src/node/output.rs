@@ -6,7 +6,6 @@ use crate::config::{Config, HealthProbe};
 use crate::election::port as election;
 use crate::guardian::protocol::{GuardianOrder, Settings};
 use crate::role::Exit;
-use crate::status::Snapshot;
 
 use super::say::Say;
 
@@ -43,8 +42,8 @@ pub enum Output {
     ReadConfiguration,
     /// This configuration is in force from now on.
     Reconfigured(Arc<Config>),
-    /// What this host is told.
-    Publish(Box<Snapshot>),
+    /// What people can see has changed: [`super::Node::snapshot`] is for this host.
+    Publish,
     /// What the service manager is told.
     Status(String),
     /// The service manager is told that this process is about to end.

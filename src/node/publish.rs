@@ -1,5 +1,6 @@
 //! Tells the API at once, systemd at changes of the reason, and the other members a moment later.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::election::port::ElectionOrder;
@@ -17,7 +18,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// What was published last.
 #[derive(Clone, Debug, Default)]
 pub struct Published {
-    member: Option<Member>,
+    member: Option<Arc<Member>>,
     service: Option<Breadcrumb>,
     due: Option<Moment>,
     reason: String,
@@ -38,14 +39,13 @@ impl Published {
     /// What this host is told, at once; what the others are told is due a moment later.
     pub fn publish(&mut self, facts: &Facts, machine: &Machine, now: Moment) -> Vec<Output> {
         let mut outputs = Vec::new();
-        let snapshot = facts.snapshot(machine, now);
-        if snapshot.server.reason != self.reason {
-            self.reason.clone_from(&snapshot.server.reason);
-            outputs.push(Output::Status(format!("{}: {}", snapshot.server.status.as_str(), self.reason)));
+        outputs.push(Output::Publish);
+        let member = facts.member(machine, now);
+        if member.reason != self.reason {
+            self.reason.clone_from(&member.reason);
+            outputs.push(Output::Status(format!("{}: {}", member.status.as_str(), self.reason)));
         }
-        outputs.push(Output::Publish(Box::new(snapshot)));
-        let changed =
-            self.member.as_ref() != Some(&facts.member(machine, now)) || self.service != facts.service(machine);
+        let changed = self.member.as_deref() != Some(&member) || self.service != facts.service(machine);
         // Who has become active has no further step, and others ask who that is.
         let settles = if machine.role() == Role::Active { Duration::ZERO } else { SETTLE };
         if changed {
@@ -66,8 +66,8 @@ impl Published {
             self.service.clone_from(&service);
             orders.push(ElectionOrder::Announce(service.map(Box::new)));
         }
-        if self.member.as_ref() != Some(&member) {
-            self.member = Some(member.clone());
+        if self.member.as_deref() != Some(&member) {
+            self.member = Some(Arc::new(member.clone()));
             orders.push(ElectionOrder::Publish(Box::new(member)));
         }
         orders

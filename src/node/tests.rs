@@ -168,7 +168,7 @@ fn at(moment: Moment) -> At {
 
 fn word(output: &Output) -> Option<String> {
     Some(match output {
-        Output::Say(_) | Output::Publish(_) | Output::Status(_) => return None,
+        Output::Say(_) | Output::Publish | Output::Status(_) => return None,
         Output::Guardian(
             GuardianOrder::Ping { .. } | GuardianOrder::SetDeadline { .. } | GuardianOrder::LastWill(_),
         ) => return None,

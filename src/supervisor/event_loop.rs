@@ -192,7 +192,7 @@ impl EventLoop {
                 }
                 self.reloading.apply(&config, &self.api);
             }
-            Output::Publish(snapshot) => self.snapshot.store(Arc::from(snapshot)),
+            Output::Publish => self.snapshot.store(Arc::new(self.node.snapshot(clock::now()))),
             Output::Status(text) => self.systemd.status(text),
             Output::Stopping => self.systemd.stopping(),
             Output::Exit(exit) => return Some(exit),

@@ -354,7 +354,7 @@ impl Mind {
             | Output::TestPeer { .. }
             | Output::ReadConfiguration
             | Output::Reconfigured(_)
-            | Output::Publish(_)
+            | Output::Publish
             | Output::Status(_)
             | Output::Stopping => return None,
         })

@@ -298,7 +298,7 @@ fn the_metrics_parse_and_none_of_the_contract_is_missing() {
     snapshot.metrics.heartbeat_seconds.observe(0.003);
     snapshot.metrics.heartbeat_seconds.observe(99.0);
     snapshot.metrics.lock_probe_seconds.observe(0.2);
-    snapshot.metrics.transitions.insert(("standby".into(), "promoting".into(), nasty.into()), 3);
+    snapshot.metrics.transitions.insert(("standby", "promoting", nasty), 3);
     snapshot.metrics.failover_gap_seconds.entry("stopped".into()).or_default().observe(1.5);
     snapshot.metrics.volume_free_bytes = Some(1 << 40);
     let fixture = Fixture::new(snapshot);
