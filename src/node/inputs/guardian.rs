@@ -27,8 +27,7 @@ impl Node {
                 self.facts.guardian_problem = Some(problem);
                 self.guardian.gone();
                 self.commands.forget();
-                self.replace_guardian(at.moment);
-                return None;
+                return Some(Event::GuardianLost);
             }
             GuardianInput::Lost(how) => {
                 let pid = self.guardian.pid();

@@ -1,5 +1,7 @@
 //! The node as a whole, driven by what it hears.
 
+mod properties;
+
 use std::time::{Duration, SystemTime};
 
 use super::*;

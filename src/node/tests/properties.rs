@@ -1,0 +1,191 @@
+//! What holds whatever a node hears, in whatever order: also stale, doubled and contradictory words.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::election::port::{Loss, Rival};
+use crate::guardian::protocol::{LockRecord, StuckProcess, WatchdogView};
+use crate::status::{PeerResult, PeerTest};
+
+/// Something to hear; the numbers give its content.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    kind: u8,
+    number: u64,
+    yes: bool,
+    /// Time passes before, in ms.
+    after: u64,
+}
+
+fn words() -> impl Strategy<Value = Vec<Word>> {
+    let after = prop_oneof![6 => Just(0u64), 3 => 0u64..1_500, 1 => 0u64..30_000];
+    let word = (0u8..44, 0u64..10, any::<bool>(), after);
+    prop::collection::vec(word.prop_map(|(kind, number, yes, after)| Word { kind, number, yes, after }), 1..150)
+}
+
+fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input {
+    let said = |report| Input::Guardian(GuardianInput::Report(Box::new(report)));
+    let told = Input::Election;
+    let text = || format!("text {number}");
+    let sent = now - Duration::from_millis(number * 1_000);
+    match kind {
+        0 => Input::Guardian(GuardianInput::Spawned { pid: 7, started: number }),
+        1 => Input::Guardian(GuardianInput::NotStarted(text())),
+        2 => Input::Guardian(GuardianInput::Lost(text())),
+        3 | 4 => said(Report::Ready { pid: 7 }),
+        5 | 6 => {
+            let problem = (!yes).then(text);
+            said(Report::Volume(VolumeView { problem, missing: number == 1, ..VolumeView::default() }))
+        }
+        7 => said(Report::Watchdog(WatchdogView { problem: (!yes).then(text), ..WatchdogView::default() })),
+        8 | 9 => {
+            let record = yes.then(|| record(number));
+            said(Report::LockAcquired { volume: "v".to_owned(), record, write_back: number == 1 })
+        }
+        10 => said(Report::LockRefused { holder: yes.then(|| record(number)) }),
+        11 | 12 => said(Report::RecordWritten { epoch: number }),
+        13 => said(Report::VolumeUnusable { problem: text() }),
+        14 => said(Report::VolumeLost { problem: text() }),
+        15 => said(Report::Probed { started: sent, took: Duration::from_millis(number), free_bytes: number }),
+        16 | 17 => said(Report::Started { pid: 8, holds_lock: yes }),
+        18 => said(Report::StartFailed { problem: text() }),
+        19 => said(Report::Exited { status: ExitStatus::Code(1) }),
+        20 => {
+            let outcome = if yes { CommandOutcome::Ended(ExitStatus::Code(0)) } else { CommandOutcome::Killed };
+            said(Report::CommandEnded { id: number, outcome })
+        }
+        21 => said(Report::TreeDead),
+        22 => {
+            let process = StuckProcess { pid: 1, command: text(), waits_in: text() };
+            said(Report::Stuck { processes: vec![process] })
+        }
+        23 => said(Report::LockClosed { clean: yes }),
+        24 => said(Report::Fenced { deadline: now, clean: yes }),
+        25 => said(Report::Pong { number }),
+        26 => said(Report::Remark { text: text() }),
+        27 | 28 => {
+            let timeout = Duration::from_secs(if yes { 10 } else { number });
+            told(Fact::Connected { session: Some(text()), timeout, asked: sent })
+        }
+        29 => told(Fact::Disconnected { reason: text() }),
+        30 | 31 => {
+            let rival = Rival { node: "b".to_owned(), priority: 200, eligible: yes };
+            let rivals = if number == 1 { vec![rival] } else { Vec::new() };
+            told(Fact::Elected(Box::new(Vacancy { epoch: number, volume: None, former: None, rivals })))
+        }
+        32 | 33 => told(Fact::Claimed { epoch: number, counts_from: sent, last_will: None }),
+        34 => told(Fact::ClaimRefused { reason: text() }),
+        35 => told(Fact::Renewed { sent, counts_from: sent, acknowledged: now }),
+        36 => told(Fact::Lost(if yes { Loss::NodeDeleted } else { Loss::Backend(text()) })),
+        37 => told(Fact::Resigned),
+        38 => told(Fact::Cluster(Box::new(ClusterView { epoch: Some(number), ..ClusterView::default() }))),
+        39 => Input::OrphansDead { leadership: number },
+        40 => Input::Answered { question: number, answer: if yes { Ok(()) } else { Err(text()) } },
+        41 => {
+            let result = if yes { PeerResult::Verified } else { PeerResult::Failed };
+            let test = PeerTest { result, with: None, volume: None, at: String::new(), detail: text() };
+            Input::PeerTested { node: "b".to_owned(), test }
+        }
+        42 if number == 0 => Input::StopAsked { signal: "SIGTERM" },
+        42 if number == 1 => Input::ElectionEnded,
+        42 => Input::ReloadAsked,
+        _ => Input::TimePassed,
+    }
+}
+
+fn record(epoch: u64) -> LockRecord {
+    LockRecord {
+        format: 1,
+        node: "b".to_owned(),
+        host: String::new(),
+        host_id: String::new(),
+        boot_id: String::new(),
+        pid: 1,
+        pid_started: 1,
+        pid_namespace: None,
+        identity: None,
+        api: String::new(),
+        epoch,
+        since: String::new(),
+        nfs_client: None,
+        ended: None,
+        over: None,
+    }
+}
+
+/// What was said since the guardian that there is was started.
+#[derive(Default)]
+struct Books {
+    ready: bool,
+    volume: bool,
+    locked: bool,
+    recorded: BTreeSet<u64>,
+    claimed: BTreeSet<u64>,
+}
+
+impl Books {
+    fn hear(&mut self, input: &Input) {
+        match input {
+            Input::Guardian(GuardianInput::Report(report)) => match &**report {
+                Report::Ready { .. } => self.ready = true,
+                Report::Volume(view) => self.volume = view.problem.is_none() || view.missing,
+                Report::LockAcquired { .. } => self.locked = true,
+                Report::RecordWritten { epoch } => drop(self.recorded.insert(*epoch)),
+                _ => {}
+            },
+            Input::Election(Fact::Claimed { epoch, .. }) => drop(self.claimed.insert(*epoch)),
+            _ => {}
+        }
+    }
+
+    fn check(&mut self, output: &Output) {
+        match output {
+            Output::StartGuardian(_) => *self = Self::default(),
+            Output::Election(ElectionOrder::Stand) => {
+                assert!(self.ready && self.volume, "it stands on what another guardian has seen");
+            }
+            Output::Guardian(GuardianOrder::Start { epoch, .. }) => {
+                assert!(self.locked, "it starts without the lock");
+                assert!(self.recorded.contains(epoch) && self.claimed.contains(epoch), "it starts without the epoch");
+            }
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_it_hears_a_node_orders_in_order_and_says_nothing_after_its_end(words in words(), probed: bool) {
+        let mut bench = Bench::new(if probed { PROBED } else { "" });
+        let mut books = Books::default();
+        let mut ended = false;
+        for word in words {
+            bench.now = bench.now + Duration::from_millis(word.after);
+            let input = input(bench.now, word);
+            books.hear(&input);
+            bench.wanted.clear();
+            bench.node.hear(at(bench.now), input);
+            bench.collect();
+            for output in &bench.wanted {
+                let words_for_people = matches!(output, Output::Say(_) | Output::Publish | Output::Status(_));
+                prop_assert!(!ended || words_for_people || !matches!(output, Output::Exit(_)), "it ends twice");
+                books.check(output);
+                ended |= matches!(output, Output::Exit(_));
+            }
+            // What is due now is done when time is heard, and does not stay due.
+            if bench.node.deadline() <= bench.now {
+                bench.node.hear(at(bench.now), Input::TimePassed);
+                bench.collect();
+                bench.node.hear(at(bench.now), Input::TimePassed);
+                bench.collect();
+                prop_assert!(ended || bench.node.deadline() > bench.now, "time stands still: {:?}", bench.node.deadline());
+            }
+            // Nothing that is told to people can fail.
+            let _ = bench.node.snapshot(bench.now);
+        }
+    }
+}
