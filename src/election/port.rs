@@ -80,6 +80,8 @@ pub struct Vacancy {
     pub former: Option<Breadcrumb>,
     /// The volume's id, once the cluster has one.
     pub volume: Option<String>,
+    /// Elections are paused: whoever is first waits, and says `Stand` for another look when they are not.
+    pub paused: bool,
     /// Other members, where anybody else stands in the queue: name, priority and whether they say that they could take
     /// over.
     pub rivals: Vec<Rival>,

@@ -30,6 +30,7 @@ mod gap;
 mod health;
 mod input;
 mod inputs;
+mod intents;
 mod leaving;
 mod orders;
 mod output;
@@ -59,6 +60,7 @@ use self::commands::Commands;
 pub use self::commands::Purpose;
 use self::facts::Facts;
 use self::health::Health;
+use self::intents::Intents;
 use self::leaving::Leaving;
 use self::peers::Peers;
 use self::publish::Published;
@@ -77,6 +79,7 @@ pub struct Node {
     timing: Timing,
     machine: Machine,
     facts: Facts,
+    intents: Intents,
     guardian: Watch,
     commands: Commands,
     health: Health,
@@ -118,6 +121,7 @@ impl Node {
             timing,
             machine,
             facts: Facts::new(config, identity, at),
+            intents: Intents::default(),
             guardian: Watch::new(at.moment),
             commands: Commands::default(),
             health: Health::default(),
@@ -204,7 +208,7 @@ impl Node {
         self.facts.hash_bearing(state);
         self.guardian.hash_bearing(now, state);
         self.commands.running().for_each(|(_, purpose)| purpose.hash(state));
-        (self.leaving, self.standby_is_news, self.stops, self.place.is_some()).hash(state);
+        (self.intents, self.leaving, self.standby_is_news, self.stops, self.place.is_some()).hash(state);
     }
 
     /// What is so at this moment, for people.

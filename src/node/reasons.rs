@@ -122,6 +122,9 @@ impl Facts {
         if self.config.candidate.priority == 0 {
             return "never stands for election: candidate.priority is 0".to_owned();
         }
+        if self.cluster.paused && machine.eligible() {
+            return format!("in the queue for the election; elections are paused{}", self.scarce());
+        }
         match (&self.cluster.active, machine.eligible()) {
             (Some(active), true) if active.node != self.config.node => {
                 format!("ready to take over from {} (epoch {}){}", active.node, active.epoch, self.scarce())

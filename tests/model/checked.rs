@@ -20,6 +20,7 @@ pub const FENCED_FIRST: &str = "nothing starts before an unclean former active w
 pub const DEATH_FIRST: &str = "lock and breadcrumb never say ended while the tree or a command lives";
 pub const WRITTEN_FIRST: &str =
     "nothing starts while a former coordinator's writes may arrive, unless its host was fenced";
+pub const PAUSE_HOLDS: &str = "nobody is promoted who was elected in a pause";
 /// Without this the others could hold because nothing ever happens.
 pub const MOVES_ON: &str = "the role moves on to another node under a higher epoch";
 pub const SOMEBODY_LEADS: &str = "once faults end, somebody leads again";
@@ -96,6 +97,7 @@ impl Model for Checked {
             Property::always(LEASE_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutLease)),
             Property::always(FENCED_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutFencing)),
             Property::always(DEATH_FIRST, |_, world: &World| !world.breached(Breach::EndedBeforeDeath)),
+            Property::always(PAUSE_HOLDS, |_, world: &World| !world.breached(Breach::PromotionInPause)),
             Property::always(WRITTEN_FIRST, |_, world: &World| !world.breached(Breach::StartBeforeWrittenBack)),
         ];
         if self.setup.void_lock {

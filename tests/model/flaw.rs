@@ -7,7 +7,7 @@ use primacy::moment::Moment;
 use primacy::role::{Action, End, Event, Former, Machine, Recorded, Rules};
 
 use super::mind::Mind;
-use super::world::DAWN;
+use super::world::{DAWN, Heard};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flaw {
@@ -40,6 +40,8 @@ pub enum Flaw {
     CountsOneHeartbeat,
     /// Does not shorten a lease that runs when less is granted.
     KeepsLongerLease,
+    /// Is promoted although elections are paused.
+    IgnoresPauses,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,9 +66,16 @@ impl Core {
         self.mind.next_decision()
     }
 
-    pub fn step(&mut self, now: Moment, event: Event) -> Vec<Action> {
-        let (at, heard) = self.hear(now, event);
-        let orders = self.mind.step(at, heard);
+    pub fn step(&mut self, now: Moment, heard: Heard) -> Vec<Action> {
+        let orders = match (self.flaw, heard) {
+            (Flaw::IgnoresPauses, Heard::Held(vacancy)) => self.mind.step(now, Event::Elected(vacancy)),
+            (_, Heard::Held(vacancy)) => self.mind.be_held(now, vacancy),
+            (_, Heard::Resumed) => self.mind.resume(now),
+            (_, Heard::Event(event)) => {
+                let (at, heard) = self.hear(now, event);
+                self.mind.step(at, heard)
+            }
+        };
         let mut said = Vec::new();
         for order in orders {
             self.say(now, order, &mut said);

@@ -31,6 +31,7 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
         watchdog: false,
         grace: world::GRACE,
         ranked: false,
+        pause_first: false,
         rules: rules(),
         flaw: Flaw::None,
     }
@@ -93,7 +94,7 @@ const OUTSIDE: &[Fault] = &[
     Fault::CutPower,
     Fault::FailHook,
 ];
-const PEOPLE: &[Fault] = &[Fault::Stop, Fault::StopTwice];
+const PEOPLE: &[Fault] = &[Fault::Pause, Fault::Stop, Fault::StopTwice];
 
 fn all() -> Vec<Fault> {
     [DEATHS, DELAYS, OUTSIDE, PEOPLE].concat()
@@ -402,4 +403,17 @@ fn a_core_that_believes_an_older_zookeeper_is_caught() {
 #[test]
 fn a_core_that_takes_another_host_of_its_name_for_itself_is_caught() {
     breaks(FENCED_FIRST, flawed(Flaw::SameNameIsSameHost, &[Fault::CutPower]));
+}
+
+/// A pause crossed by every other single fault.
+#[test]
+fn a_pause_and_any_other_fault_are_survived() {
+    let mut setup = setup(2, 2, &all());
+    setup.pause_first = true;
+    holds("two nodes, a pause and any 1 fault", setup);
+}
+
+#[test]
+fn a_node_that_is_promoted_in_a_pause_is_caught() {
+    breaks(PAUSE_HOLDS, with_budget(2, flawed(Flaw::IgnoresPauses, &[Fault::Pause, Fault::Stop])));
 }

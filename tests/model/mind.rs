@@ -184,6 +184,7 @@ fn found(vacancy: Vacancy, other: &str) -> port::Vacancy {
         epoch: vacancy.epoch,
         former: breadcrumb(vacancy.former, vacancy.former_epoch, other),
         volume: Some("v".to_owned()),
+        paused: false,
         rivals: vacancy.better_candidate.then_some(better).into_iter().collect(),
     }
 }
@@ -215,6 +216,18 @@ impl Mind {
             actions.extend(self.hear(now, connected(GRANTED, now)));
         }
         actions
+    }
+
+    /// First in the queue while elections are paused.
+    pub fn be_held(&mut self, now: Moment, vacancy: Vacancy) -> Vec<Action> {
+        let other = if self.alike { OWN } else { OTHER };
+        let found = port::Vacancy { paused: true, ..found(vacancy, other) };
+        self.hear(now, Input::Election(Fact::Elected(Box::new(found))))
+    }
+
+    /// They go on.
+    pub fn resume(&mut self, now: Moment) -> Vec<Action> {
+        self.hear(now, Input::Election(Fact::Cluster(Box::default())))
     }
 
     fn hear(&mut self, now: Moment, input: Input) -> Vec<Action> {

@@ -4,7 +4,8 @@ use primacy::moment::Moment;
 use primacy::role::{Action, Event, Recorded, Witness};
 
 use super::world::{
-    Breach, Breadcrumb, Command, Frost, Guardian, Hold, Hook, LEASE, Last, SelfFencing, Setup, Tree, World, units,
+    Breach, Breadcrumb, Command, Frost, Guardian, Heard, Hold, Hook, LEASE, Last, SelfFencing, Setup, Tree, World,
+    units,
 };
 
 /// Where [`World::handle`] is interrupted.
@@ -39,13 +40,13 @@ fn from_guardian(event: &Event) -> bool {
 
 impl World {
     /// What a supervisor would take in next.
-    pub fn next_event(&self, node: usize) -> Option<Event> {
+    pub fn next_event(&self, node: usize) -> Option<Heard> {
         let supervisor = self.nodes[node].supervisor.as_ref().filter(|_| self.nodes[node].supervisor_runs())?;
         if let Some(event) = supervisor.mailbox.first() {
             return Some(event.clone());
         }
         let deadline = supervisor.core.next_decision()?;
-        (deadline <= self.now).then_some(Event::TimePassed)
+        (deadline <= self.now).then_some(Heard::Event(Event::TimePassed))
     }
 
     /// What it would order then.
@@ -67,7 +68,7 @@ impl World {
         }
         let mut actions = supervisor.core.step(now, event.clone());
         actions.retain(|action| !matches!(action, Action::Announce(_)));
-        if let Event::Claimed { .. } = event
+        if let Heard::Event(Event::Claimed { .. }) = event
             && let Some(guardian) = &mut self.nodes[node].guardian
         {
             guardian.will = true;
@@ -103,7 +104,7 @@ impl World {
             Action::ReplaceGuardian => {
                 self.end_guardian(setup, node);
                 if let Some(supervisor) = &mut self.nodes[node].supervisor {
-                    supervisor.mailbox.retain(|event| !from_guardian(event));
+                    supervisor.mailbox.retain(|heard| !matches!(heard, Heard::Event(event) if from_guardian(event)));
                 }
                 self.nodes[node].guardian = Some(Guardian::booting());
             }

@@ -49,6 +49,8 @@ pub enum Step {
     RestoreZooKeeper,
     CutPower(usize),
     FailHook(usize),
+    Pause,
+    Resume,
     Stop(usize, u8),
 }
 
@@ -100,6 +102,9 @@ impl World {
 
     /// What may as well happen later.
     fn leisurely(&self, out: &mut Vec<Step>) {
+        if self.paused {
+            out.push(Step::Resume);
+        }
         for (node, it) in self.nodes.iter().enumerate() {
             if it.frost.is_some() {
                 out.push(Step::Thaw(node));
@@ -144,7 +149,8 @@ impl World {
             }
         }
         if self.budget > 0 {
-            for fault in &setup.faults {
+            let only_a_pause = setup.pause_first && self.budget == setup.budget;
+            for fault in setup.faults.iter().filter(|fault| !only_a_pause || **fault == Fault::Pause) {
                 self.faults(*fault, out);
             }
         }
@@ -159,6 +165,9 @@ impl World {
         }
         if fault == Fault::RestoreZooKeeper {
             out.push(Step::RestoreZooKeeper);
+        }
+        if fault == Fault::Pause && !self.paused {
+            out.push(Step::Pause);
         }
         if fault == Fault::DeleteNode && !self.queue.is_empty() {
             out.push(Step::DeleteNode(0));
@@ -249,6 +258,7 @@ impl World {
             Step::DeleteNode(seat) => self.betray(seat, Loss::NodeDeleted),
             Step::CutSession(node) => self.cut_session(node),
             Step::WipeZooKeeper => self.wipe(),
+            Step::Pause => self.paused = true,
             Step::FailHook(node) => self.end_command(setup, node, false),
             Step::RestoreZooKeeper => self.restore(),
             Step::CutPower(node) => self.reset(setup, node),
@@ -281,6 +291,7 @@ impl World {
             Step::CommandDies(node) => self.command_dies(setup, node),
             Step::Expire(seat) => self.remove_seat(seat, Loss::SessionExpired),
             Step::Restart(node) => self.restart(setup, node),
+            Step::Resume => self.resume(),
             Step::Thaw(node) => self.thaw(setup, node),
             Step::Heal { node, lose } => self.heal(setup, node, lose),
             Step::Unstick(node) => {

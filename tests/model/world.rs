@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use primacy::moment::Moment;
-use primacy::role::{Action, Backoff, Event, Former, Restarts, Rules};
+use primacy::role::{Action, Backoff, Event, Former, Restarts, Rules, Vacancy};
 
 use super::flaw::{Core, Flaw};
 use super::relative::Relative;
@@ -85,6 +85,8 @@ pub struct Setup {
     pub grace: u64,
     /// Node 0 has the highest priority.
     pub ranked: bool,
+    /// Of two faults the first is a pause.
+    pub pause_first: bool,
     pub rules: Rules,
     pub flaw: Flaw,
 }
@@ -120,6 +122,8 @@ pub enum Fault {
     /// Everything of a node's host is gone at once, and its lock with it.
     CutPower,
     FailHook,
+    /// Somebody pauses the cluster, for a while.
+    Pause,
     Stop,
     /// A stop and a second one.
     StopTwice,
@@ -132,10 +136,26 @@ pub enum Frost {
     Host,
 }
 
+/// What a supervisor is told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Heard {
+    Event(Event),
+    /// First in the queue, while elections are paused.
+    Held(Vacancy),
+    /// They are not any more.
+    Resumed,
+}
+
+impl From<Event> for Heard {
+    fn from(event: Event) -> Self {
+        Self::Event(event)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Supervisor {
     pub core: Core,
-    pub mailbox: Vec<Event>,
+    pub mailbox: Vec<Heard>,
     /// What was left to do when it froze.
     pub pending: Vec<Action>,
     pub client: Client,
@@ -152,6 +172,8 @@ pub struct Client {
     pub to_stand: bool,
     /// Elected was told, with this epoch: the version that the claim is guarded by.
     pub told: Option<u64>,
+    /// Elections were paused when it was told so.
+    pub held: bool,
     pub claimed: Option<u64>,
     pub next_beat: Moment,
     /// When it sent what was answered last, and when that was answered.
@@ -163,7 +185,7 @@ pub struct Client {
     /// A claim that has not reached the server: epoch, sent.
     pub to_claim: Option<(u64, Moment)>,
     /// Answers that have not reached the client.
-    pub held: Vec<Event>,
+    pub late: Vec<Heard>,
 }
 
 /// A command's process, with what it left behind: a child of the guardian's that outlives it if nobody kills it.
@@ -373,6 +395,8 @@ pub enum Breach {
     EndedBeforeDeath = 16,
     /// Something that a former coordinator wrote may still arrive, and its host was not fenced.
     StartBeforeWrittenBack = 32,
+    /// A node began to claim although elections were paused when it was elected.
+    PromotionInPause = 64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -391,6 +415,8 @@ pub struct World {
     pub last: Option<Last>,
     /// The highest epoch ever started under, and by whom.
     pub started: (u64, usize),
+    /// Elections are paused.
+    pub paused: bool,
     pub budget: u8,
     pub breaches: u8,
 }
@@ -403,7 +429,7 @@ impl Hash for World {
         self.queue.hash(&mut relative);
         (self.epoch, self.breadcrumb, self.owner, self.record, self.started).hash(&mut relative);
         (self.before, self.last).hash(&mut relative);
-        (self.budget, self.breaches).hash(&mut relative);
+        (self.paused, self.budget, self.breaches).hash(&mut relative);
     }
 }
 
@@ -440,6 +466,7 @@ impl World {
             record: None,
             last: None,
             started: (0, 0),
+            paused: false,
             budget: setup.budget,
             breaches: 0,
         };
@@ -496,9 +523,9 @@ impl World {
     }
 
     /// Puts a fact into a supervisor's mailbox.
-    pub fn tell(&mut self, node: usize, event: Event) {
+    pub fn tell(&mut self, node: usize, heard: impl Into<Heard>) {
         if let Some(supervisor) = &mut self.nodes[node].supervisor {
-            supervisor.mailbox.push(event);
+            supervisor.mailbox.push(heard.into());
         }
     }
 }

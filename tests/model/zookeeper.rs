@@ -4,7 +4,9 @@ use primacy::moment::Moment;
 use primacy::role::{Event, Loss, Vacancy};
 
 use super::flaw::Flaw;
-use super::world::{Breach, Breadcrumb, CUT, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, Seat, Setup, World, units};
+use super::world::{
+    Breach, Breadcrumb, CUT, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, Heard, Seat, Setup, World, units,
+};
 
 impl World {
     fn seat(&self, node: usize) -> Option<usize> {
@@ -12,10 +14,10 @@ impl World {
     }
 
     /// An answer or a watch event: it arrives unless the way is cut.
-    fn answer(&mut self, node: usize, event: Event) {
+    fn answer(&mut self, node: usize, heard: impl Into<Heard>) {
         let cut = self.nodes[node].cut;
         if let Some(supervisor) = &mut self.nodes[node].supervisor {
-            if cut { supervisor.client.held.push(event) } else { supervisor.mailbox.push(event) }
+            if cut { supervisor.client.late.push(heard.into()) } else { supervisor.mailbox.push(heard.into()) }
         }
     }
 
@@ -26,6 +28,11 @@ impl World {
     pub fn stand(&mut self, node: usize) {
         let cut = self.nodes[node].cut;
         let Some(client) = self.client(node) else { return };
+        if client.standing {
+            // It looks again.
+            (client.told, client.held) = (None, false);
+            return;
+        }
         client.standing = true;
         client.told = None;
         client.to_stand = cut;
@@ -84,11 +91,13 @@ impl World {
             return;
         }
         let found = self.breadcrumb.filter(|_| self.before.is_some());
+        let paused = self.paused;
         let Some(supervisor) = &mut self.nodes[node].supervisor else { return };
         if supervisor.client.standing && supervisor.client.told.is_none() {
             supervisor.client.told = Some(epoch);
+            supervisor.client.held = paused;
             supervisor.found = found;
-            self.tell(node, Event::Elected(vacancy));
+            self.tell(node, if paused { Heard::Held(vacancy) } else { Heard::Event(Event::Elected(vacancy)) });
         }
     }
 
@@ -96,6 +105,10 @@ impl World {
         let cut = self.nodes[node].cut;
         let Some(client) = self.client(node) else { return };
         if !client.standing {
+            return;
+        }
+        if client.held {
+            self.breach(Breach::PromotionInPause);
             return;
         }
         if cut {
@@ -185,7 +198,7 @@ impl World {
         if let Some(client) = self.client(node)
             && client.standing
         {
-            *client = Client { held: std::mem::take(&mut client.held), ..Client::default() };
+            *client = Client { late: std::mem::take(&mut client.late), ..Client::default() };
             self.answer(node, Event::Lost(loss));
         }
     }
@@ -258,15 +271,18 @@ impl World {
             let (late, here) = std::mem::take(&mut supervisor.mailbox).into_iter().partition(|event| {
                 matches!(
                     event,
-                    Event::Elected(_)
-                        | Event::Claimed { .. }
-                        | Event::ClaimRefused
-                        | Event::Renewed { .. }
-                        | Event::Lost(_)
+                    Heard::Event(
+                        Event::Elected(_)
+                            | Event::Claimed { .. }
+                            | Event::ClaimRefused
+                            | Event::Renewed { .. }
+                            | Event::Lost(_)
+                    ) | Heard::Held(_)
+                        | Heard::Resumed
                 )
             });
             supervisor.mailbox = here;
-            supervisor.client.held = late;
+            supervisor.client.late = late;
         }
     }
 
@@ -274,27 +290,34 @@ impl World {
     pub fn heal(&mut self, setup: &Setup, node: usize, lose: bool) {
         self.nodes[node].cut = false;
         let Some(client) = self.client(node) else { return };
-        let held = std::mem::take(&mut client.held);
+        let late = std::mem::take(&mut client.late);
         let mut unknown = false;
-        for event in held {
+        for event in late {
             match event {
-                Event::Elected(_) if lose => {
+                Heard::Event(Event::Elected(_)) | Heard::Held(_) if lose => {
                     if let Some(client) = self.client(node) {
-                        client.told = None;
+                        (client.told, client.held) = (None, false);
                     }
                 }
-                Event::Claimed { .. } | Event::ClaimRefused if lose => unknown = true,
-                Event::Renewed { .. } if lose => {}
+                Heard::Event(Event::Claimed { .. } | Event::ClaimRefused) if lose => unknown = true,
+                Heard::Event(Event::Renewed { .. }) | Heard::Resumed if lose => {}
                 event => self.tell(node, event),
             }
         }
         if unknown {
             return self.lose_client(node, Loss::SessionExpired);
         }
+        let paused = self.paused;
         let Some(client) = self.client(node) else { return };
         if client.to_stand {
+            client.standing = false;
             return self.stand(node);
         }
+        // A new connection brings a new view of the cluster.
+        if lose && client.held && !paused {
+            self.tell(node, Heard::Resumed);
+        }
+        let Some(client) = self.client(node) else { return };
         let (claim, beat) = (client.to_claim.take(), client.in_flight.take());
         if client.standing && self.seat(node).is_none() {
             return self.lose_client(node, Loss::SessionExpired);
@@ -304,6 +327,16 @@ impl World {
         }
         if let Some(sent) = beat {
             self.take_beat(setup, node, sent);
+        }
+    }
+
+    /// The pause is over: for who waits because of it that is news.
+    pub fn resume(&mut self) {
+        self.paused = false;
+        for node in 0..self.nodes.len() {
+            if self.client(node).is_some_and(|client| client.held) {
+                self.answer(node, Heard::Resumed);
+            }
         }
     }
 

@@ -178,21 +178,6 @@ impl<'a> Candidate<'a> {
                         }
                     }
                 }
-                Ok(Look::First(found)) if found.paused => {
-                    debug!("first in the queue, but elections are paused");
-                    let mut seen = self.seen.clone();
-                    seen.mark_unchanged();
-                    let mut resumed =
-                        pin!(async move { while seen.changed().await.is_ok() && seen.borrow().paused {} });
-                    loop {
-                        match self.next(own.as_mut(), resumed.as_mut()).await? {
-                            Woken::Event => break,
-                            Woken::Disconnected => return Err(queued(self)),
-                            Woken::ElectionOrder(ElectionOrder::Yield) => return self.leave_queue(node).await,
-                            Woken::ElectionOrder(order) => self.refuse_claim(&order),
-                        }
-                    }
-                }
                 Ok(Look::First(mut found)) => {
                     if found.contested {
                         found.vacancy.rivals = self.rivals();
@@ -451,13 +436,13 @@ async fn look(client: &Client, paths: &Paths, node: &str) -> Result<Look, Error>
         epoch: noted.unwrap_or(0).max(former.as_ref().map_or(0, |former| former.epoch)),
         former,
         volume: volume.map(|(data, _)| contents::volume(&data)),
+        paused: Control::parse(control.as_ref().map(|(data, _)| data.as_slice())).paused,
         rivals: Vec::new(),
     };
     Ok(Look::First(Box::new(Found {
         vacancy,
         epoch_version: epoch.map(|(_, version)| version),
         breadcrumb_version: active.map(|(_, version)| version),
-        paused: Control::parse(control.as_ref().map(|(data, _)| data.as_slice())).paused,
         contested,
     })))
 }

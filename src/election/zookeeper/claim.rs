@@ -23,7 +23,6 @@ pub struct Found {
     pub vacancy: Vacancy,
     pub epoch_version: Option<i32>,
     pub breadcrumb_version: Option<i32>,
-    pub paused: bool,
     /// Whether anybody else is in the queue.
     pub contested: bool,
 }
@@ -35,7 +34,7 @@ impl Found {
         (before.node == after.node && before.epoch == after.epoch)
             && (!before.clean && after.clean)
             && (self.vacancy.epoch == again.vacancy.epoch && self.epoch_version == again.epoch_version)
-            && (self.vacancy.volume == again.vacancy.volume && !again.paused)
+            && (self.vacancy.volume == again.vacancy.volume && !again.vacancy.paused)
     }
 }
 

@@ -22,11 +22,10 @@ use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member, MemberView};
 use crate::zookeeper::contents::{self, Control};
 use crate::zookeeper::paths::Paths;
 
-/// The part of the view that the election itself looks at: who there is, and whether elections are paused.
+/// The part of the view that the election itself looks at: who there is.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub members: BTreeMap<String, Member>,
-    pub paused: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -254,7 +253,7 @@ impl State {
     fn seen(&self) -> Seen {
         let members =
             self.members.iter().filter_map(|(name, member)| member.clone().map(|member| (name.clone(), member)));
-        Seen { members: members.collect(), paused: self.control.paused }
+        Seen { members: members.collect() }
     }
 
     fn cluster(&self, cluster: &str) -> ClusterView {

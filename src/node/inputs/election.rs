@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::config::ElectionKind;
-use crate::election::port::{self, Fact};
+use crate::election::port::{self, ElectionOrder, Fact};
 use crate::guardian::protocol::{GuardianOrder, LastWill, NoteLevel};
 use crate::moment::Moment;
-use crate::role::{Event, Loss};
+use crate::role::{Event, Loss, Phase};
 
 use crate::node::Node;
 use crate::node::facts::Contact;
@@ -47,7 +47,14 @@ impl Node {
                 self.text(NoteLevel::Info, "standing for election".to_owned());
                 None
             }
+            Fact::Elected(vacancy) if vacancy.paused => {
+                if !std::mem::replace(&mut self.intents.held, true) {
+                    self.text(NoteLevel::Info, "first in the queue; elections are paused".to_owned());
+                }
+                None
+            }
             Fact::Elected(vacancy) => {
+                self.intents.held = false;
                 self.leadership += 1;
                 self.facts.detail = None;
                 let event = Event::Elected(self.facts.hear_vacancy(&vacancy));
@@ -76,6 +83,7 @@ impl Node {
                 Some(Event::Renewed { sent: counts_from })
             }
             Fact::Lost(loss) => {
+                self.intents.held = false;
                 let (loss, text) = match loss {
                     port::Loss::SessionExpired => (Loss::SessionExpired, "the session expired".to_owned()),
                     port::Loss::NodeDeleted => (Loss::NodeDeleted, "the election node was deleted".to_owned()),
@@ -87,6 +95,7 @@ impl Node {
                 Some(Event::Lost(loss))
             }
             Fact::Resigned => {
+                self.intents.held = false;
                 self.place = None;
                 self.hand_over_the_will(None);
                 Some(Event::Resigned)
@@ -98,6 +107,12 @@ impl Node {
             Fact::Cluster(view) => {
                 let overtaken = self.facts.cluster.epoch != view.epoch;
                 self.facts.see(*view, now);
+                let over = !self.facts.cluster.paused && std::mem::take(&mut self.intents.held);
+                // Who has left the queue meanwhile has nothing to look at.
+                if over && self.machine.phase(now) == Phase::Standing {
+                    self.text(NoteLevel::Info, "elections go on".to_owned());
+                    self.elect(ElectionOrder::Stand);
+                }
                 if overtaken && self.facts.volume.problem.is_some() {
                     // A directory that was missing has been made by who leads first, say.
                     self.order(GuardianOrder::Look);

@@ -343,3 +343,21 @@ fn a_backend_that_ends_by_itself_is_replaced_and_nothing_is_led_meanwhile() {
     assert_eq!(bench.hear(Input::ElectionEnded), "StartElection Kill");
     assert_eq!(bench.role(), Role::Fencing);
 }
+
+#[test]
+fn who_is_first_during_a_pause_is_not_promoted_and_looks_again_once_it_is_over() {
+    let mut bench = Bench::standing("");
+    let cluster = |paused| Fact::Cluster(Box::new(ClusterView { epoch: Some(6), paused, ..ClusterView::default() }));
+    let found = |paused| {
+        let vacancy = Vacancy { epoch: 6, volume: Some("v".to_owned()), paused, ..Vacancy::default() };
+        Fact::Elected(Box::new(vacancy))
+    };
+    bench.fact(cluster(true));
+    assert_eq!(bench.fact(found(true)), "");
+    assert_eq!(bench.role(), Role::Standby);
+    assert!(bench.node.snapshot(bench.now).server.reason.contains("elections are paused"));
+    assert_eq!(bench.fact(cluster(true)), "");
+    assert_eq!(bench.fact(cluster(false)), "Stand");
+    assert_eq!(bench.fact(cluster(false)), "", "said once");
+    assert_eq!(bench.fact(found(false)), "AcquireLock");
+}

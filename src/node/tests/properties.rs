@@ -73,7 +73,7 @@ fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input {
         30 | 31 => {
             let rival = Rival { node: "b".to_owned(), priority: 200, eligible: yes };
             let rivals = if number == 1 { vec![rival] } else { Vec::new() };
-            told(Fact::Elected(Box::new(Vacancy { epoch: number, volume: None, former: None, rivals })))
+            told(Fact::Elected(Box::new(Vacancy { epoch: number, paused: number == 2, rivals, ..Vacancy::default() })))
         }
         32 | 33 => told(Fact::Claimed { epoch: number, counts_from: sent, last_will: None }),
         34 => told(Fact::ClaimRefused { reason: text() }),

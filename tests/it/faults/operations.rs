@@ -4,9 +4,10 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use zookeeper_client::{Acls, Client, CreateMode};
 
 use super::pair;
-use crate::cluster::{Cluster, make_directory, send};
+use crate::cluster::{Cluster, block_on, make_directory, send};
 use crate::zookeeper::Server;
 
 fn priority(cluster: &mut Cluster, asked: &str, name: &str) -> Option<Value> {
@@ -157,4 +158,26 @@ fn an_authority_for_the_apis_clients_that_a_reload_brings_is_enforced() {
     cluster.signal("a", Signal::SIGHUP);
     cluster.until_logged("a", "api.tls.client_ca");
     cluster.until("no answer without a certificate", |cluster| ask(cluster).is_none().then_some(()));
+}
+
+#[test]
+fn a_pause_suspends_promotions_and_they_go_on_after_it() {
+    let mut cluster = pair();
+    let former = cluster.running();
+    let client = block_on(Client::connect(&Server::shared().address())).unwrap();
+    let control = format!("{}/control", cluster.znode());
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    block_on(client.create(&control, br#"{"paused":true}"#, &options)).unwrap();
+    cluster
+        .until("b knows of the pause", |cluster| (cluster.get("b", "/server_status")?["paused"] == true).then_some(()));
+    cluster.signal("a", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("a"), 0);
+    cluster.until_logged("b", "first in the queue; elections are paused");
+    let reason = cluster.status("b").unwrap()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("elections are paused"), "{reason}");
+    assert_eq!(cluster.judge().len(), 1, "somebody was promoted");
+    block_on(client.set_data(&control, b"{}", None)).unwrap();
+    cluster.until_active_is("b");
+    assert!(cluster.until_run_after(&former).epoch > former.epoch);
+    cluster.judge();
 }
