@@ -10,10 +10,13 @@ use super::pair;
 use crate::cluster::{Cluster, block_on, make_directory, send};
 use crate::zookeeper::Server;
 
-fn priority(cluster: &mut Cluster, asked: &str, name: &str) -> Option<Value> {
+fn member(cluster: &mut Cluster, asked: &str, name: &str) -> Option<Value> {
     let view = cluster.get(asked, "/cluster")?;
-    let member = view["members"].as_array()?.iter().find(|member| member["node"] == name)?.clone();
-    Some(member["priority"].clone())
+    view["members"].as_array()?.iter().find(|member| member["node"] == name).cloned()
+}
+
+fn priority(cluster: &mut Cluster, asked: &str, name: &str) -> Option<Value> {
+    Some(member(cluster, asked, name)?["priority"].clone())
 }
 
 #[test]
@@ -61,7 +64,11 @@ fn the_candidate_of_higher_priority_becomes_active_at_a_vacancy_although_another
     cluster.set_for("c", "candidate.priority", 200);
     cluster.start_with_active(&["a", "b", "c"]);
     assert!(cluster.is_active("a"), "nobody pre-empts");
-    cluster.until("b knows c's priority", |cluster| (priority(cluster, "b", "c")? == 200).then_some(()));
+    // Others hear of a change a moment later.
+    cluster.until("b knows that c could take over, and its priority", |cluster| {
+        let c = member(cluster, "b", "c")?;
+        (c["priority"] == 200 && c["eligible"] == true).then_some(())
+    });
     cluster.signal("a", Signal::SIGTERM);
     cluster.until_active_is("c");
     assert_eq!(cluster.judge().len(), 2);
