@@ -248,7 +248,8 @@ fn breach(story: &Story, reckoning: Reckoning) -> Option<String> {
     for stop in (told.claimed..over.min(story.waits + 2 * story.session)).step_by(37) {
         let others: &[(u64, u64)] = if told.moved.is_some_and(|moved| moved < stop) { &told.stale } else { &[] };
         let ended = told.leader.end(story, stop, others);
-        let Some(Deadline { until, .. }) = told.deadlines.iter().rev().find(|deadline| deadline.at <= stop) else {
+        let Some(Deadline { at: known, until }) = told.deadlines.iter().rev().find(|deadline| deadline.at <= stop)
+        else {
             continue;
         };
         let mut grace = device.grace;
@@ -258,7 +259,8 @@ fn breach(story: &Story, reckoning: Reckoning) -> Option<String> {
         let timeout = Duration::from_secs(device.seconds);
         // Arming needs that much, so a lease that is shorter has no device that was fed.
         let fed = feed_until(timeout, grace, moment(*until));
-        let fires = if device.fits() { at(fed + fires_within(timeout)) } else { 0 };
+        // Nor is one fed under a lease that was over before its heartbeat was acknowledged (a grant too short for any lease).
+        let fires = if device.fits() && at(fed) >= *known { at(fed + fires_within(timeout)) } else { 0 };
         if (*until).max(fires) > ended {
             return Some(format!("dies at {stop}: session over at {ended}, lease at {until}, watchdog at {fires}"));
         }
@@ -287,6 +289,22 @@ proptest! {
         let whole = at(moment(told.claimed) + told.timing.length());
         prop_assert!(first.until + 10 >= whole, "{} instead of {whole}", first.until);
     }
+}
+
+#[test]
+fn a_grant_too_short_for_any_lease_feeds_no_watchdog() {
+    let story = Story {
+        tick: 200,
+        session: 35_120,
+        margin: 706,
+        phases: (12, 0),
+        waits: 17_215,
+        delays: vec![(0, 0, 0)],
+        frozen: vec![],
+        moves: Some((0, 4_000, 0)),
+    };
+    assert!(timing(&story, 4_000).length().is_zero());
+    assert_eq!(breach(&story, Reckoning::Right), None);
 }
 
 /// `calm`: nothing stands still, nothing is slow.
