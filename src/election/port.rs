@@ -80,7 +80,8 @@ pub struct Vacancy {
     pub former: Option<Breadcrumb>,
     /// The volume's id, once the cluster has one.
     pub volume: Option<String>,
-    /// Elections are paused: whoever is first waits, and says `Stand` for another look when they are not.
+    /// Elections are paused: whoever is first waits, and says `Stand` for another look when they are not. `Cluster` has told
+    /// of the pause before, and will tell of its end.
     pub paused: bool,
     /// Other members, where anybody else stands in the queue: name, priority and whether they say that they could take
     /// over.

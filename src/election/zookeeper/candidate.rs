@@ -178,6 +178,10 @@ impl<'a> Candidate<'a> {
                         }
                     }
                 }
+                Ok(Look::First(found)) if found.vacancy.paused && !self.seen.borrow().paused => {
+                    // Told now, its end might never be: the view tells of what changes, and has not told of the pause.
+                    self.look_later(own.as_mut(), node).await?;
+                }
                 Ok(Look::First(mut found)) => {
                     if found.contested {
                         found.vacancy.rivals = self.rivals();
@@ -193,15 +197,20 @@ impl<'a> Candidate<'a> {
                     if is_definite(&error) {
                         self.backend.tell_disconnected(format!("cannot look at the queue: {error}"));
                     }
-                    let mut retry = pin!(before_retry(client));
-                    loop {
-                        match self.next(own.as_mut(), retry.as_mut()).await? {
-                            Woken::Event => break,
-                            Woken::Disconnected => return Err(queued(self)),
-                            Woken::ElectionOrder(order) => self.refuse_claim(&order),
-                        }
-                    }
+                    self.look_later(own.as_mut(), node).await?;
                 }
+            }
+        }
+    }
+
+    /// In the queue, until it is time to look again.
+    async fn look_later(&mut self, mut own: Pin<&mut impl Future<Output = ()>>, node: &str) -> Result<(), End> {
+        let mut retry = pin!(before_retry(self.client));
+        loop {
+            match self.next(own.as_mut(), retry.as_mut()).await? {
+                Woken::Event => return Ok(()),
+                Woken::Disconnected => return Err(End::Parted(Going::Queued(node.to_owned()))),
+                Woken::ElectionOrder(order) => self.refuse_claim(&order),
             }
         }
     }

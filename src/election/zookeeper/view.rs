@@ -22,9 +22,10 @@ use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member, MemberView};
 use crate::zookeeper::contents::{self, Control};
 use crate::zookeeper::paths::Paths;
 
-/// The part of the view that the election itself looks at: who there is.
+/// The part of the view that the election itself looks at: who there is, and whether elections are paused.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
+    pub paused: bool,
     pub members: BTreeMap<String, Member>,
 }
 
@@ -253,7 +254,7 @@ impl State {
     fn seen(&self) -> Seen {
         let members =
             self.members.iter().filter_map(|(name, member)| member.clone().map(|member| (name.clone(), member)));
-        Seen { members: members.collect() }
+        Seen { paused: self.control.paused, members: members.collect() }
     }
 
     fn cluster(&self, cluster: &str) -> ClusterView {

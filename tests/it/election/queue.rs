@@ -159,6 +159,44 @@ async fn only_the_last_hundred_leaderships_are_remembered() {
 }
 
 #[tokio::test]
+async fn the_cluster_tells_of_a_pause_before_anybody_is_told_of_an_election_in_it() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let (client, paths) = (client(server).await, paths(&cluster));
+    let mut a = Node::start(server, &cluster, "a");
+    a.order(ElectionOrder::Stand);
+    a.elected().await;
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    client.create(&paths.control, b"{}", &options).await.unwrap();
+    let mut first = a;
+    for number in 0..20 {
+        let mut second = Node::start(server, &cluster, &format!("b{number}"));
+        second.order(ElectionOrder::Stand);
+        second.until(Fact::Standing).await;
+        second.view("everything", |view| !view.paused).await;
+        let mut queue = queue(&client, &paths).await;
+        queue.sort_unstable_by_key(|node| node[node.len() - 10..].to_owned());
+        let mut both = client.new_multi_writer();
+        both.add_set_data(&paths.control, br#"{"paused":true}"#, None).unwrap();
+        both.add_delete(&format!("{}/{}", paths.election, queue[0]), None).unwrap();
+        both.commit().await.unwrap();
+        // Whoever waits for the pause's end waits for the cluster to change: without a word of the pause it never does.
+        let mut told = false;
+        second
+            .fact("Elected", |fact| {
+                told |= matches!(fact, Fact::Cluster(view) if view.paused);
+                matches!(fact, Fact::Elected(vacancy) if vacancy.paused).then_some(())
+            })
+            .await;
+        assert!(told, "in round {number}");
+        client.set_data(&paths.control, b"{}", None).await.unwrap();
+        second.view("the pause's end", |view| !view.paused).await;
+        first.close().await;
+        first = second;
+    }
+    first.close().await;
+}
+
+#[tokio::test]
 async fn who_is_first_during_a_pause_is_told_so_and_looks_again_when_asked_to() {
     let (server, cluster) = (Server::shared(), cluster());
     let (client, paths) = (client(server).await, paths(&cluster));
