@@ -367,18 +367,11 @@ impl Machine {
                 self.lock_acquired(now, recorded, out);
             }
             Event::LockRefused { recorded } => self.lock_refused(now, recorded),
-            Event::VolumeUnusable => match self.stage {
-                Stage::Locking { .. } | Stage::Claiming { .. } => self.end_now(now, End::StartFailed, out),
-                Stage::Idle { .. }
-                | Stage::Standing
-                | Stage::FencingFormer { .. }
-                | Stage::Preparing { .. }
-                | Stage::Starting { .. }
-                | Stage::Leading { .. }
-                | Stage::Clearing { .. }
-                | Stage::Ending(_)
-                | Stage::Finished => {}
-            },
+            Event::VolumeUnusable => {
+                if matches!(self.stage, Stage::Locking { .. } | Stage::Claiming { .. }) {
+                    self.end_now(now, End::StartFailed, out);
+                }
+            }
             Event::FormerFenced { epoch, succeeded } => self.former_fenced(now, epoch, succeeded, out),
             Event::Claimed { epoch, sent } => self.claimed(now, epoch, sent, out),
             Event::ClaimRefused => {
@@ -439,20 +432,12 @@ impl Machine {
             Event::KillRequested => {
                 self.stop_requested = true;
                 self.stop(now, out);
-                match self.stage {
-                    Stage::Ending(Ending { step: EndStep::Stopping { .. }, .. }) => self.kill(now, out),
-                    Stage::Ending(Ending { step: EndStep::Tidying { .. }, .. }) => self.kill_commands(now, out),
-                    Stage::Idle { .. }
-                    | Stage::Standing
-                    | Stage::Locking { .. }
-                    | Stage::FencingFormer { .. }
-                    | Stage::Claiming { .. }
-                    | Stage::Preparing { .. }
-                    | Stage::Starting { .. }
-                    | Stage::Leading { .. }
-                    | Stage::Clearing { .. }
-                    | Stage::Ending(_)
-                    | Stage::Finished => {}
+                if let Stage::Ending(Ending { step, .. }) = self.stage {
+                    match step {
+                        EndStep::Stopping { .. } => self.kill(now, out),
+                        EndStep::Tidying { .. } => self.kill_commands(now, out),
+                        EndStep::Killing { .. } | EndStep::ClosingLock { .. } | EndStep::Resigning => {}
+                    }
                 }
             }
             Event::DuplicateName => {
