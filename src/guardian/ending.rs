@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_testament_comes_after_the_lock_and_the_lock_after_the_tree() {
+    fn the_last_will_comes_after_the_lock_and_the_lock_after_the_tree() {
         let ending = Ending::at_deadline(Moment::from_millis(5));
         assert_eq!(ending.next_step(false, true), Step::AwaitTree);
         assert_eq!(ending.next_step(false, false), Step::AwaitTree);

@@ -45,7 +45,7 @@ pub const PROCESS_NAME: &str = "primacy-guard";
 /// `primacy guardian`: its end of the socketpair is descriptor [`protocol::GUARDIAN_FD`]. Returns the exit code.
 pub fn run() -> i32 {
     match main_thread::MainThread::start() {
-        Ok(keeper) => keeper.run(),
+        Ok(guardian) => guardian.run(),
         Err(error) => {
             crate::output::complain(&format!("primacy guardian is started by primacy run, not by hand: {error}"));
             1

@@ -201,7 +201,7 @@ impl Facts {
         if self.config.fencing.watchdog == WatchdogUse::Off {
             return None;
         }
-        let timeout = self.session_timeout_ms.map(std::time::Duration::from_millis);
+        let timeout = self.session_timeout_ms.map(Duration::from_millis);
         let watchdog = super::rules::timing(&self.config, timeout).watchdog();
         if !watchdog.fits() {
             let remedy = match self.config.election {
@@ -253,7 +253,7 @@ impl Facts {
 
     /// What the guardian needs to set the device by.
     pub fn watchdog_terms(&self) -> WatchdogTerms {
-        let timeout = self.session_timeout_ms.map(std::time::Duration::from_millis);
+        let timeout = self.session_timeout_ms.map(Duration::from_millis);
         let WatchdogTiming { seconds, longest, grace } = super::rules::timing(&self.config, timeout).watchdog();
         WatchdogTerms { seconds, longest, grace }
     }

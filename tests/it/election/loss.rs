@@ -109,7 +109,7 @@ async fn a_zookeeper_that_has_forgotten_everything_is_a_loss_and_a_fresh_start()
 }
 
 #[tokio::test]
-async fn a_testament_lets_the_next_one_in_and_marks_the_end_as_clean() {
+async fn a_last_will_lets_the_next_one_in_and_marks_the_end_as_clean() {
     let (server, cluster) = (Server::shared(), cluster());
     let client = client(server).await;
     let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));

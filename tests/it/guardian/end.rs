@@ -185,7 +185,7 @@ fn what_runs_on_without_the_lock_and_its_environment_is_cleared_away_also_after_
 }
 
 #[test]
-fn the_testament_is_executed_only_after_the_lock_is_closed() {
+fn the_last_will_is_executed_only_after_the_lock_is_closed() {
     use zookeeper_client::{Acls, Client, CreateMode};
 
     let server = crate::zookeeper::Server::shared();
@@ -242,7 +242,7 @@ fn the_testament_is_executed_only_after_the_lock_is_closed() {
 }
 
 #[test]
-fn a_testament_that_cannot_be_executed_does_not_keep_the_guardian_for_ever() {
+fn a_last_will_that_cannot_be_executed_does_not_keep_the_guardian_for_ever() {
     let directory = TempDir::new().unwrap();
     let settings = settings(directory.path(), "exec sleep 1000");
     let (mut guardian, main) = Guardian::running(&settings);
