@@ -6,7 +6,8 @@ use nix::unistd::Pid;
 use primacy::clock;
 use primacy::guardian::frames::{read_frame, write_frame};
 use primacy::guardian::protocol::{
-    ExitStatus, GUARDIAN_FD, GuardianOrder, LastWill, LockRecord, Report, Settings, VolumeView, ZooKeeperAccess,
+    CommandOrder, ExitStatus, GUARDIAN_FD, GuardianOrder, LastWill, LockRecord, Report, Settings, VolumeView,
+    ZooKeeperAccess,
 };
 use primacy::host::{boot_id, host_id, pid_namespace};
 use primacy::processes::{Stat, lives};
@@ -23,6 +24,7 @@ use tempfile::TempDir;
 
 mod commands;
 mod end;
+mod forking;
 mod start;
 mod tree;
 pub mod volume;
@@ -99,6 +101,12 @@ impl Guardian {
 
     fn order(&mut self, order: GuardianOrder) {
         write_frame(self.stream.as_mut().unwrap(), &order).unwrap();
+    }
+
+    /// Runs a command that nothing waits for, as on_active is one.
+    fn run_beside(&mut self, script: &str, settings: &Settings) {
+        let order = CommandOrder { timeout: FAR, notice: true, ..command(1, settings, script) };
+        self.order(GuardianOrder::Run(Box::new(order)));
     }
 
     fn acquire(&mut self, expected_volume: Option<String>) -> (String, Option<LockRecord>) {
@@ -313,3 +321,15 @@ fn record_on(settings: &Settings) -> LockRecord {
 
 /// Runs beside the main process, in a session of its own, its parent gone, deaf to SIGTERM and SIGHUP.
 const DAEMON: &str = r#"(setsid bash -c 'trap "" TERM HUP; echo $$ > $DIR/daemon; while :; do sleep 1000; done' &)"#;
+
+/// A command, as a hook or a probe is one.
+fn command(id: u64, settings: &Settings, script: &str) -> CommandOrder {
+    CommandOrder {
+        id,
+        name: "before_start".to_owned(),
+        argv: ["/bin/bash", "-c", script].map(str::to_owned).to_vec(),
+        environment: settings.environment.clone(),
+        timeout: LIMIT,
+        notice: false,
+    }
+}

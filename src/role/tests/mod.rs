@@ -1,5 +1,6 @@
 //! The core's tests: its table, golden scenarios, properties. The model checker is in tests/model.
 
+mod fencing;
 mod golden;
 mod properties;
 mod sessions;

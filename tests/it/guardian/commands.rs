@@ -1,19 +1,8 @@
 //! Commands: hooks, probes and fencing commands, which are dead before the lock is closed.
 
-use primacy::guardian::protocol::{CommandOrder, CommandOutcome};
+use primacy::guardian::protocol::CommandOutcome;
 
 use super::*;
-
-fn command(id: u64, settings: &Settings, script: &str) -> CommandOrder {
-    CommandOrder {
-        id,
-        name: "before_start".to_owned(),
-        argv: ["/bin/bash", "-c", script].map(str::to_owned).to_vec(),
-        environment: settings.environment.clone(),
-        timeout: LIMIT,
-        notice: false,
-    }
-}
 
 fn run(guardian: &mut Guardian, order: CommandOrder) {
     guardian.order(GuardianOrder::Run(Box::new(order)));
