@@ -275,6 +275,27 @@ pub struct LockRecord {
 }
 
 impl LockRecord {
+    /// Of a leadership of which nothing else is known.
+    pub fn of(node: &str, epoch: u64) -> Self {
+        Self {
+            format: 0,
+            node: node.to_owned(),
+            host: String::new(),
+            host_id: String::new(),
+            boot_id: String::new(),
+            pid: 0,
+            pid_started: 0,
+            pid_namespace: None,
+            identity: None,
+            api: String::new(),
+            epoch,
+            since: String::new(),
+            nfs_client: None,
+            ended: None,
+            over: None,
+        }
+    }
+
     /// Whether this very leadership is proven to be over: nothing of it lives, and nothing that it wrote is still to come.
     pub fn is_over(&self) -> bool {
         self.over.as_ref().is_some_and(|over| over.epoch == self.epoch)

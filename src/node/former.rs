@@ -186,21 +186,10 @@ mod tests {
 
     fn record(node: &str, identity: Option<HostIdentity>) -> LockRecord {
         LockRecord {
-            format: 1,
-            node: node.to_owned(),
-            host: String::new(),
-            host_id: String::new(),
-            boot_id: String::new(),
-            pid: 1,
-            pid_started: 1,
-            pid_namespace: None,
             identity,
             api: "http://recorded:9090".to_owned(),
-            epoch: 8,
-            since: String::new(),
-            nfs_client: None,
             ended: Some(Ended { at: "then".to_owned(), cause: "stopped".to_owned() }),
-            over: None,
+            ..LockRecord::of(node, 8)
         }
     }
 

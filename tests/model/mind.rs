@@ -160,21 +160,9 @@ fn record(recorded: Recorded, other: &str) -> Option<LockRecord> {
     };
     let epoch = recorded.epoch;
     Some(LockRecord {
-        format: 1,
-        node: node.to_owned(),
-        host: node.to_owned(),
-        host_id: node.to_owned(),
-        boot_id: "boot".to_owned(),
-        pid: 1,
-        pid_started: 1,
-        pid_namespace: None,
         identity: Some(host(node)),
-        api: String::new(),
-        epoch,
-        since: String::new(),
-        nfs_client: None,
-        ended: None,
         over: over.then_some(Over { epoch, election_node: None }),
+        ..LockRecord::of(node, epoch)
     })
 }
 

@@ -141,21 +141,11 @@ mod tests {
 
     fn record(pid: i32) -> LockRecord {
         LockRecord {
-            format: 1,
-            node: "a".to_owned(),
-            host: "h".to_owned(),
             host_id: "host".to_owned(),
             boot_id: "boot".to_owned(),
             pid,
             pid_started: 1,
-            pid_namespace: None,
-            identity: None,
-            api: String::new(),
-            epoch: 3,
-            since: String::new(),
-            nfs_client: None,
-            ended: None,
-            over: None,
+            ..LockRecord::of("a", 3)
         }
     }
 

@@ -197,23 +197,7 @@ pub fn record_in(content: &[u8]) -> Option<LockRecord> {
 pub fn last_record(content: &[u8]) -> Option<LockRecord> {
     record_in(content).or_else(|| {
         let is_blank = content.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
-        (!is_blank).then(|| LockRecord {
-            format: 0,
-            node: UNREADABLE.to_owned(),
-            host: String::new(),
-            host_id: String::new(),
-            boot_id: String::new(),
-            pid: 0,
-            pid_started: 0,
-            pid_namespace: None,
-            identity: None,
-            api: String::new(),
-            epoch: 0,
-            since: String::new(),
-            nfs_client: None,
-            ended: None,
-            over: None,
-        })
+        (!is_blank).then(|| LockRecord::of(UNREADABLE, 0))
     })
 }
 
@@ -224,21 +208,13 @@ pub mod tests {
 
     pub fn record() -> LockRecord {
         LockRecord {
-            format: 0,
-            node: "a".to_owned(),
             host: "h".to_owned(),
             host_id: "i".to_owned(),
             boot_id: "b".to_owned(),
             pid: 1,
             pid_started: 2,
-            pid_namespace: None,
-            identity: None,
-            api: String::new(),
-            epoch: 3,
             since: "2026-01-02T03:04:05Z".to_owned(),
-            nfs_client: None,
-            ended: None,
-            over: None,
+            ..LockRecord::of("a", 3)
         }
     }
 

@@ -46,10 +46,10 @@ fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input {
         }
         7 => said(Report::Watchdog(WatchdogView { problem: (!yes).then(text), ..WatchdogView::default() })),
         8 | 9 => {
-            let record = yes.then(|| record(number));
+            let record = yes.then(|| LockRecord::of("b", number));
             said(Report::LockAcquired { volume: "v".to_owned(), record, write_back: number == 1 })
         }
-        10 => said(Report::LockRefused { holder: yes.then(|| record(number)) }),
+        10 => said(Report::LockRefused { holder: yes.then(|| LockRecord::of("b", number)) }),
         11 | 12 => said(Report::RecordWritten { epoch: number }),
         13 => said(Report::VolumeUnusable { problem: text() }),
         14 => said(Report::VolumeLost { problem: text() }),
@@ -135,26 +135,6 @@ fn answers(output: &Output, now: Moment) -> Vec<Input> {
         Output::Guardian(GuardianOrder::Ping { number }) => vec![said(Report::Pong { number: *number })],
         Output::Ask { question, .. } => vec![Input::Answered { question: *question, answer: Ok(()) }],
         _ => Vec::new(),
-    }
-}
-
-fn record(epoch: u64) -> LockRecord {
-    LockRecord {
-        format: 1,
-        node: "b".to_owned(),
-        host: String::new(),
-        host_id: String::new(),
-        boot_id: String::new(),
-        pid: 1,
-        pid_started: 1,
-        pid_namespace: None,
-        identity: None,
-        api: String::new(),
-        epoch,
-        since: String::new(),
-        nfs_client: None,
-        ended: None,
-        over: None,
     }
 }
 
