@@ -123,14 +123,14 @@ impl HostIdentity {
     }
 
     /// Whose leadership it was, seen from node `node` on this host. `None`: told by a version that did not say it.
-    pub fn whose(&self, node: &str, former: Option<&Self>, former_node: &str) -> Whose {
-        let Some(former) = former else { return Whose::Unknown };
-        let same_name = node == former_node;
-        let another_boot = agree(self.boot_id.as_ref(), former.boot_id.as_ref()) == Some(false);
-        match self.compare(former) {
+    pub fn whose(&self, node: &str, predecessor: Option<&Self>, predecessor_node: &str) -> Whose {
+        let Some(predecessor) = predecessor else { return Whose::Unknown };
+        let same_name = node == predecessor_node;
+        let another_boot = agree(self.boot_id.as_ref(), predecessor.boot_id.as_ref()) == Some(false);
+        match self.compare(predecessor) {
             Sameness::Another => Whose::AnotherHosts,
             Sameness::Same if same_name || another_boot => Whose::Own,
-            Sameness::Same if self.is_same_boot(former) => Whose::Neighbours,
+            Sameness::Same if self.is_same_boot(predecessor) => Whose::Neighbours,
             Sameness::Likely if same_name => Whose::Own,
             Sameness::Same | Sameness::Likely | Sameness::Unknown => Whose::Unknown,
         }
@@ -263,8 +263,8 @@ mod tests {
         }
     }
 
-    fn of(node: &str, own: &HostIdentity, former_node: &str, former: &HostIdentity) -> Whose {
-        own.whose(node, Some(former), former_node)
+    fn of(node: &str, own: &HostIdentity, predecessor_node: &str, predecessor: &HostIdentity) -> Whose {
+        own.whose(node, Some(predecessor), predecessor_node)
     }
 
     #[test]

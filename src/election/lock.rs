@@ -53,7 +53,9 @@ impl Backend {
                         self.tell(Fact::Elected(Box::default()));
                     }
                 }
-                ElectionOrder::Claim { breadcrumb, entry, former_ended: _, volume: _ } => self.claim(breadcrumb, entry),
+                ElectionOrder::Claim { breadcrumb, entry, predecessor_ended: _, volume: _ } => {
+                    self.claim(breadcrumb, entry);
+                }
                 ElectionOrder::Resign { clean: _, ended } => {
                     self.leads = None;
                     if let Some(ended) = ended {

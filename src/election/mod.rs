@@ -9,7 +9,7 @@ pub mod lock;
 pub mod port;
 pub mod zookeeper;
 
-pub use port::{ElectionOrder, Fact, Loss, Rival, Vacancy};
+pub use port::{ElectionOrder, ElectionOutcome, Fact, Loss, OtherCandidate};
 
 /// The supervisor's end of a backend.
 pub struct Handle {

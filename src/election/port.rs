@@ -21,7 +21,7 @@ pub enum ElectionOrder {
         volume: String,
         entry: HistoryEntry,
         /// Completes the former leadership's history entry where its own node could not.
-        former_ended: Option<HistoryEntry>,
+        predecessor_ended: Option<HistoryEntry>,
     },
     /// Leave the queue, and give up the leadership if there is one: `ended` completes the breadcrumb and the history;
     /// `clean` says that the tree is dead and the lock closed. Answered by `Resigned` in any case, at the latest after
@@ -52,7 +52,7 @@ pub enum Fact {
     /// A place in the queue has been taken; what gives it up should this process die.
     Queued(Box<LastWill>),
     /// First in the queue, proven after a sync.
-    Elected(Box<Vacancy>),
+    Elected(Box<ElectionOutcome>),
     /// The leadership's epoch is taken. `counts_from`: what the lease counts from, the clock before the request or earlier.
     Claimed { epoch: u64, counts_from: Moment, last_will: Option<Box<LastWill>> },
     /// Definitely not taken (the epoch had moved, say); stand again for a new look.
@@ -73,11 +73,11 @@ pub enum Fact {
 
 /// What an elected candidate found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Vacancy {
+pub struct ElectionOutcome {
     /// The cluster's last epoch; 0 where there was none.
     pub epoch: u64,
     /// The former active's breadcrumb.
-    pub former: Option<Breadcrumb>,
+    pub predecessor: Option<Breadcrumb>,
     /// The volume's id, once the cluster has one.
     pub volume: Option<String>,
     /// Elections are paused: whoever is first waits, and says `Stand` for another look when they are not. `Cluster` has told
@@ -85,11 +85,11 @@ pub struct Vacancy {
     pub paused: bool,
     /// Other members, where anybody else stands in the queue: name, priority and whether they say that they could take
     /// over.
-    pub rivals: Vec<Rival>,
+    pub others: Vec<OtherCandidate>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rival {
+pub struct OtherCandidate {
     pub node: String,
     pub priority: u32,
     pub eligible: bool,

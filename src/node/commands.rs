@@ -28,7 +28,7 @@ pub struct Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// `required`: nothing is started unless it succeeds.
-    FenceFormer {
+    FencePredecessor {
         epoch: u64,
         required: bool,
     },

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, Config, ElectionKind, WatchdogUse};
-use crate::election::port::Vacancy;
+use crate::election::port::ElectionOutcome;
 use crate::guardian::protocol::{LockRecord, NoteLevel, StuckProcess, VolumeView, WatchdogTerms, WatchdogView};
 use crate::host::{ProcessIdentity, Whose};
 use crate::moment::Moment;
 use crate::role::{self, Recorded, WatchdogTiming, Witness};
 use crate::status::{ClusterView, CoordinatorView, HistoryEntry, MetricsView, PeerResult};
 
-use super::former::{Own, Told};
 use super::input::At;
+use super::predecessor::{Own, Told};
 use super::say::Say;
 
 /// The name of the lock file in `lock.directory`.
@@ -52,7 +52,7 @@ pub struct Facts {
     /// Why this node cannot be a candidate at all, whatever happens: the lease arithmetic.
     pub timing_problem: Option<String>,
     pub last_contact: Option<Moment>,
-    pub vacancy: Option<Vacancy>,
+    pub election_outcome: Option<ElectionOutcome>,
     /// Whose word counts on who led before.
     pub witness: Witness,
     pub volume: VolumeView,
@@ -75,9 +75,9 @@ pub struct Facts {
     pub cluster_is_current: bool,
     pub lock_holder: Option<LockRecord>,
     /// What the lock file said when the lock was acquired: the former leadership's last note.
-    pub former_record: Option<LockRecord>,
+    pub predecessor_record: Option<LockRecord>,
     /// When and why the former leadership ended, as far as anybody noted it.
-    pub former_end: Option<(String, String)>,
+    pub predecessor_end: Option<(String, String)>,
     pub coordinator: CoordinatorView,
     /// How the current leadership came about, or how the last one ended: one sentence.
     pub story: String,
@@ -112,7 +112,7 @@ impl Facts {
             session_timeout_ms: None,
             timing_problem: None,
             last_contact: None,
-            vacancy: None,
+            election_outcome: None,
             witness: Witness::Breadcrumb,
             volume: VolumeView::default(),
             volume_seen: false,
@@ -126,8 +126,8 @@ impl Facts {
             seen_active: None,
             cluster_is_current: false,
             lock_holder: None,
-            former_record: None,
-            former_end: None,
+            predecessor_record: None,
+            predecessor_end: None,
             coordinator: CoordinatorView::default(),
             story: "started".to_owned(),
             detail: None,
@@ -143,11 +143,11 @@ impl Facts {
 
     /// Hashes what can bear on a decision.
     pub fn hash_bearing(&self, state: &mut impl Hasher) {
-        let vacancy = self.vacancy.as_ref();
-        let breadcrumb = vacancy.and_then(|vacancy| vacancy.former.as_ref());
-        (vacancy.map(|vacancy| vacancy.epoch), self.witness).hash(state);
+        let outcome = self.election_outcome.as_ref();
+        let breadcrumb = outcome.and_then(|outcome| outcome.predecessor.as_ref());
+        (outcome.map(|outcome| outcome.epoch), self.witness).hash(state);
         breadcrumb.map(|it| (&it.node, it.epoch, it.clean)).hash(state);
-        self.former_record.as_ref().map(|it| (&it.node, it.epoch, it.is_over())).hash(state);
+        self.predecessor_record.as_ref().map(|it| (&it.node, it.epoch, it.is_over())).hash(state);
         (self.volume_usable(), self.volume_seen, self.watchdog_usable(), self.session_timeout_ms).hash(state);
     }
 
@@ -261,22 +261,22 @@ impl Facts {
     /// Takes in what the guardian sees of the device; a change is told to people.
     pub fn hear_watchdog(&mut self, view: WatchdogView) -> Vec<Say> {
         let mut said = Vec::new();
-        let former = self.watchdog.clone().unwrap_or_default();
+        let before = self.watchdog.clone().unwrap_or_default();
         match (&view.problem, &view.armed) {
-            (Some(problem), _) if view.problem != former.problem => {
+            (Some(problem), _) if view.problem != before.problem => {
                 said.push(if self.config.fencing.watchdog == WatchdogUse::Required {
                     Say::Text(NoteLevel::Error, format!("fencing.watchdog is \"required\": {problem}"))
                 } else {
                     Say::Text(NoteLevel::Warn, format!("going on without a watchdog: {problem}"))
                 });
             }
-            (None, Some(timeout)) if former.armed.is_none() => said.push(Say::WatchdogArmed { timeout: *timeout }),
-            (None, None) if former.armed.is_some() => {
+            (None, Some(timeout)) if before.armed.is_none() => said.push(Say::WatchdogArmed { timeout: *timeout }),
+            (None, None) if before.armed.is_some() => {
                 said.push(Say::Text(NoteLevel::Info, "the watchdog is disarmed".to_owned()));
             }
             (Some(_) | None, Some(_) | None) => {}
         }
-        if let Some(warning) = view.warning.as_ref().filter(|_| view.warning != former.warning) {
+        if let Some(warning) = view.warning.as_ref().filter(|_| view.warning != before.warning) {
             said.push(Say::Text(NoteLevel::Warn, warning.clone()));
         }
         self.watchdog = Some(view);
@@ -290,59 +290,59 @@ impl Facts {
     }
 
     /// Who led before, by the witness that counts.
-    pub fn former(&self) -> Option<Told> {
-        let breadcrumb = self.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref());
-        Told::by(self.witness, breadcrumb, self.former_record.as_ref())
+    pub fn predecessor(&self) -> Option<Told> {
+        let breadcrumb = self.election_outcome.as_ref().and_then(|outcome| outcome.predecessor.as_ref());
+        Told::by(self.witness, breadcrumb, self.predecessor_record.as_ref())
     }
 
     /// Takes in what the election found.
-    pub fn hear_vacancy(&mut self, vacancy: &Vacancy) -> role::Vacancy {
+    pub fn hear_outcome(&mut self, outcome: &ElectionOutcome) -> role::Succession {
         self.witness = Witness::Breadcrumb;
-        self.own().vacancy(vacancy, self.config.candidate.priority)
+        self.own().succession(outcome, self.config.candidate.priority)
     }
 
     /// Takes in what the lock file said when the lock was acquired; people hear of it where ZooKeeper is behind.
     pub fn hear_record(&mut self, record: Option<LockRecord>) -> (Recorded, Option<Say>) {
         let mut said = None;
         let own = self.own();
-        let vacancy = self.vacancy.clone().unwrap_or_default();
-        let recorded = own.recorded(record.as_ref(), vacancy.former.as_ref());
-        let (_, witness) = role::former(own.vacancy(&vacancy, 0), recorded);
+        let outcome = self.election_outcome.clone().unwrap_or_default();
+        let recorded = own.recorded(record.as_ref(), outcome.predecessor.as_ref());
+        let (_, witness) = role::predecessor(own.succession(&outcome, 0), recorded);
         if self.config.election == ElectionKind::ZooKeeper
-            && let Some(record) = record.as_ref().filter(|record| record.epoch > vacancy.epoch)
+            && let Some(record) = record.as_ref().filter(|record| record.epoch > outcome.epoch)
         {
             said = Some(Say::Behind {
-                zookeeper: vacancy.epoch,
+                zookeeper: outcome.epoch,
                 lock_file: record.epoch,
                 node: record.node.clone(),
                 since: record.since.clone(),
             });
         }
-        self.former_record = record;
+        self.predecessor_record = record;
         if std::mem::replace(&mut self.witness, witness) != witness {
             self.tell_election();
         }
         (recorded, said)
     }
 
-    /// How the vacancy came about, told when this node is elected, and again if the lock file knows better.
+    /// How the election came about, told when this node is elected, and again if the lock file knows better.
     pub fn tell_election(&mut self) {
-        self.story = match self.former() {
+        self.story = match self.predecessor() {
             None => "elected as the first active of this cluster".to_owned(),
-            Some(former) if self.own().whose(&former.node, former.host.as_ref()) == Whose::Own => {
+            Some(predecessor) if self.own().whose(&predecessor.node, predecessor.host.as_ref()) == Whose::Own => {
                 "elected again".to_owned()
             }
-            Some(former) if former.clean => {
-                let how = former.cause.as_deref().map_or("stopped", |cause| cause);
-                format!("elected after {} ended cleanly: {}", former.node, how.replace('_', " "))
+            Some(predecessor) if predecessor.clean => {
+                let how = predecessor.cause.as_deref().map_or("stopped", |cause| cause);
+                format!("elected after {} ended cleanly: {}", predecessor.node, how.replace('_', " "))
             }
-            Some(former) if former.node == self.config.node => {
+            Some(predecessor) if predecessor.node == self.config.node => {
                 format!(
                     "elected after {}, on another host or on one that nobody knows, went away without saying goodbye",
-                    former.node
+                    predecessor.node
                 )
             }
-            Some(former) => format!("elected after {} went away without saying goodbye", former.node),
+            Some(predecessor) => format!("elected after {} went away without saying goodbye", predecessor.node),
         };
     }
 }

@@ -1,9 +1,9 @@
 //! How long nobody coordinated: from what two hosts' wall clocks say, checked against what one host's boot clock knows.
 //!
 //! The former active notes by its own wall clock when it ended, and either clock may have been stepped since, or have been
-//! wrong from the beginning. The boot clock of this host cannot be stepped: the former had ended when this node got its
+//! wrong from the beginning. The boot clock of this host cannot be stepped: the predecessor had ended when this node got its
 //! lock, and had not when it was last seen to be active. Rejected: to measure by the boot clock alone. What was seen of the
-//! former's end is a session older than the end itself.
+//! predecessor's end is a session older than the end itself.
 
 use std::time::{Duration, SystemTime};
 
@@ -34,7 +34,7 @@ pub fn measure(ended: SystemTime, wall: SystemTime, known: Known, now: Moment) -
     let apart = |what: &str| Err(format!("the wall clock of this host or of the former active was set: {what}"));
     let Ok(gap) = wall.duration_since(ended) else {
         let ahead = ended.duration_since(wall).unwrap_or_default();
-        return apart(&format!("the former's end lies {} ahead", words(ahead)));
+        return apart(&format!("the predecessor's end lies {} ahead", words(ahead)));
     };
     let least = known.locked.map_or(Duration::ZERO, |locked| now.since(locked));
     let most = known.seen_active.map_or(LONGEST, |seen| now.since(seen) + 2 * known.session + UNSEEN);

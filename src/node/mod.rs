@@ -25,7 +25,6 @@
 
 mod commands;
 mod facts;
-mod former;
 mod gap;
 mod health;
 mod input;
@@ -35,6 +34,7 @@ mod leaving;
 mod orders;
 mod output;
 mod peers;
+mod predecessor;
 mod publish;
 mod reasons;
 mod reload;

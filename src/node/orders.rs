@@ -14,7 +14,7 @@ use super::input::At;
 use super::output::Output;
 use super::reasons::sentence;
 use super::say::Say;
-use super::{Node, former, gap};
+use super::{Node, gap, predecessor};
 
 impl Node {
     pub(super) fn carry_out(&mut self, at: At, action: Action) {
@@ -25,11 +25,11 @@ impl Node {
                 self.elect(election::ElectionOrder::Yield);
             }
             Action::AcquireLock => {
-                let expected_volume = self.facts.vacancy.as_ref().and_then(|vacancy| vacancy.volume.clone());
+                let expected_volume = self.facts.election_outcome.as_ref().and_then(|outcome| outcome.volume.clone());
                 let patient = self.facts.config.election == ElectionKind::Lock;
                 self.order(GuardianOrder::AcquireLock { expected_volume, patient });
             }
-            Action::FenceFormer { epoch, named_by } => self.fence_former(epoch, named_by),
+            Action::FencePredecessor { epoch, named_by } => self.fence_predecessor(epoch, named_by),
             Action::Claim { epoch } => self.claim(at, epoch),
             Action::WriteRecord { epoch } => {
                 let record = self.record(at, epoch);
@@ -98,9 +98,9 @@ impl Node {
             detail: Some(facts.story.clone()),
         };
         facts.entry = Some(entry.clone());
-        let former_ended = former_ended(facts, at);
+        let predecessor_ended = predecessor_ended(facts, at);
         let volume = facts.volume_id.clone().unwrap_or_default();
-        self.elect(election::ElectionOrder::Claim { breadcrumb, volume, entry, former_ended });
+        self.elect(election::ElectionOrder::Claim { breadcrumb, volume, entry, predecessor_ended });
     }
 
     fn record(&self, at: At, epoch: u64) -> LockRecord {
@@ -142,14 +142,14 @@ impl Node {
         entry
     }
 
-    fn fence_former(&mut self, epoch: u64, named_by: Witness) {
+    fn fence_predecessor(&mut self, epoch: u64, named_by: Witness) {
         let config = self.facts.config.clone();
         self.facts.witness = named_by;
-        let former = self.facts.former();
-        let told = former::environment(&self.facts.own(), former.as_ref());
+        let predecessor = self.facts.predecessor();
+        let told = predecessor::environment(&self.facts.own(), predecessor.as_ref());
         self.say(Say::Fences {
-            former: former.as_ref().map(|former| former.node.clone()),
-            epoch: former.as_ref().map(|former| former.epoch),
+            predecessor: predecessor.as_ref().map(|predecessor| predecessor.node.clone()),
+            epoch: predecessor.as_ref().map(|predecessor| predecessor.epoch),
             host: told["PRIMACY_FORMER_HOST"].clone(),
             on_this_host: told["PRIMACY_FORMER_ON_THIS_HOST"].clone(),
         });
@@ -161,7 +161,7 @@ impl Node {
             environment,
             timeout: config.fencing.timeout,
         };
-        self.run(command, Purpose::FenceFormer { epoch, required: config.fencing.required });
+        self.run(command, Purpose::FencePredecessor { epoch, required: config.fencing.required });
     }
 
     fn announce(&mut self, at: At, transition: Transition) {
@@ -199,14 +199,14 @@ impl Node {
         self.notice("on_active", argv, NOTICE_TIMEOUT);
     }
 
-    /// The outage that this start ended, where the former's end is known.
+    /// The outage that this start ended, where the predecessor's end is known.
     fn measure_gap(&mut self, at: At) {
         let facts = &mut self.facts;
         let Some(entry) = &mut facts.entry else { return };
         if entry.gap_ms.is_some() {
             return;
         }
-        let Some((ended, cause)) = facts.former_end.take() else { return };
+        let Some((ended, cause)) = facts.predecessor_end.take() else { return };
         let Ok(ended) = humantime::parse_rfc3339(&ended) else { return };
         let session = Duration::from_millis(facts.session_timeout_ms.unwrap_or(0));
         let known = gap::Known { locked: facts.locked, seen_active: facts.seen_active, session };
@@ -229,29 +229,29 @@ impl Node {
 }
 
 /// What the history should say of the former leadership if nobody has completed its entry.
-fn former_ended(facts: &mut Facts, at: At) -> Option<HistoryEntry> {
-    let former = facts.former()?;
+fn predecessor_ended(facts: &mut Facts, at: At) -> Option<HistoryEntry> {
+    let predecessor = facts.predecessor()?;
     // Its guardian notes the end in the lock file even where ZooKeeper could not be told.
-    let noted = facts.former_record.as_ref().filter(|record| record.epoch == former.epoch);
+    let noted = facts.predecessor_record.as_ref().filter(|record| record.epoch == predecessor.epoch);
     let noted = noted.and_then(|record| record.ended.clone());
     // What the guardian writes into the breadcrumb was composed in advance; its note in the lock file knows the cause.
-    let cause = noted.as_ref().map(|ended| ended.cause.clone()).or_else(|| former.cause.clone());
-    let ended_at = noted.map(|ended| ended.at).or_else(|| former.to.clone());
+    let cause = noted.as_ref().map(|ended| ended.cause.clone()).or_else(|| predecessor.cause.clone());
+    let ended_at = noted.map(|ended| ended.at).or_else(|| predecessor.to.clone());
     let cause = cause.unwrap_or_else(|| "host_lost".to_owned());
-    facts.former_end = ended_at.clone().map(|at| (at, cause.clone()));
+    facts.predecessor_end = ended_at.clone().map(|at| (at, cause.clone()));
     // Who says goodbye by itself completes its own entry.
-    let breadcrumb = facts.vacancy.as_ref().and_then(|vacancy| vacancy.former.as_ref());
-    if breadcrumb.is_some_and(|said| said.epoch == former.epoch && said.clean && said.to.is_some()) {
+    let breadcrumb = facts.election_outcome.as_ref().and_then(|outcome| outcome.predecessor.as_ref());
+    if breadcrumb.is_some_and(|said| said.epoch == predecessor.epoch && said.clean && said.to.is_some()) {
         return None;
     }
     Some(HistoryEntry {
-        epoch: former.epoch,
-        node: former.node,
-        from: former.since,
+        epoch: predecessor.epoch,
+        node: predecessor.node,
+        from: predecessor.since,
         to: ended_at.or_else(|| Some(at.timestamp())),
         cause: Some(cause),
         gap_ms: None,
-        detail: Some(if former.clean {
+        detail: Some(if predecessor.clean {
             "ended by its guardian".to_owned()
         } else {
             "it went away without saying goodbye".to_owned()

@@ -44,8 +44,9 @@ impl Facts {
                 None => "elected; taking the lock on the volume".to_owned(),
             },
             Phase::WaitingForFence => {
-                let former = self.former().map_or_else(|| "the former active".to_owned(), |former| former.node);
-                format!("elected; {former} did not stop cleanly: the fencing command is running")
+                let predecessor =
+                    self.predecessor().map_or_else(|| "the former active".to_owned(), |predecessor| predecessor.node);
+                format!("elected; {predecessor} did not stop cleanly: the fencing command is running")
             }
             Phase::Starting => format!("{}; starting the coordinator", self.story),
             Phase::Stopping | Phase::Fencing if !self.stuck.is_empty() => {

@@ -23,7 +23,7 @@ pub enum Say {
     HookFailed { hook: &'static str, error: String },
     CommandFailed { hook: &'static str, detail: String },
     FencingFailed { error: String },
-    Fences { former: Option<String>, epoch: Option<u64>, host: String, on_this_host: String },
+    Fences { predecessor: Option<String>, epoch: Option<u64>, host: String, on_this_host: String },
     GuardianGone { pid: i32, how: String },
     GuardianReady { pid: i32 },
     GuardianSilent { pid: i32 },

@@ -12,7 +12,7 @@ pub enum Action {
     Yield,
     AcquireLock,
     /// `epoch` tells this attempt's answer from that of an attempt given up before.
-    FenceFormer {
+    FencePredecessor {
         epoch: u64,
         named_by: Witness,
     },

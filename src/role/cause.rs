@@ -144,7 +144,7 @@ pub enum DeadlineReason {
     HoldLock,
     /// What was killed has not died.
     Stuck,
-    /// The lock has been held by somebody else for so long that the former is fenced before it is free.
+    /// The lock has been held by somebody else for so long that the predecessor is fenced before it is free.
     Fence,
     /// The back-off is over.
     Backoff,

@@ -166,7 +166,7 @@ impl Machine {
             Stage::Idle { .. }
             | Stage::Standing
             | Stage::Locking { .. }
-            | Stage::FencingFormer { .. }
+            | Stage::FencingPredecessor { .. }
             | Stage::Claiming { .. }
             | Stage::Preparing { .. }
             | Stage::Starting { .. }
@@ -237,7 +237,7 @@ impl Machine {
             Stage::Ending(Ending { step: EndStep::Resigning, .. }) => return,
             Stage::Ending(_) => {}
             Stage::Locking { .. }
-            | Stage::FencingFormer { .. }
+            | Stage::FencingPredecessor { .. }
             | Stage::Claiming { .. }
             | Stage::Preparing { .. }
             | Stage::Starting { .. }

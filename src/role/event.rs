@@ -4,7 +4,7 @@ use crate::moment::Moment;
 
 /// The former active, as its breadcrumb tells, or the lock file's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Former {
+pub enum Predecessor {
     /// There was none.
     None,
     /// It stopped cleanly.
@@ -17,7 +17,7 @@ pub enum Former {
     Unknown,
 }
 
-impl Former {
+impl Predecessor {
     /// Whether it may still write.
     pub(super) const fn may_write(self) -> bool {
         match self {
@@ -41,17 +41,17 @@ pub enum Witness {
 pub struct Recorded {
     /// 0 where there is none.
     pub epoch: u64,
-    pub former: Former,
+    pub predecessor: Predecessor,
 }
 
 /// What the election found when it elected this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Vacancy {
+pub struct Succession {
     /// The cluster's last epoch; 0 where there was none.
     pub epoch: u64,
-    pub former: Former,
+    pub predecessor: Predecessor,
     /// The epoch of the breadcrumb that says so; without a readable one the cluster's last.
-    pub former_epoch: u64,
+    pub predecessor_epoch: u64,
     /// An eligible candidate of higher priority stands in the queue.
     pub better_candidate: bool,
 }
@@ -80,7 +80,7 @@ pub enum Event {
     WatchdogSeen {
         usable: bool,
     },
-    Elected(Vacancy),
+    Elected(Succession),
     LockAcquired {
         recorded: Recorded,
         /// Hosts have the volume's pages to themselves until they write them back (a network file system): an end is clean only
@@ -95,7 +95,7 @@ pub enum Event {
     /// Taking the lock or writing the record failed.
     VolumeUnusable,
     /// The fencing command ordered for `epoch` has ended.
-    FormerFenced {
+    PredecessorFenced {
         epoch: u64,
         succeeded: bool,
     },

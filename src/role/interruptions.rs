@@ -23,7 +23,7 @@ impl Machine {
                 out.push(Action::ReplaceGuardian);
             }
             Stage::Locking { .. }
-            | Stage::FencingFormer { .. }
+            | Stage::FencingPredecessor { .. }
             | Stage::Claiming { .. }
             | Stage::Preparing { .. }
             | Stage::Starting { .. }
@@ -62,7 +62,7 @@ impl Machine {
             }
             Stage::Locking { .. } => self.end_now(now, End::StartFailed, out),
             Stage::Idle { .. }
-            | Stage::FencingFormer { .. }
+            | Stage::FencingPredecessor { .. }
             | Stage::Claiming { .. }
             | Stage::Preparing { .. }
             | Stage::Starting { .. }
@@ -111,7 +111,7 @@ impl Machine {
             }
             Stage::Idle { .. } | Stage::Finished => {}
             Stage::Locking { .. }
-            | Stage::FencingFormer { .. }
+            | Stage::FencingPredecessor { .. }
             | Stage::Claiming { .. }
             | Stage::Preparing { .. }
             | Stage::Starting { .. }
@@ -133,7 +133,7 @@ impl Machine {
             Stage::Ending(_) => self.leave_the_lock_behind(now, out),
             Stage::Finished => {}
             Stage::Locking { .. }
-            | Stage::FencingFormer { .. }
+            | Stage::FencingPredecessor { .. }
             | Stage::Claiming { .. }
             | Stage::Preparing { .. }
             | Stage::Starting { .. }

@@ -4,7 +4,7 @@ use crate::moment::Moment;
 
 use super::action::{Action, Exit};
 use super::cause::{Cause, DeadlineReason, End, Phase, Role, Transition};
-use super::event::{Event, Vacancy};
+use super::event::{Event, Succession};
 use super::rules::Rules;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,13 +22,13 @@ pub(super) enum Stage {
     Standing,
     /// Elected. `asked`: AcquireLock is under way; `by`: when its silence means that the volume hangs.
     Locking {
-        vacancy: Vacancy,
+        succession: Succession,
         asked: bool,
         by: Option<Moment>,
         early: EarlyFencing,
     },
     /// `order`: by which the command's answer is known. `by`: when its silence means that it cannot even be killed.
-    FencingFormer {
+    FencingPredecessor {
         epoch: u64,
         order: u64,
         by: Moment,
@@ -135,7 +135,7 @@ pub struct Machine {
     pub(super) lease_until: Option<Moment>,
     /// Until when a lock without a lease is kept for us by the guardian.
     pub(super) hold_until: Option<Moment>,
-    /// The epoch of the vacancy that was yielded to a better candidate.
+    /// The epoch of the election that was yielded to a better candidate.
     pub(super) yielded: Option<u64>,
     pub(super) failures: u32,
     pub(super) restarts: Vec<Moment>,
@@ -191,7 +191,7 @@ impl Machine {
             Stage::Idle { .. }
             | Stage::Standing
             | Stage::Locking { .. }
-            | Stage::FencingFormer { .. }
+            | Stage::FencingPredecessor { .. }
             | Stage::Claiming { .. }
             | Stage::Finished => None,
         }
@@ -211,7 +211,7 @@ impl Machine {
             Stage::Idle { .. }
             | Stage::Standing
             | Stage::Locking { .. }
-            | Stage::FencingFormer { .. }
+            | Stage::FencingPredecessor { .. }
             | Stage::Claiming { .. }
             | Stage::Preparing { .. }
             | Stage::Finished => false,
@@ -223,7 +223,7 @@ impl Machine {
     pub const fn anything_may_live(&self) -> bool {
         match &self.stage {
             Stage::Locking { early, .. } => matches!(early, EarlyFencing::Running),
-            Stage::FencingFormer { .. } | Stage::Preparing { .. } => true,
+            Stage::FencingPredecessor { .. } | Stage::Preparing { .. } => true,
             Stage::Ending(ending) => !ending.tree_dead,
             Stage::Idle { .. }
             | Stage::Standing
@@ -257,7 +257,7 @@ impl Machine {
             Stage::Standing => Phase::Standing,
             Stage::Locking { early: EarlyFencing::Running, .. } => Phase::WaitingForFence,
             Stage::Locking { .. } => Phase::WaitingForLock,
-            Stage::FencingFormer { .. } => Phase::WaitingForFence,
+            Stage::FencingPredecessor { .. } => Phase::WaitingForFence,
             Stage::Claiming { .. } | Stage::Preparing { .. } | Stage::Starting { .. } | Stage::Clearing { .. } => {
                 Phase::Starting
             }
@@ -292,7 +292,7 @@ impl Machine {
             }
             Stage::Claiming { by, .. } => at(Some(*by), DeadlineReason::Volume),
             Stage::Preparing { by, .. } | Stage::Starting { by, .. } => at(Some(*by), DeadlineReason::Startup),
-            Stage::FencingFormer { by, .. } => at(Some(*by), DeadlineReason::Command),
+            Stage::FencingPredecessor { by, .. } => at(Some(*by), DeadlineReason::Command),
             Stage::Clearing { by, .. } => at(Some(*by), DeadlineReason::Stuck),
             Stage::Ending(Ending { step: EndStep::Stopping { by }, .. }) => at(Some(*by), DeadlineReason::Stop),
             Stage::Ending(Ending { step: EndStep::Tidying { by }, .. }) => at(Some(*by), DeadlineReason::Command),
@@ -326,7 +326,7 @@ impl Machine {
             Stage::Idle { .. }
             | Stage::Standing
             | Stage::Locking { .. }
-            | Stage::FencingFormer { .. }
+            | Stage::FencingPredecessor { .. }
             | Stage::Finished => false,
         }
     }
@@ -361,7 +361,7 @@ impl Machine {
             Event::GuardianLost => self.guardian_lost(now, out),
             Event::VolumeSeen { usable } => self.volume_seen(now, usable, out),
             Event::WatchdogSeen { usable } => self.watchdog_seen(usable, out),
-            Event::Elected(vacancy) => self.elected(now, vacancy, out),
+            Event::Elected(succession) => self.elected(now, succession, out),
             Event::LockAcquired { recorded, write_back } => {
                 self.write_back = write_back;
                 self.lock_acquired(now, recorded, out);
@@ -372,7 +372,7 @@ impl Machine {
                     self.end_now(now, End::StartFailed, out);
                 }
             }
-            Event::FormerFenced { epoch, succeeded } => self.former_fenced(now, epoch, succeeded, out),
+            Event::PredecessorFenced { epoch, succeeded } => self.predecessor_fenced(now, epoch, succeeded, out),
             Event::Claimed { epoch, sent } => self.claimed(now, epoch, sent, out),
             Event::ClaimRefused => {
                 if let Stage::Claiming { claimed: false, .. } = self.stage {
@@ -457,7 +457,7 @@ impl Machine {
         match self.stage {
             Stage::Idle { until: Some(until) } if until <= now => self.stage = Stage::Idle { until: None },
             Stage::Locking { by: Some(by), .. }
-            | Stage::FencingFormer { by, .. }
+            | Stage::FencingPredecessor { by, .. }
             | Stage::Claiming { by, .. }
             | Stage::Preparing { by, .. }
             | Stage::Starting { by, .. }
@@ -483,7 +483,7 @@ impl Machine {
             Stage::Idle { .. }
             | Stage::Standing
             | Stage::Locking { .. }
-            | Stage::FencingFormer { .. }
+            | Stage::FencingPredecessor { .. }
             | Stage::Claiming { .. }
             | Stage::Preparing { .. }
             | Stage::Starting { .. }

@@ -3,10 +3,10 @@
 //! Theory of operation: the shell tells the [`Machine`] what happened ([`Event`], past tense) and at which moment; the
 //! machine answers with orders ([`Action`], imperative) and with the next moment at which time alone will matter
 //! ([`Machine::deadline`]). Nothing dangerous relies on the order of a list of actions: each step that must follow another
-//! is ordered only when the former has been acknowledged by an event (`KillTree` … `TreeDead` … `CloseLock` …
+//! is ordered only when the one before has been acknowledged by an event (`KillTree` … `TreeDead` … `CloseLock` …
 //! `LockClosed` … `Resign`). Whatever is unknown or late is treated as lost.
 //!
-//! The way up:   stand → elected → lock → fence the former → claim epoch + record it → before_start → start → ready.
+//! The way up:   stand → elected → lock → fence the predecessor → claim epoch + record it → before_start → start → ready.
 //! The way down: stop or kill → tree dead → after_stop → lock closed → resign → a fresh guardian.
 //!
 //! What the core relies on in its shell, and cannot see for itself:
@@ -41,8 +41,8 @@ mod tests;
 
 pub use action::{Action, Exit};
 pub use cause::{Cause, DeadlineReason, End, Phase, Role, Transition};
-pub use event::{Event, Former, Loss, Recorded, Vacancy, Witness};
+pub use event::{Event, Loss, Predecessor, Recorded, Succession, Witness};
 pub use lease::{LeaseTiming, TimingProblem, WatchdogTiming};
 pub use machine::Machine;
-pub use promotion::former;
+pub use promotion::predecessor;
 pub use rules::{Backoff, Restarts, Rules};

@@ -1,48 +1,49 @@
-//! The way up: elected → lock → fence the former → claim and record → before_start → start → ready.
+//! The way up: elected → lock → fence the predecessor → claim and record → before_start → start → ready.
 
 use crate::moment::Moment;
 
 use super::action::Action;
 use super::cause::{Cause, End, Role};
-use super::event::{Former, Recorded, Vacancy, Witness};
+use super::event::{Predecessor, Recorded, Succession, Witness};
 use super::machine::{EarlyFencing, Guardian, Machine, Stage};
 
 /// The epoch that it will be at least, as the name of the order: the lock file's is not known yet.
-const fn early_order(vacancy: Vacancy) -> u64 {
-    vacancy.epoch + 1
+const fn early_order(succession: Succession) -> u64 {
+    succession.epoch + 1
 }
 
 /// Whose word on the former active counts. ZooKeeper may be older than the volume (restored from a copy, or emptied), and
 /// then it tells of somebody before the last. Of the same leadership the record may know better that it ended cleanly: its
 /// guardian could write there when ZooKeeper was out of reach.
-pub const fn former(vacancy: Vacancy, recorded: Recorded) -> (Former, Witness) {
-    let knows_better = match vacancy.former {
-        Former::Clean => false,
-        Former::Own | Former::Unclean => matches!(recorded.former, Former::Clean),
-        Former::None | Former::Unknown => !matches!(recorded.former, Former::None),
+pub const fn predecessor(succession: Succession, recorded: Recorded) -> (Predecessor, Witness) {
+    let knows_better = match succession.predecessor {
+        Predecessor::Clean => false,
+        Predecessor::Own | Predecessor::Unclean => matches!(recorded.predecessor, Predecessor::Clean),
+        Predecessor::None | Predecessor::Unknown => !matches!(recorded.predecessor, Predecessor::None),
     };
-    if recorded.epoch > vacancy.former_epoch || (recorded.epoch == vacancy.former_epoch && knows_better) {
-        (recorded.former, Witness::Record)
+    if recorded.epoch > succession.predecessor_epoch || (recorded.epoch == succession.predecessor_epoch && knows_better)
+    {
+        (recorded.predecessor, Witness::Record)
     } else {
-        (vacancy.former, Witness::Breadcrumb)
+        (succession.predecessor, Witness::Breadcrumb)
     }
 }
 
 impl Machine {
-    pub(super) fn elected(&mut self, now: Moment, vacancy: Vacancy, out: &mut Vec<Action>) {
+    pub(super) fn elected(&mut self, now: Moment, succession: Succession, out: &mut Vec<Action>) {
         let Stage::Standing = self.stage else { return };
         if !self.rules.may_stand {
             self.withdraw(End::Stopped, out);
             return;
         }
-        if vacancy.better_candidate && self.yielded != Some(vacancy.epoch) {
-            self.yielded = Some(vacancy.epoch);
+        if succession.better_candidate && self.yielded != Some(succession.epoch) {
+            self.yielded = Some(succession.epoch);
             out.push(Action::Yield);
             return;
         }
         self.change_role(Role::Promoting, Cause::Elected, None, out);
         let by = Some(now + self.rules.volume_timeout);
-        self.stage = Stage::Locking { vacancy, asked: false, by, early: EarlyFencing::Unwanted };
+        self.stage = Stage::Locking { succession, asked: false, by, early: EarlyFencing::Unwanted };
         self.ask_for_lock(now, out);
     }
 
@@ -68,28 +69,28 @@ impl Machine {
     }
 
     pub(super) fn lock_acquired(&mut self, now: Moment, recorded: Recorded, out: &mut Vec<Action>) {
-        let Stage::Locking { vacancy, asked: true, early, .. } = self.stage else { return };
-        let Some(epoch) = vacancy.epoch.max(recorded.epoch).checked_add(1) else {
+        let Stage::Locking { succession, asked: true, early, .. } = self.stage else { return };
+        let Some(epoch) = succession.epoch.max(recorded.epoch).checked_add(1) else {
             // Somebody else's number: no leadership has got that far. A smaller one would let an older epoch win.
             self.end_now(now, End::StartFailed, out);
             return;
         };
-        let (former, named_by) = former(vacancy, recorded);
+        let (predecessor, named_by) = predecessor(succession, recorded);
         // What is fenced early is the breadcrumb's; it says nothing of who came after that one.
-        let fenced_early = if recorded.epoch > vacancy.former_epoch { EarlyFencing::Unwanted } else { early };
+        let fenced_early = if recorded.epoch > succession.predecessor_epoch { EarlyFencing::Unwanted } else { early };
         if fenced_early == EarlyFencing::Done {
             self.claim(now, epoch, out);
         } else if fenced_early == EarlyFencing::Running {
             let by = now + self.rules.fencing_timeout;
-            self.stage = Stage::FencingFormer { epoch, order: early_order(vacancy), by };
+            self.stage = Stage::FencingPredecessor { epoch, order: early_order(succession), by };
         } else if early == EarlyFencing::Running {
             // It is being run for another than the last one: it is ended, and all begins again.
             self.end_now(now, End::StartFailed, out);
-        } else if former.may_write() && self.rules.fencing {
+        } else if predecessor.may_write() && self.rules.fencing {
             let by = now + self.rules.fencing_timeout;
-            self.stage = Stage::FencingFormer { epoch, order: epoch, by };
-            out.push(Action::FenceFormer { epoch, named_by });
-        } else if former.may_write() && self.rules.fencing_required {
+            self.stage = Stage::FencingPredecessor { epoch, order: epoch, by };
+            out.push(Action::FencePredecessor { epoch, named_by });
+        } else if predecessor.may_write() && self.rules.fencing_required {
             self.end_now(now, End::StartFailed, out);
         } else {
             self.claim(now, epoch, out);
@@ -102,11 +103,11 @@ impl Machine {
     pub(super) fn lock_refused(&mut self, now: Moment, recorded: u64) {
         let fences = self.rules.fencing && self.rules.fencing_frees_lock;
         let fence_after = self.rules.fence_after;
-        if let Stage::Locking { vacancy, by, asked: true, early } = &mut self.stage {
+        if let Stage::Locking { succession, by, asked: true, early } = &mut self.stage {
             *by = None;
-            let is_the_breadcrumbs = recorded <= vacancy.former_epoch;
+            let is_the_breadcrumbs = recorded <= succession.predecessor_epoch;
             match early {
-                EarlyFencing::Unwanted if fences && vacancy.former.may_write() && is_the_breadcrumbs => {
+                EarlyFencing::Unwanted if fences && succession.predecessor.may_write() && is_the_breadcrumbs => {
                     *early = EarlyFencing::At(now + fence_after);
                 }
                 EarlyFencing::At(_) if !is_the_breadcrumbs => *early = EarlyFencing::Unwanted,
@@ -116,22 +117,22 @@ impl Machine {
     }
 
     pub(super) fn fence_early(&mut self, out: &mut Vec<Action>) {
-        if let Stage::Locking { vacancy, early, .. } = &mut self.stage {
+        if let Stage::Locking { succession, early, .. } = &mut self.stage {
             *early = EarlyFencing::Running;
-            let epoch = early_order(*vacancy);
-            out.push(Action::FenceFormer { epoch, named_by: Witness::Breadcrumb });
+            let epoch = early_order(*succession);
+            out.push(Action::FencePredecessor { epoch, named_by: Witness::Breadcrumb });
         }
     }
 
-    pub(super) fn former_fenced(&mut self, now: Moment, asked: u64, succeeded: bool, out: &mut Vec<Action>) {
-        if let Stage::Locking { vacancy, early, .. } = &mut self.stage
+    pub(super) fn predecessor_fenced(&mut self, now: Moment, asked: u64, succeeded: bool, out: &mut Vec<Action>) {
+        if let Stage::Locking { succession, early, .. } = &mut self.stage
             && *early == EarlyFencing::Running
-            && early_order(*vacancy) == asked
+            && early_order(*succession) == asked
         {
             // One that failed is tried again as long as the lock is not free.
             *early = if succeeded { EarlyFencing::Done } else { EarlyFencing::At(now + self.rules.fence_after) };
         }
-        let Stage::FencingFormer { epoch, order, .. } = self.stage else { return };
+        let Stage::FencingPredecessor { epoch, order, .. } = self.stage else { return };
         if order != asked {
             return;
         }

@@ -27,8 +27,14 @@ pub fn tell(line: Say) {
         Say::FencingFailed { error } => {
             tracing::warn!(error, "fencing.command failed; going on, since fencing.required is false");
         }
-        Say::Fences { former, epoch, host, on_this_host } => {
-            tracing::warn!(former, epoch, host, on_this_host, "fencing the former active: it did not stop cleanly");
+        Say::Fences { predecessor, epoch, host, on_this_host } => {
+            tracing::warn!(
+                former = predecessor,
+                epoch,
+                host,
+                on_this_host,
+                "fencing the former active: it did not stop cleanly"
+            );
         }
         Say::GuardianGone { pid, how } => tracing::warn!(pid, how, "the guardian is gone"),
         Say::GuardianReady { pid } => tracing::debug!(pid, "the guardian is ready"),

@@ -7,7 +7,7 @@ use crate::zookeeper::{Server, TICK, ensemble, free_port};
 use nix::sys::signal::Signal;
 use primacy::clock;
 use primacy::election::zookeeper::{self, Paths, Settings};
-use primacy::election::{ElectionOrder, Fact, Handle, Loss, Vacancy, lock};
+use primacy::election::{ElectionOrder, ElectionOutcome, Fact, Handle, Loss, lock};
 use primacy::guardian::protocol::{LastWill, TlsMaterial, ZooKeeperAccess};
 use primacy::host::ProcessIdentity;
 use primacy::moment::Moment;
@@ -192,9 +192,9 @@ impl Node {
         .await
     }
 
-    async fn elected(&mut self) -> Vacancy {
+    async fn elected(&mut self) -> ElectionOutcome {
         self.fact("Elected", |fact| match fact {
-            Fact::Elected(vacancy) => Some((**vacancy).clone()),
+            Fact::Elected(outcome) => Some((**outcome).clone()),
             _ => None,
         })
         .await
@@ -259,7 +259,7 @@ impl Node {
             breadcrumb: breadcrumb(&self.name, epoch),
             volume: "volume-1".to_owned(),
             entry: entry(&self.name, epoch),
-            former_ended: None,
+            predecessor_ended: None,
         });
     }
 

@@ -4,7 +4,7 @@
 //! breaks it.
 
 use primacy::moment::Moment;
-use primacy::role::{Action, End, Event, Former, Machine, Recorded, Rules};
+use primacy::role::{Action, End, Event, Machine, Predecessor, Recorded, Rules};
 
 use super::mind::Mind;
 use super::world::{DAWN, Heard};
@@ -49,12 +49,12 @@ pub struct Core {
     mind: Mind,
     flaw: Flaw,
     /// What ZooKeeper said last of the former active.
-    heard: Former,
+    heard: Predecessor,
 }
 
 impl Core {
     pub fn new(rules: &Rules, flaw: Flaw, now: Moment) -> Self {
-        Self { mind: Mind::new(rules, flaw == Flaw::SameNameIsSameHost, now), flaw, heard: Former::None }
+        Self { mind: Mind::new(rules, flaw == Flaw::SameNameIsSameHost, now), flaw, heard: Predecessor::None }
     }
 
     pub fn machine(&self) -> &Machine {
@@ -68,8 +68,8 @@ impl Core {
 
     pub fn step(&mut self, now: Moment, heard: Heard) -> Vec<Action> {
         let orders = match (self.flaw, heard) {
-            (Flaw::IgnoresPauses, Heard::Held(vacancy)) => self.mind.step(now, Event::Elected(vacancy)),
-            (_, Heard::Held(vacancy)) => self.mind.be_held(now, vacancy),
+            (Flaw::IgnoresPauses, Heard::Held(succession)) => self.mind.step(now, Event::Elected(succession)),
+            (_, Heard::Held(succession)) => self.mind.be_held(now, succession),
             (_, Heard::Resumed) => self.mind.resume(now),
             (_, Heard::Event(event)) => {
                 let (at, heard) = self.hear(now, event);
@@ -87,9 +87,9 @@ impl Core {
         let heard = match (self.flaw, event) {
             (Flaw::CountsLeaseFromReply, Event::Renewed { .. }) => Event::Renewed { sent: now },
             (Flaw::CountsLeaseFromReply, Event::Claimed { epoch, .. }) => Event::Claimed { epoch, sent: now },
-            (Flaw::SkipsFencing, Event::Elected(mut vacancy)) => {
-                vacancy.former = Former::Clean;
-                Event::Elected(vacancy)
+            (Flaw::SkipsFencing, Event::Elected(mut succession)) => {
+                succession.predecessor = Predecessor::Clean;
+                Event::Elected(succession)
             }
             (Flaw::BelievesUnwrittenEnd, Event::LockClosed { .. }) => Event::LockClosed { clean: true },
             (Flaw::BelievesUnwrittenEnd, Event::Fenced { .. }) => Event::Fenced { clean: true },
@@ -97,14 +97,14 @@ impl Core {
                 Event::LockAcquired { recorded, write_back: false }
             }
             (Flaw::SkipsFencing, Event::LockAcquired { recorded, write_back }) => {
-                Event::LockAcquired { recorded: Recorded { former: Former::Clean, ..recorded }, write_back }
+                Event::LockAcquired { recorded: Recorded { predecessor: Predecessor::Clean, ..recorded }, write_back }
             }
-            (Flaw::BelievesAnOlderZooKeeper, Event::Elected(vacancy)) => {
-                self.heard = vacancy.former;
-                Event::Elected(vacancy)
+            (Flaw::BelievesAnOlderZooKeeper, Event::Elected(succession)) => {
+                self.heard = succession.predecessor;
+                Event::Elected(succession)
             }
             (Flaw::BelievesAnOlderZooKeeper, Event::LockAcquired { recorded, write_back }) => {
-                Event::LockAcquired { recorded: Recorded { former: self.heard, ..recorded }, write_back }
+                Event::LockAcquired { recorded: Recorded { predecessor: self.heard, ..recorded }, write_back }
             }
             (Flaw::BelievesLateRenewal, Event::Renewed { sent }) => return (sent, Event::Renewed { sent }),
             (Flaw::KeepsLongerLease, Event::Granted { .. }) => Event::TimePassed,

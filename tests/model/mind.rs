@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use primacy::config::{self, Config};
-use primacy::election::port::{self, ElectionOrder, Fact, Rival};
+use primacy::election::port::{self, ElectionOrder, Fact, OtherCandidate};
 use primacy::guardian::protocol::{
     CommandOutcome, ExitStatus, GuardianOrder, LockRecord, Over, Report, VolumeView, WatchdogView,
 };
 use primacy::host::{HostIdentity, ProcessIdentity};
 use primacy::moment::Moment;
 use primacy::node::{At, GuardianInput, Identity, Input, Node, Output, Purpose, Reckoned, Timing};
-use primacy::role::{Action, End, Event, Former, Loss, Machine, Recorded, Rules, Vacancy};
+use primacy::role::{Action, End, Event, Loss, Machine, Predecessor, Recorded, Rules, Succession};
 use primacy::status::Breadcrumb;
 
 use super::world::{CUT, EXPIRES_FROM, LEASE, units};
@@ -130,13 +130,13 @@ fn at(now: Moment) -> At {
     At { moment: now, wall: SystemTime::UNIX_EPOCH }
 }
 
-fn breadcrumb(former: Former, epoch: u64, other: &str) -> Option<Breadcrumb> {
-    let (node, clean) = match former {
+fn breadcrumb(predecessor: Predecessor, epoch: u64, other: &str) -> Option<Breadcrumb> {
+    let (node, clean) = match predecessor {
         // There is always an epoch in the model, and who was before the first is no danger.
-        Former::None | Former::Clean => (other, true),
-        Former::Own => (OWN, false),
-        Former::Unclean => (other, false),
-        Former::Unknown => return None,
+        Predecessor::None | Predecessor::Clean => (other, true),
+        Predecessor::Own => (OWN, false),
+        Predecessor::Unclean => (other, false),
+        Predecessor::Unknown => return None,
     };
     Some(Breadcrumb {
         node: node.to_owned(),
@@ -152,11 +152,11 @@ fn breadcrumb(former: Former, epoch: u64, other: &str) -> Option<Breadcrumb> {
 }
 
 fn record(recorded: Recorded, other: &str) -> Option<LockRecord> {
-    let (node, over) = match recorded.former {
-        Former::None => return None,
-        Former::Clean => (other, true),
-        Former::Own => (OWN, false),
-        Former::Unclean | Former::Unknown => (other, false),
+    let (node, over) = match recorded.predecessor {
+        Predecessor::None => return None,
+        Predecessor::Clean => (other, true),
+        Predecessor::Own => (OWN, false),
+        Predecessor::Unclean | Predecessor::Unknown => (other, false),
     };
     let epoch = recorded.epoch;
     Some(LockRecord {
@@ -166,14 +166,14 @@ fn record(recorded: Recorded, other: &str) -> Option<LockRecord> {
     })
 }
 
-fn found(vacancy: Vacancy, other: &str) -> port::Vacancy {
-    let better = Rival { node: OTHER.to_owned(), priority: u32::MAX, eligible: true };
-    port::Vacancy {
-        epoch: vacancy.epoch,
-        former: breadcrumb(vacancy.former, vacancy.former_epoch, other),
+fn found(succession: Succession, other: &str) -> port::ElectionOutcome {
+    let better = OtherCandidate { node: OTHER.to_owned(), priority: u32::MAX, eligible: true };
+    port::ElectionOutcome {
+        epoch: succession.epoch,
+        predecessor: breadcrumb(succession.predecessor, succession.predecessor_epoch, other),
         volume: Some("v".to_owned()),
         paused: false,
-        rivals: vacancy.better_candidate.then_some(better).into_iter().collect(),
+        others: succession.better_candidate.then_some(better).into_iter().collect(),
     }
 }
 
@@ -207,9 +207,9 @@ impl Mind {
     }
 
     /// First in the queue while elections are paused.
-    pub fn be_held(&mut self, now: Moment, vacancy: Vacancy) -> Vec<Action> {
+    pub fn be_held(&mut self, now: Moment, succession: Succession) -> Vec<Action> {
         let other = if self.alike { OWN } else { OTHER };
-        let found = port::Vacancy { paused: true, ..found(vacancy, other) };
+        let found = port::ElectionOutcome { paused: true, ..found(succession, other) };
         self.hear(now, Input::Election(Fact::Elected(Box::new(found))))
     }
 
@@ -259,17 +259,18 @@ impl Mind {
                 let problem = (!usable).then(|| "unusable".to_owned());
                 report(Report::Watchdog(WatchdogView { problem, ..WatchdogView::default() }))
             }
-            Event::Elected(vacancy) => fact(Fact::Elected(Box::new(found(vacancy, other)))),
+            Event::Elected(succession) => fact(Fact::Elected(Box::new(found(succession, other)))),
             Event::LockAcquired { recorded, write_back } => {
                 report(Report::LockAcquired { volume: "v".to_owned(), record: record(recorded, other), write_back })
             }
             Event::LockRefused { recorded: epoch } => {
-                let holder = (epoch > 0).then(|| record(Recorded { epoch, former: Former::Unclean }, other)).flatten();
+                let holder =
+                    (epoch > 0).then(|| record(Recorded { epoch, predecessor: Predecessor::Unclean }, other)).flatten();
                 report(Report::LockRefused { holder })
             }
             Event::VolumeUnusable => report(Report::VolumeUnusable { problem: "unusable".to_owned() }),
-            Event::FormerFenced { epoch, succeeded } => ended(
-                self.running(|it| matches!(it, Purpose::FenceFormer { epoch: asked, .. } if asked == epoch)),
+            Event::PredecessorFenced { epoch, succeeded } => ended(
+                self.running(|it| matches!(it, Purpose::FencePredecessor { epoch: asked, .. } if asked == epoch)),
                 succeeded,
             ),
             Event::Claimed { epoch, sent } => fact(Fact::Claimed { epoch, counts_from: sent, last_will: None }),
@@ -317,8 +318,8 @@ impl Mind {
                 GuardianOrder::Run(command) => {
                     let purpose = self.node.running().find(|(id, _)| *id == command.id)?.1;
                     match purpose {
-                        Purpose::FenceFormer { epoch, .. } => {
-                            Action::FenceFormer { epoch, named_by: self.node.witness() }
+                        Purpose::FencePredecessor { epoch, .. } => {
+                            Action::FencePredecessor { epoch, named_by: self.node.witness() }
                         }
                         Purpose::BeforeStart { epoch } => Action::RunBeforeStart { epoch },
                         Purpose::AfterStop => Action::RunAfterStop,

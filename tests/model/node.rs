@@ -24,7 +24,7 @@ fn from_guardian(event: &Event) -> bool {
             | Event::WatchdogSeen { .. }
             | Event::LockAcquired { .. }
             | Event::LockRefused { .. }
-            | Event::FormerFenced { .. }
+            | Event::PredecessorFenced { .. }
             | Event::RecordWritten { .. }
             | Event::Prepared { .. }
             | Event::Started
@@ -113,7 +113,7 @@ impl World {
             Action::AcquireLock
             | Action::WriteRecord { .. }
             | Action::SetDeadline(_)
-            | Action::FenceFormer { .. }
+            | Action::FencePredecessor { .. }
             | Action::RunBeforeStart { .. }
             | Action::RunAfterStop
             | Action::Start { .. }
@@ -147,16 +147,16 @@ impl World {
         let Command { hook, .. } = self.nodes[node].commands.remove(0);
         match hook {
             Hook::Fence { epoch, target } => {
-                if succeeded && let Some((former, last)) = target {
+                if succeeded && let Some((predecessor, last)) = target {
                     // What it writes from now on is refused.
-                    self.settle(former);
-                    self.nodes[former].fenced = Some(last);
-                    self.nodes[former].unwritten = None;
+                    self.settle(predecessor);
+                    self.nodes[predecessor].fenced = Some(last);
+                    self.nodes[predecessor].unwritten = None;
                     if setup.rules.fencing_frees_lock {
-                        self.lose_lock(former);
+                        self.lose_lock(predecessor);
                     }
                 }
-                self.report(node, Event::FormerFenced { epoch, succeeded });
+                self.report(node, Event::PredecessorFenced { epoch, succeeded });
             }
             Hook::Before { epoch } => self.report(node, Event::Prepared { epoch, succeeded }),
             Hook::After => self.report(node, Event::Tidied),
@@ -234,7 +234,7 @@ impl World {
                 }
                 self.report(node, Event::RecordWritten { epoch });
             }
-            Action::FenceFormer { epoch, named_by } => {
+            Action::FencePredecessor { epoch, named_by } => {
                 let supervisor = self.nodes[node].supervisor.as_ref();
                 let found = if self.before.is_some() { supervisor.and_then(|it| it.found) } else { self.breadcrumb };
                 let told = if named_by == Witness::Record { self.record } else { found };
@@ -371,11 +371,11 @@ impl World {
         let of_another = |record: &Breadcrumb| {
             self.breadcrumb.is_some_and(|told| told.epoch == record.epoch && told.node != record.node)
         };
-        let former = match self.record {
-            Some(record) if of_another(&record) => Self::former(Some(Breadcrumb { clean: false, ..record }), node),
-            record => Self::former(record, node),
+        let predecessor = match self.record {
+            Some(record) if of_another(&record) => Self::predecessor(Some(Breadcrumb { clean: false, ..record }), node),
+            record => Self::predecessor(record, node),
         };
-        let recorded = Recorded { epoch: self.recorded(), former };
+        let recorded = Recorded { epoch: self.recorded(), predecessor };
         if !setup.void_lock {
             self.owner = Some(node);
         }

@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use primacy::moment::Moment;
-use primacy::role::{Action, Backoff, Event, Former, Restarts, Rules, Vacancy};
+use primacy::role::{Action, Backoff, Event, Predecessor, Restarts, Rules, Succession};
 
 use super::flaw::{Core, Flaw};
 use super::relative::Relative;
@@ -141,7 +141,7 @@ pub enum Frost {
 pub enum Heard {
     Event(Event),
     /// First in the queue, while elections are paused.
-    Held(Vacancy),
+    Held(Succession),
     /// They are not any more.
     Resumed,
 }
@@ -493,12 +493,12 @@ impl World {
     }
 
     /// Whose a breadcrumb or record is, to a node.
-    pub fn former(told: Option<Breadcrumb>, node: usize) -> Former {
+    pub fn predecessor(told: Option<Breadcrumb>, node: usize) -> Predecessor {
         match told {
-            None => Former::None,
-            Some(Breadcrumb { clean: true, .. }) => Former::Clean,
-            Some(told) if told.node == node => Former::Own,
-            Some(_) => Former::Unclean,
+            None => Predecessor::None,
+            Some(Breadcrumb { clean: true, .. }) => Predecessor::Clean,
+            Some(told) if told.node == node => Predecessor::Own,
+            Some(_) => Predecessor::Unclean,
         }
     }
 

@@ -1,7 +1,7 @@
 //! ZooKeeper and its clients: a queue of election nodes, the epoch under compare-and-set, the breadcrumb.
 
 use primacy::moment::Moment;
-use primacy::role::{Event, Loss, Vacancy};
+use primacy::role::{Event, Loss, Succession};
 
 use super::flaw::Flaw;
 use super::world::{
@@ -82,10 +82,10 @@ impl World {
     /// Tells the first in the queue, if it can be told.
     pub fn elect(&mut self, setup: &Setup) {
         let Some(&Seat { node, known: true, claimed: false, .. }) = self.queue.first() else { return };
-        let former = Self::former(self.breadcrumb, node);
-        let former_epoch = self.breadcrumb.map_or(0, |breadcrumb| breadcrumb.epoch);
+        let predecessor = Self::predecessor(self.breadcrumb, node);
+        let predecessor_epoch = self.breadcrumb.map_or(0, |breadcrumb| breadcrumb.epoch);
         let better_candidate = setup.ranked && self.queue.iter().any(|seat| seat.known && seat.node < node);
-        let vacancy = Vacancy { epoch: self.epoch, former, former_epoch, better_candidate };
+        let succession = Succession { epoch: self.epoch, predecessor, predecessor_epoch, better_candidate };
         let epoch = self.epoch;
         if self.nodes[node].cut || !self.nodes[node].supervisor_runs() {
             return;
@@ -97,7 +97,7 @@ impl World {
             supervisor.client.told = Some(epoch);
             supervisor.client.held = paused;
             supervisor.found = found;
-            self.tell(node, if paused { Heard::Held(vacancy) } else { Heard::Event(Event::Elected(vacancy)) });
+            self.tell(node, if paused { Heard::Held(succession) } else { Heard::Event(Event::Elected(succession)) });
         }
     }
 

@@ -22,7 +22,7 @@ use super::pulse::Pulse;
 use super::requests::{before_retry, is_definite, until_deleted};
 use super::resignation::resign;
 use super::view::Seen;
-use crate::election::{ElectionOrder, Fact, Loss, Rival, Vacancy};
+use crate::election::{ElectionOrder, ElectionOutcome, Fact, Loss, OtherCandidate};
 use crate::role::lease::Touches;
 use crate::zookeeper::Session;
 use crate::zookeeper::contents::{self, Control};
@@ -178,15 +178,15 @@ impl<'a> Candidate<'a> {
                         }
                     }
                 }
-                Ok(Look::First(found)) if found.vacancy.paused && !self.seen.borrow().paused => {
+                Ok(Look::First(found)) if found.outcome.paused && !self.seen.borrow().paused => {
                     // Told now, its end might never be: the view tells of what changes, and has not told of the pause.
                     self.look_later(own.as_mut(), node).await?;
                 }
                 Ok(Look::First(mut found)) => {
                     if found.contested {
-                        found.vacancy.rivals = self.rivals();
+                        found.outcome.others = self.others();
                     }
-                    self.backend.tell(Fact::Elected(Box::new(found.vacancy.clone())));
+                    self.backend.tell(Fact::Elected(Box::new(found.outcome.clone())));
                     if self.elected(own.as_mut(), node, *found).await? {
                         return self.leave_queue(node).await;
                     }
@@ -230,8 +230,8 @@ impl<'a> Candidate<'a> {
             };
             match order {
                 ElectionOrder::Yield => return Ok(true),
-                ElectionOrder::Claim { breadcrumb, volume, entry, former_ended } => {
-                    let wanted = claim::Wanted { breadcrumb, volume, entry, former_ended };
+                ElectionOrder::Claim { breadcrumb, volume, entry, predecessor_ended } => {
+                    let wanted = claim::Wanted { breadcrumb, volume, entry, predecessor_ended };
                     match self.claim(node, &mut found, wanted).await? {
                         Claim::Taken(leadership) => return Err(self.begin(own, leadership).await),
                         Claim::Refused(reason) => self.backend.refuse(&reason),
@@ -257,9 +257,9 @@ impl<'a> Candidate<'a> {
             Ok(Ok(Look::First(again))) if found.differs_only_by_the_goodbye(&again) => {
                 *found = *again;
                 // Who says goodbye by itself completes its own history entry; its guardian cannot.
-                let gone = found.vacancy.former.as_ref().is_some_and(|former| former.to.is_some());
-                let former_ended = wanted.former_ended.filter(|_| !gone);
-                let wanted = claim::Wanted { former_ended, ..wanted };
+                let gone = found.outcome.predecessor.as_ref().is_some_and(|predecessor| predecessor.to.is_some());
+                let predecessor_ended = wanted.predecessor_ended.filter(|_| !gone);
+                let wanted = claim::Wanted { predecessor_ended, ..wanted };
                 Ok(claim::claim(client, &settings, &paths, node, found, wanted).await)
             }
             _ => Ok(claim),
@@ -267,11 +267,15 @@ impl<'a> Candidate<'a> {
     }
 
     /// Who else could take over, by what the members say of themselves: a preference, nothing more.
-    fn rivals(&self) -> Vec<Rival> {
+    fn others(&self) -> Vec<OtherCandidate> {
         let seen = self.seen.borrow();
         let others = seen.members.values().filter(|member| member.node != self.backend.settings.node);
         others
-            .map(|member| Rival { node: member.node.clone(), priority: member.priority, eligible: member.eligible })
+            .map(|member| OtherCandidate {
+                node: member.node.clone(),
+                priority: member.priority,
+                eligible: member.eligible,
+            })
             .collect()
     }
 
@@ -436,20 +440,20 @@ async fn look(client: &Client, paths: &Paths, node: &str) -> Result<Look, Error>
         Place::Behind(before) => return Ok(Look::Behind(paths.queue_node(&before))),
     }
     let (epoch, active, volume, control) = (present(epoch)?, present(active)?, present(volume)?, present(control)?);
-    let former = active.as_ref().map(|(data, _)| contents::former(data));
+    let predecessor = active.as_ref().map(|(data, _)| contents::predecessor(data));
     let noted = epoch.as_ref().and_then(|(data, _)| contents::epoch(data));
     if epoch.is_some() && noted.is_none() {
         warn!(path = paths.epoch, "the epoch is not readable; the breadcrumb's and the lock file's count");
     }
-    let vacancy = Vacancy {
-        epoch: noted.unwrap_or(0).max(former.as_ref().map_or(0, |former| former.epoch)),
-        former,
+    let outcome = ElectionOutcome {
+        epoch: noted.unwrap_or(0).max(predecessor.as_ref().map_or(0, |predecessor| predecessor.epoch)),
+        predecessor,
         volume: volume.map(|(data, _)| contents::volume(&data)),
         paused: Control::parse(control.as_ref().map(|(data, _)| data.as_slice())).paused,
-        rivals: Vec::new(),
+        others: Vec::new(),
     };
     Ok(Look::First(Box::new(Found {
-        vacancy,
+        outcome,
         epoch_version: epoch.map(|(_, version)| version),
         breadcrumb_version: active.map(|(_, version)| version),
         contested,

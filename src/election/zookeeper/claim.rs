@@ -11,7 +11,7 @@ use super::requests::{is_definite, shortened};
 use super::service::Announcement;
 use super::settings::Settings;
 use crate::clock;
-use crate::election::Vacancy;
+use crate::election::ElectionOutcome;
 use crate::moment::Moment;
 use crate::status::{Breadcrumb, HistoryEntry};
 use crate::zookeeper::directories;
@@ -20,7 +20,7 @@ use crate::zookeeper::paths::Paths;
 /// What the first in the queue found, with the versions that guard its claim.
 #[derive(Debug)]
 pub struct Found {
-    pub vacancy: Vacancy,
+    pub outcome: ElectionOutcome,
     pub epoch_version: Option<i32>,
     pub breadcrumb_version: Option<i32>,
     /// Whether anybody else is in the queue.
@@ -30,11 +30,11 @@ pub struct Found {
 impl Found {
     /// Whether the same leadership as before was the last one, and its breadcrumb has become clean since.
     pub fn differs_only_by_the_goodbye(&self, again: &Self) -> bool {
-        let (Some(before), Some(after)) = (&self.vacancy.former, &again.vacancy.former) else { return false };
+        let (Some(before), Some(after)) = (&self.outcome.predecessor, &again.outcome.predecessor) else { return false };
         (before.node == after.node && before.epoch == after.epoch)
             && (!before.clean && after.clean)
-            && (self.vacancy.epoch == again.vacancy.epoch && self.epoch_version == again.epoch_version)
-            && (self.vacancy.volume == again.vacancy.volume && !again.vacancy.paused)
+            && (self.outcome.epoch == again.outcome.epoch && self.epoch_version == again.epoch_version)
+            && (self.outcome.volume == again.outcome.volume && !again.outcome.paused)
     }
 }
 
@@ -45,7 +45,7 @@ pub struct Wanted {
     pub volume: String,
     pub entry: HistoryEntry,
     /// How the former leadership ended, if nobody has noted it.
-    pub former_ended: Option<HistoryEntry>,
+    pub predecessor_ended: Option<HistoryEntry>,
 }
 
 /// How a claim went.
@@ -79,8 +79,8 @@ pub async fn claim(
     mut wanted: Wanted,
 ) -> Claim {
     let epoch = wanted.breadcrumb.epoch;
-    if epoch <= found.vacancy.epoch {
-        return Claim::Refused(format!("epoch {epoch} does not follow {}", found.vacancy.epoch));
+    if epoch <= found.outcome.epoch {
+        return Claim::Refused(format!("epoch {epoch} does not follow {}", found.outcome.epoch));
     }
     let (mut entry_exists, mut ensured) = (false, false);
     loop {
@@ -114,7 +114,7 @@ pub async fn claim(
                 ensured = true;
                 let _ = directories::ensure(client, paths, settings.access.digest.is_some()).await;
             }
-            (4, Error::NoNode) if wanted.former_ended.take().is_some() => {}
+            (4, Error::NoNode) if wanted.predecessor_ended.take().is_some() => {}
             (_, Error::NodeExists) => return Claim::Refused("the cluster has got a volume meanwhile".to_owned()),
             (_, error) => return Claim::Refused(error.to_string()),
         }
@@ -133,7 +133,7 @@ async fn write_claim(
     let options = directories::options(CreateMode::Persistent, settings.access.digest.is_some());
     let epoch = wanted.breadcrumb.epoch.to_string();
     let history = paths.history_of(wanted.breadcrumb.epoch);
-    let (entry, former_ended) = (short(wanted.entry.clone()), wanted.former_ended.clone().map(short));
+    let (entry, predecessor_ended) = (short(wanted.entry.clone()), wanted.predecessor_ended.clone().map(short));
     let mut writer = client.new_multi_writer();
     writer.add_check_version(node, -1)?;
     let writes = [
@@ -151,10 +151,10 @@ async fn write_claim(
     } else {
         writer.add_create(&history, &json(&entry), &options)?;
     }
-    if let Some(former) = &former_ended {
-        writer.add_set_data(&paths.history_of(former.epoch), &json(former), None)?;
+    if let Some(predecessor) = &predecessor_ended {
+        writer.add_set_data(&paths.history_of(predecessor.epoch), &json(predecessor), None)?;
     }
-    if found.vacancy.volume.is_none() {
+    if found.outcome.volume.is_none() {
         writer.add_create(&paths.volume, wanted.volume.as_bytes(), &options)?;
     }
     let results = writer.commit().await?;

@@ -56,7 +56,7 @@ impl Node {
                 }
                 return None;
             }
-            Purpose::FenceFormer { .. } | Purpose::BeforeStart { .. } | Purpose::AfterStop => {}
+            Purpose::FencePredecessor { .. } | Purpose::BeforeStart { .. } | Purpose::AfterStop => {}
         }
         if !succeeded {
             let detail = format!("{name}: {outcome}");
@@ -64,11 +64,11 @@ impl Node {
             self.facts.detail = Some(detail);
         }
         match purpose {
-            Purpose::FenceFormer { epoch, required } => {
+            Purpose::FencePredecessor { epoch, required } => {
                 if !succeeded && !required {
                     self.say(Say::FencingFailed { error: outcome.to_string() });
                 }
-                Some(Event::FormerFenced { epoch, succeeded })
+                Some(Event::PredecessorFenced { epoch, succeeded })
             }
             Purpose::BeforeStart { epoch } => Some(Event::Prepared { epoch, succeeded }),
             Purpose::AfterStop => Some(Event::Tidied),

@@ -47,19 +47,19 @@ impl Node {
                 self.text(NoteLevel::Info, "standing for election".to_owned());
                 None
             }
-            Fact::Elected(vacancy) if vacancy.paused => {
+            Fact::Elected(outcome) if outcome.paused => {
                 if !std::mem::replace(&mut self.intents.held, true) {
                     self.text(NoteLevel::Info, "first in the queue; elections are paused".to_owned());
                 }
                 None
             }
-            Fact::Elected(vacancy) => {
+            Fact::Elected(outcome) => {
                 self.intents.held = false;
                 self.leadership += 1;
                 self.facts.detail = None;
-                let event = Event::Elected(self.facts.hear_vacancy(&vacancy));
-                self.facts.volume_id.clone_from(&vacancy.volume);
-                self.facts.vacancy = Some(*vacancy);
+                let event = Event::Elected(self.facts.hear_outcome(&outcome));
+                self.facts.volume_id.clone_from(&outcome.volume);
+                self.facts.election_outcome = Some(*outcome);
                 Some(event)
             }
             Fact::Claimed { epoch, counts_from: sent, last_will } => {

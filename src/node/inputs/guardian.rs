@@ -74,7 +74,7 @@ impl Node {
                 self.facts.volume_id = Some(volume);
                 let (recorded, said) = self.facts.hear_record(record);
                 said.into_iter().for_each(|line| self.say(line));
-                let known = self.facts.vacancy.as_ref().map_or(0, |vacancy| vacancy.epoch);
+                let known = self.facts.election_outcome.as_ref().map_or(0, |outcome| outcome.epoch);
                 if known.max(recorded.epoch) == u64::MAX {
                     let problem = format!(
                         "there is no epoch after {}: ZooKeeper's epoch and breadcrumb say {known}, the lock file {}; \

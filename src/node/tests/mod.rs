@@ -5,7 +5,7 @@ mod properties;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::election::port::{ElectionOrder, Fact, Vacancy};
+use crate::election::port::{ElectionOrder, ElectionOutcome, Fact};
 use crate::guardian::protocol::{CommandOutcome, ExitStatus, Report, VolumeView};
 use crate::host::ProcessIdentity;
 use crate::role::Role;
@@ -139,8 +139,8 @@ impl Bench {
 
     fn elected(more: &str) -> Self {
         let mut bench = Self::standing(more);
-        let vacancy = Vacancy { epoch: 6, volume: Some("v".to_owned()), ..Vacancy::default() };
-        bench.fact(Fact::Elected(Box::new(vacancy)));
+        let outcome = ElectionOutcome { epoch: 6, volume: Some("v".to_owned()), ..ElectionOutcome::default() };
+        bench.fact(Fact::Elected(Box::new(outcome)));
         bench
     }
 
@@ -203,8 +203,8 @@ fn a_node_leads_step_by_step_and_ends_step_by_step() {
     bench.connected();
     bench.guardian();
     assert_eq!(bench.volume(None), "Stand");
-    let vacancy = Vacancy { epoch: 6, volume: Some("v".to_owned()), ..Vacancy::default() };
-    assert_eq!(bench.fact(Fact::Elected(Box::new(vacancy))), "AcquireLock");
+    let outcome = ElectionOutcome { epoch: 6, volume: Some("v".to_owned()), ..ElectionOutcome::default() };
+    assert_eq!(bench.fact(Fact::Elected(Box::new(outcome))), "AcquireLock");
     let acquired = Report::LockAcquired { volume: "v".to_owned(), record: None, write_back: false };
     assert_eq!(bench.report(acquired), "Claim(7) WriteRecord(7 by 7)");
     assert_eq!(bench.report(Report::RecordWritten { epoch: 7 }), "");
@@ -349,8 +349,8 @@ fn who_is_first_during_a_pause_is_not_promoted_and_looks_again_once_it_is_over()
     let mut bench = Bench::standing("");
     let cluster = |paused| Fact::Cluster(Box::new(ClusterView { epoch: Some(6), paused, ..ClusterView::default() }));
     let found = |paused| {
-        let vacancy = Vacancy { epoch: 6, volume: Some("v".to_owned()), paused, ..Vacancy::default() };
-        Fact::Elected(Box::new(vacancy))
+        let outcome = ElectionOutcome { epoch: 6, volume: Some("v".to_owned()), paused, ..ElectionOutcome::default() };
+        Fact::Elected(Box::new(outcome))
     };
     bench.fact(cluster(true));
     assert_eq!(bench.fact(found(true)), "");

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
-use crate::election::port::{Loss, Rival};
+use crate::election::port::{Loss, OtherCandidate};
 use crate::guardian::protocol::{LockRecord, StuckProcess, WatchdogView};
 use crate::role::Phase;
 use crate::status::{PeerResult, PeerTest};
@@ -76,9 +76,14 @@ fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input {
         }
         29 => told(Fact::Disconnected { reason: text() }),
         30 | 31 => {
-            let rival = Rival { node: "b".to_owned(), priority: 200, eligible: yes };
-            let rivals = if number == 1 { vec![rival] } else { Vec::new() };
-            told(Fact::Elected(Box::new(Vacancy { epoch: number, paused: number == 2, rivals, ..Vacancy::default() })))
+            let other = OtherCandidate { node: "b".to_owned(), priority: 200, eligible: yes };
+            let others = if number == 1 { vec![other] } else { Vec::new() };
+            told(Fact::Elected(Box::new(ElectionOutcome {
+                epoch: number,
+                paused: number == 2,
+                others,
+                ..ElectionOutcome::default()
+            })))
         }
         32 | 33 => told(Fact::Claimed { epoch: number, counts_from: sent, last_will: None }),
         34 => told(Fact::ClaimRefused { reason: text() }),
@@ -113,7 +118,7 @@ fn answers(output: &Output, now: Moment) -> Vec<Input> {
             said(Report::Volume(VolumeView::default())),
         ],
         Output::Election(ElectionOrder::Stand) => {
-            vec![told(Fact::Elected(Box::new(Vacancy { epoch: 6, ..Vacancy::default() })))]
+            vec![told(Fact::Elected(Box::new(ElectionOutcome { epoch: 6, ..ElectionOutcome::default() })))]
         }
         Output::Election(ElectionOrder::Claim { breadcrumb, .. }) => {
             vec![told(Fact::Claimed { epoch: breadcrumb.epoch, counts_from: now, last_will: None })]

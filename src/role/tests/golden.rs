@@ -8,14 +8,14 @@ fn the_way_up_takes_each_step_only_when_the_former_is_acknowledged() {
     let mut bench = Bench::new(full());
     assert_eq!(bench.on(Event::GuardianReady), "");
     assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
-    let elected = bench.on(Event::Elected(vacancy(Former::Unclean)));
+    let elected = bench.on(Event::Elected(succession(Predecessor::Unclean)));
     assert_eq!(elected, "[standby > promoting: elected] SetDeadline AcquireLock");
     assert_eq!(bench.on(Event::LockRefused { recorded: 6 }), "");
     assert_eq!(
         bench.on(Event::LockAcquired { recorded: noted(9), write_back: false }),
-        "FenceFormer(10, by the record)"
+        "FencePredecessor(10, by the record)"
     );
-    assert_eq!(bench.on(Event::FormerFenced { epoch: 10, succeeded: true }), "Claim(10) WriteRecord(10)");
+    assert_eq!(bench.on(Event::PredecessorFenced { epoch: 10, succeeded: true }), "Claim(10) WriteRecord(10)");
     let sent = bench.now;
     assert_eq!(bench.on(Event::Claimed { epoch: 10, sent }), "SetDeadline");
     assert_eq!(bench.on(Event::RecordWritten { epoch: 10 }), "RunBeforeStart(10)");
@@ -97,7 +97,7 @@ fn what_the_lease_has_left_is_worth_nothing_once_the_session_is_lost_while_stopp
 fn after_the_last_number_there_is_no_epoch_and_nobody_leads_with_a_smaller_one() {
     for (known, recorded) in [(u64::MAX, 0), (6, u64::MAX)] {
         let mut bench = Bench::standing(full());
-        bench.on(Event::Elected(Vacancy { epoch: known, ..vacancy(Former::Unclean) }));
+        bench.on(Event::Elected(Succession { epoch: known, ..succession(Predecessor::Unclean) }));
         let said = bench.on(Event::LockAcquired { recorded: noted(recorded), write_back: false });
         assert_eq!(said, "[promoting > demoting: start_failed] CloseLock(start_failed)");
     }
@@ -128,11 +128,11 @@ fn stages() -> Vec<(&'static str, Bench)> {
     let mut found = Vec::new();
     let mut bench = Bench::standing(full());
     found.push(("standing", bench.clone()));
-    bench.on(Event::Elected(vacancy(Former::Unclean)));
+    bench.on(Event::Elected(succession(Predecessor::Unclean)));
     found.push(("locking", bench.clone()));
     bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
-    found.push(("fencing the former", bench.clone()));
-    bench.on(Event::FormerFenced { epoch: 7, succeeded: true });
+    found.push(("fencing the predecessor", bench.clone()));
+    bench.on(Event::PredecessorFenced { epoch: 7, succeeded: true });
     found.push(("claiming", bench.clone()));
     bench.on(Event::RecordWritten { epoch: 7 });
     let sent = bench.now;
@@ -207,20 +207,20 @@ fn a_stop_waits_for_a_volume_that_hangs_no_longer_than_until_the_role_is_given_a
 }
 
 #[test]
-fn a_better_candidate_is_let_pass_at_most_once_per_vacancy() {
-    let better = Vacancy { better_candidate: true, ..vacancy(Former::Clean) };
+fn a_better_candidate_is_let_pass_at_most_once_per_election() {
+    let better = Succession { better_candidate: true, ..succession(Predecessor::Clean) };
     let mut bench = Bench::standing(plain());
     assert_eq!(bench.on(Event::Elected(better)), "Yield");
     assert!(bench.on(Event::Elected(better)).ends_with("AcquireLock"));
     let mut bench = Bench::standing(plain());
     assert_eq!(bench.on(Event::Elected(better)), "Yield");
-    assert_eq!(bench.on(Event::Elected(Vacancy { epoch: 7, ..better })), "Yield", "another vacancy");
+    assert_eq!(bench.on(Event::Elected(Succession { epoch: 7, ..better })), "Yield", "another election");
 }
 
 fn fail_once(bench: &mut Bench) -> u64 {
     bench.on(Event::GuardianReady);
     assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
-    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::Elected(succession(Predecessor::Clean)));
     bench.on(Event::VolumeUnusable);
     bench.on(Event::LockClosed { clean: true });
     bench.on(Event::Resigned);
@@ -341,7 +341,7 @@ fn a_thawed_process_looks_at_its_deadline_before_its_mailbox() {
 #[test]
 fn a_thawed_process_does_not_go_on_with_a_lock_that_its_guardian_has_let_go_of() {
     let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::Elected(succession(Predecessor::Clean)));
     let thawed = bench.after(LEASE, Event::LockAcquired { recorded: noted(6), write_back: false });
     assert_eq!(thawed, "[promoting > demoting: lease_expired] CloseLock(lease_expired)");
 }
@@ -349,7 +349,7 @@ fn a_thawed_process_does_not_go_on_with_a_lock_that_its_guardian_has_let_go_of()
 #[test]
 fn a_claim_that_was_answered_too_late_is_not_a_lease() {
     let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::Elected(succession(Predecessor::Clean)));
     bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
     let sent = bench.now - LEASE;
     let late = bench.on(Event::Claimed { epoch: 7, sent });
@@ -359,7 +359,7 @@ fn a_claim_that_was_answered_too_late_is_not_a_lease() {
 #[test]
 fn a_start_waits_for_enough_lease() {
     let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::Elected(succession(Predecessor::Clean)));
     bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
     let sent = bench.now - seconds(6);
     bench.on(Event::Claimed { epoch: 7, sent });
@@ -404,7 +404,7 @@ fn a_stop_under_way_is_over_with_a_shortened_lease() {
 #[test]
 fn a_lock_without_a_lease_is_kept_for_one_lease_of_the_shorter_grant() {
     let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::Elected(succession(Predecessor::Clean)));
     bench.machine.set_rules(Rules { lease: seconds(2), ..plain() });
     let (now, until) = (bench.now, bench.now + seconds(3));
     assert_eq!(bench.machine.step(now, Event::Granted { until }), [Action::SetDeadline(now + seconds(2))]);
@@ -433,7 +433,7 @@ fn a_command_is_killed_before_the_lock_is_closed() {
     let lost = Event::Lost(Loss::SessionExpired);
     for event in [stop, lost, Event::VolumeLost] {
         for (stage, mut bench) in
-            stages().into_iter().filter(|(stage, _)| ["fencing the former", "preparing"].contains(stage))
+            stages().into_iter().filter(|(stage, _)| ["fencing the predecessor", "preparing"].contains(stage))
         {
             let said = bench.on(event.clone());
             assert!(said.ends_with("KillTree") && !said.contains("CloseLock"), "{stage}, {event:?}: {said}");
@@ -448,7 +448,7 @@ fn a_command_is_killed_before_the_lock_is_closed() {
 #[test]
 fn a_command_that_cannot_be_killed_holds_the_role_no_longer_than_its_limit() {
     let mut fencing = Bench::standing(full());
-    fencing.on(Event::Elected(vacancy(Former::Unclean)));
+    fencing.on(Event::Elected(succession(Predecessor::Unclean)));
     fencing.on(Event::LockAcquired { recorded: noted(6), write_back: false });
     let mut tidying = Bench::leading(full());
     tidying.on(Event::StopRequested);
@@ -493,7 +493,7 @@ fn a_guardian_that_dies_on_a_network_file_system_leaves_an_end_that_is_not_clean
         [(true, "Resign(not clean, supervisor_lost)"), (false, "Resign(clean, supervisor_lost)")]
     {
         let mut bench = Bench::standing(plain());
-        bench.on(Event::Elected(vacancy(Former::Clean)));
+        bench.on(Event::Elected(succession(Predecessor::Clean)));
         bench.on(Event::LockAcquired { recorded: noted(6), write_back });
         bench.on(Event::RecordWritten { epoch: 7 });
         let sent = bench.now;
@@ -508,7 +508,7 @@ fn a_guardian_that_dies_on_a_network_file_system_leaves_an_end_that_is_not_clean
 fn a_node_that_may_not_stand_any_longer_leaves_the_queue() {
     let mut bench = Bench::standing(plain());
     bench.machine.set_rules(Rules { may_stand: false, ..plain() });
-    assert_eq!(bench.on(Event::Elected(vacancy(Former::Clean))), "Resign(not clean, -)");
+    assert_eq!(bench.on(Event::Elected(succession(Predecessor::Clean))), "Resign(not clean, -)");
     assert_eq!(bench.on(Event::Resigned), "");
     let mut bench = Bench::standing(plain());
     bench.machine.set_rules(Rules { may_stand: false, ..plain() });
@@ -526,7 +526,7 @@ fn a_volume_that_a_standby_cannot_use_takes_it_out_of_the_queue() {
 #[test]
 fn a_lock_that_somebody_else_holds_is_waited_for_without_a_deadline_but_with_a_hold() {
     let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::Elected(succession(Predecessor::Clean)));
     bench.on(Event::LockRefused { recorded: 6 });
     for _ in 0..100 {
         assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline");
@@ -536,7 +536,7 @@ fn a_lock_that_somebody_else_holds_is_waited_for_without_a_deadline_but_with_a_h
 #[test]
 fn a_volume_that_does_not_answer_costs_the_candidacy() {
     let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::Elected(succession(Predecessor::Clean)));
     assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline");
     assert_eq!(bench.at_deadline(), "Volume: [promoting > demoting: start_failed] CloseLock(start_failed)");
 }
@@ -588,7 +588,7 @@ fn a_replaced_guardian_has_to_see_the_watchdog_for_itself() {
 #[test]
 fn what_a_former_guardian_saw_of_the_volume_makes_nobody_stand() {
     let mut bench = Bench::standing(Rules { exit_after_loss: false, ..plain() });
-    bench.on(Event::Elected(vacancy(Former::Clean)));
+    bench.on(Event::Elected(succession(Predecessor::Clean)));
     bench.on(Event::VolumeUnusable);
     bench.on(Event::TreeDead);
     bench.on(Event::LockClosed { clean: true });

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::moment::Moment;
 
-use super::{Action, Backoff, End, Event, Former, Machine, Recorded, Restarts, Rules, Vacancy, Witness};
+use super::{Action, Backoff, End, Event, Machine, Predecessor, Recorded, Restarts, Rules, Succession, Witness};
 
 pub(super) const LEASE: Duration = Duration::from_secs(8);
 const LEAST: Duration = Duration::from_secs(3);
@@ -60,13 +60,13 @@ pub(super) fn full() -> Rules {
     }
 }
 
-pub(super) const fn vacancy(former: Former) -> Vacancy {
-    Vacancy { epoch: 6, former, former_epoch: 6, better_candidate: false }
+pub(super) const fn succession(predecessor: Predecessor) -> Succession {
+    Succession { epoch: 6, predecessor, predecessor_epoch: 6, better_candidate: false }
 }
 
 /// A record without a word on how its leadership ended.
 pub(super) const fn noted(epoch: u64) -> Recorded {
-    Recorded { epoch, former: Former::Unclean }
+    Recorded { epoch, predecessor: Predecessor::Unclean }
 }
 
 /// A machine, its clock, and what it said last, in words.
@@ -112,7 +112,7 @@ impl Bench {
     /// Epoch 7 is claimed and recorded; what comes next depends on the rules.
     pub fn claimed(rules: Rules) -> Self {
         let mut bench = Self::standing(rules);
-        bench.on(Event::Elected(vacancy(Former::Clean)));
+        bench.on(Event::Elected(succession(Predecessor::Clean)));
         bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
         bench.on(Event::RecordWritten { epoch: 7 });
         let sent = bench.now;
@@ -144,8 +144,10 @@ pub(super) fn words(actions: &[Action]) -> String {
             Action::Start { epoch, .. } => format!("Start({epoch})"),
             Action::Claim { epoch } => format!("Claim({epoch})"),
             Action::WriteRecord { epoch } => format!("WriteRecord({epoch})"),
-            Action::FenceFormer { epoch, named_by: Witness::Breadcrumb } => format!("FenceFormer({epoch})"),
-            Action::FenceFormer { epoch, named_by: Witness::Record } => format!("FenceFormer({epoch}, by the record)"),
+            Action::FencePredecessor { epoch, named_by: Witness::Breadcrumb } => format!("FencePredecessor({epoch})"),
+            Action::FencePredecessor { epoch, named_by: Witness::Record } => {
+                format!("FencePredecessor({epoch}, by the record)")
+            }
             Action::RunBeforeStart { epoch } => format!("RunBeforeStart({epoch})"),
             Action::CloseLock(end) => format!("CloseLock({})", end.as_str()),
             Action::Resign { clean, end } => {

@@ -35,16 +35,18 @@ fn moves() -> impl Strategy<Value = Vec<(u64, Move)>> {
 
 fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
     let sent = now - Duration::from_millis(ago);
-    let former = [Former::None, Former::Clean, Former::Own, Former::Unclean, Former::Unknown][usize::from(kind) % 5];
+    let predecessor =
+        [Predecessor::None, Predecessor::Clean, Predecessor::Own, Predecessor::Unclean, Predecessor::Unknown]
+            [usize::from(kind) % 5];
     match kind {
         0 => Event::GuardianReady,
         1 => Event::GuardianLost,
         2 => Event::VolumeSeen { usable: yes },
-        3..=6 => Event::Elected(Vacancy { epoch, former, former_epoch: epoch, better_candidate: yes }),
+        3..=6 => Event::Elected(Succession { epoch, predecessor, predecessor_epoch: epoch, better_candidate: yes }),
         7 => Event::LockAcquired { recorded: noted(epoch), write_back: yes },
         8 => Event::LockRefused { recorded: epoch },
         9 => Event::VolumeUnusable,
-        10 => Event::FormerFenced { epoch, succeeded: yes },
+        10 => Event::PredecessorFenced { epoch, succeeded: yes },
         11 => Event::Claimed { epoch, sent },
         12 => Event::ClaimRefused,
         13 => Event::RecordWritten { epoch },
@@ -76,10 +78,10 @@ fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
 /// What the machine hopes to hear after an order.
 fn answers(now: Moment, action: &Action) -> Vec<Event> {
     match action {
-        Action::Stand => vec![Event::Elected(vacancy(Former::Unclean))],
-        Action::Yield => vec![Event::Elected(vacancy(Former::Clean))],
+        Action::Stand => vec![Event::Elected(succession(Predecessor::Unclean))],
+        Action::Yield => vec![Event::Elected(succession(Predecessor::Clean))],
         Action::AcquireLock => vec![Event::LockAcquired { recorded: noted(6), write_back: false }],
-        Action::FenceFormer { epoch, .. } => vec![Event::FormerFenced { epoch: *epoch, succeeded: true }],
+        Action::FencePredecessor { epoch, .. } => vec![Event::PredecessorFenced { epoch: *epoch, succeeded: true }],
         Action::Claim { epoch } => vec![Event::Claimed { epoch: *epoch, sent: now }],
         Action::WriteRecord { epoch } => vec![Event::RecordWritten { epoch: *epoch }],
         Action::RunBeforeStart { epoch } => vec![Event::Prepared { epoch: *epoch, succeeded: true }],
@@ -100,7 +102,7 @@ fn guardian_starts() -> [Event; 3] {
 /// Books on one leadership, kept from outside.
 #[derive(Default)]
 struct Leadership {
-    vacancy: u64,
+    succession: u64,
     asked: bool,
     locked: Option<u64>,
     claim: Option<u64>,
@@ -166,7 +168,7 @@ impl Observer {
     fn hear(&mut self, now: Moment, event: &Event) {
         let it = &mut self.it;
         match event {
-            Event::Elected(vacancy) if self.role == Role::Standby => it.vacancy = vacancy.epoch,
+            Event::Elected(succession) if self.role == Role::Standby => it.succession = succession.epoch,
             Event::LockAcquired { recorded, write_back } if it.asked => {
                 it.locked = it.locked.or(Some(recorded.epoch));
                 it.write_back = *write_back;
@@ -190,7 +192,7 @@ impl Observer {
                 it.tree = false;
                 it.command = None;
             }
-            Event::FormerFenced { epoch, .. } if it.command == Some(("fence", *epoch)) => it.command = None,
+            Event::PredecessorFenced { epoch, .. } if it.command == Some(("fence", *epoch)) => it.command = None,
             Event::Prepared { epoch, .. } if it.command == Some(("prepare", *epoch)) => it.command = None,
             Event::Tidied if it.command == Some(("tidy", 0)) => it.command = None,
             Event::LockClosed { clean } if it.closing => {
@@ -215,7 +217,7 @@ impl Observer {
                 assert!(legal(change.from, change.to));
                 self.role = change.to;
                 if change.from == Role::Standby {
-                    *it = Leadership { vacancy: it.vacancy, ..Leadership::default() };
+                    *it = Leadership { succession: it.succession, ..Leadership::default() };
                 }
             }
             Action::AcquireLock => {
@@ -226,11 +228,11 @@ impl Observer {
             }
             Action::Claim { epoch } => {
                 let recorded = it.locked.expect("no claim without the lock");
-                assert!(*epoch > it.vacancy && *epoch > recorded, "an epoch that does not grow");
+                assert!(*epoch > it.succession && *epoch > recorded, "an epoch that does not grow");
                 assert_eq!(it.claim, None, "claimed twice");
                 it.claim = Some(*epoch);
             }
-            Action::FenceFormer { epoch, .. } => it.command = Some(("fence", *epoch)),
+            Action::FencePredecessor { epoch, .. } => it.command = Some(("fence", *epoch)),
             Action::RunBeforeStart { epoch } => it.command = Some(("prepare", *epoch)),
             Action::RunAfterStop => {
                 assert!(!it.tree, "tidied up after what lives");

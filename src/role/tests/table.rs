@@ -16,7 +16,7 @@ pub(super) fn label(machine: &Machine) -> &'static str {
         Stage::Locking { asked: false, .. } => "Locking, no guardian",
         Stage::Locking { by: Some(_), .. } => "Locking",
         Stage::Locking { .. } => "Locking, refused",
-        Stage::FencingFormer { .. } => "Fencing the former",
+        Stage::FencingPredecessor { .. } => "Fencing the predecessor",
         Stage::Claiming { claimed: false, recorded: false, .. } => "Claiming",
         Stage::Claiming { claimed: false, .. } => "Claiming, recorded",
         Stage::Claiming { .. } => "Claiming, claimed",
@@ -50,14 +50,17 @@ fn events(now: Moment) -> Vec<(&'static str, Event)> {
         ("VolumeSeen(usable)", Event::VolumeSeen { usable: true }),
         ("VolumeSeen(not usable)", Event::VolumeSeen { usable: false }),
         ("WatchdogSeen(not usable)", Event::WatchdogSeen { usable: false }),
-        ("Elected", Event::Elected(vacancy(Former::Clean))),
-        ("Elected(former unclean)", Event::Elected(vacancy(Former::Unclean))),
-        ("Elected(better candidate)", Event::Elected(Vacancy { better_candidate: true, ..vacancy(Former::Clean) })),
+        ("Elected", Event::Elected(succession(Predecessor::Clean))),
+        ("Elected(predecessor unclean)", Event::Elected(succession(Predecessor::Unclean))),
+        (
+            "Elected(better candidate)",
+            Event::Elected(Succession { better_candidate: true, ..succession(Predecessor::Clean) }),
+        ),
         ("LockAcquired", Event::LockAcquired { recorded: noted(6), write_back: false }),
         ("LockRefused", Event::LockRefused { recorded: 6 }),
         ("VolumeUnusable", Event::VolumeUnusable),
-        ("FormerFenced", Event::FormerFenced { epoch: 7, succeeded: true }),
-        ("FormerFenced(failed)", Event::FormerFenced { epoch: 7, succeeded: false }),
+        ("PredecessorFenced", Event::PredecessorFenced { epoch: 7, succeeded: true }),
+        ("PredecessorFenced(failed)", Event::PredecessorFenced { epoch: 7, succeeded: false }),
         ("Claimed", Event::Claimed { epoch: 7, sent: now }),
         ("Claimed(late)", Event::Claimed { epoch: 7, sent: late }),
         ("ClaimRefused", Event::ClaimRefused),
@@ -108,9 +111,9 @@ pub(super) fn explore() -> Vec<Row> {
             let stage = label(&bench.machine);
             let further = match bench.machine.stage {
                 Stage::Idle { .. } | Stage::Standing => {
-                    Some((bench.machine.guardian, bench.machine.volume_usable, Former::None))
+                    Some((bench.machine.guardian, bench.machine.volume_usable, Predecessor::None))
                 }
-                Stage::Locking { vacancy, .. } => Some((bench.machine.guardian, true, vacancy.former)),
+                Stage::Locking { succession, .. } => Some((bench.machine.guardian, true, succession.predecessor)),
                 _ => None,
             };
             let key = (stage, bench.machine.end(), bench.machine.stop_requested, further);

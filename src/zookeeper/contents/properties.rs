@@ -25,7 +25,7 @@ fn one_number(data: &[u8]) {
 
 fn one_breadcrumb(data: &[u8]) {
     let read = breadcrumb(data);
-    let counted = former(data);
+    let counted = predecessor(data);
     match read {
         Some(read) => {
             assert!(is_name(&read.node));
@@ -39,7 +39,7 @@ fn one_breadcrumb(data: &[u8]) {
         }
     }
     // Both become environment variables of the fencing command.
-    assert!(!former(data).node.contains('\0') && !former(data).api.contains('\0'));
+    assert!(!predecessor(data).node.contains('\0') && !predecessor(data).api.contains('\0'));
 }
 
 fn one_row(name: &str, data: &[u8]) {
@@ -129,9 +129,9 @@ mod tests {
     #[test]
     fn an_unreadable_breadcrumb_is_not_clean_and_nobodys() {
         for text in ["?", "", "[]", &BREADCRUMB.replace("node-a", "a\\u0000b").replace("false", "true")] {
-            let former = former(text.as_bytes());
-            assert!(!former.clean, "{text}");
-            assert_eq!(former.node, UNREADABLE);
+            let predecessor = predecessor(text.as_bytes());
+            assert!(!predecessor.clean, "{text}");
+            assert_eq!(predecessor.node, UNREADABLE);
         }
     }
 

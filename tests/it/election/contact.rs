@@ -13,20 +13,22 @@ async fn a_node_that_is_cut_off_is_succeeded_and_told_that_its_session_expired()
     b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     proxy.freeze();
-    let former = b.elected().await.former.unwrap();
-    assert_eq!((former.node.as_str(), former.clean), ("a", false));
+    let predecessor = b.elected().await.predecessor.unwrap();
+    assert_eq!((predecessor.node.as_str(), predecessor.clean), ("a", false));
     b.order(ElectionOrder::Claim {
         breadcrumb: breadcrumb("b", 2),
         volume: "volume-1".to_owned(),
         entry: entry("b", 2),
-        former_ended: Some(ended("a", 1, "host_lost")),
+        predecessor_ended: Some(ended("a", 1, "host_lost")),
     });
     b.claimed(2).await;
     // With the claim, not after it: this leadership may be over in a moment, and nobody would ever complete that entry.
-    let former: HistoryEntry = read(&client(server).await, &paths(&cluster).history_of(1)).await;
-    assert_eq!(former.cause.as_deref(), Some("host_lost"));
-    b.history("the former's end", |history| history.len() == 2 && history[1].cause.as_deref() == Some("host_lost"))
-        .await;
+    let predecessor: HistoryEntry = read(&client(server).await, &paths(&cluster).history_of(1)).await;
+    assert_eq!(predecessor.cause.as_deref(), Some("host_lost"));
+    b.history("the predecessor's end", |history| {
+        history.len() == 2 && history[1].cause.as_deref() == Some("host_lost")
+    })
+    .await;
     a.disconnected().await;
     proxy.heal();
     assert_eq!(a.lost().await, Loss::SessionExpired);

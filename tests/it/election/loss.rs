@@ -48,7 +48,10 @@ async fn an_election_node_deleted_by_hand_is_a_loss_for_leader_and_standby() {
 
     client.delete(&claimed.last_will.election_node, None).await.unwrap();
     assert_eq!(a.lost().await, Loss::NodeDeleted);
-    assert_eq!(b.elected().await.former.map(|former| (former.node, former.clean)), Some(("a".to_owned(), false)));
+    assert_eq!(
+        b.elected().await.predecessor.map(|predecessor| (predecessor.node, predecessor.clean)),
+        Some(("a".to_owned(), false))
+    );
     a.order(ElectionOrder::Resign { clean: true, ended: Some(ended("a", epoch, "election_node_deleted")) });
     a.until(Fact::Resigned).await;
     a.close().await;
@@ -67,7 +70,7 @@ async fn a_cluster_path_deleted_by_hand_is_a_loss_and_is_made_again() {
     a.order(ElectionOrder::Resign { clean: true, ended: None });
     a.until(Fact::Resigned).await;
     a.order(ElectionOrder::Stand);
-    assert_eq!(a.elected().await, Vacancy::default());
+    assert_eq!(a.elected().await, ElectionOutcome::default());
     a.claim(5);
     a.claimed(5).await;
     a.view("itself as a member", |view| view.members.len() == 1).await;
@@ -101,7 +104,7 @@ async fn a_zookeeper_that_has_forgotten_everything_is_a_loss_and_a_fresh_start()
     server.launch();
     assert_eq!(a.lost().await, Loss::SessionExpired);
     a.order(ElectionOrder::Stand);
-    assert_eq!(a.elected().await, Vacancy::default());
+    assert_eq!(a.elected().await, ElectionOutcome::default());
     a.claim(8);
     a.claimed(8).await;
     a.renewed().await;
@@ -121,8 +124,8 @@ async fn a_last_will_lets_the_next_one_in_and_marks_the_end_as_clean() {
     let (path, version, json) = claimed.last_will.breadcrumb.unwrap();
     client.set_data(&path, json.as_bytes(), Some(version)).await.unwrap();
     client.delete(&claimed.last_will.election_node, None).await.unwrap();
-    let former = b.elected().await.former.unwrap();
-    assert_eq!((former.clean, former.cause.as_deref()), (true, Some("supervisor_lost")));
+    let predecessor = b.elected().await.predecessor.unwrap();
+    assert_eq!((predecessor.clean, predecessor.cause.as_deref()), (true, Some("supervisor_lost")));
     assert_eq!(a.lost().await, Loss::NodeDeleted);
     a.close().await;
     b.close().await;

@@ -8,8 +8,8 @@ async fn the_first_is_elected_and_the_second_after_the_first_has_resigned() {
     let paths = paths(&cluster);
     let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));
     a.order(ElectionOrder::Stand);
-    let vacancy = a.elected().await;
-    assert_eq!(vacancy, Vacancy::default());
+    let outcome = a.elected().await;
+    assert_eq!(outcome, ElectionOutcome::default());
     let before = clock::now();
     a.claim(1);
     let claimed = a.claimed(1).await;
@@ -20,11 +20,14 @@ async fn the_first_is_elected_and_the_second_after_the_first_has_resigned() {
     assert!(a.renewed().await > claimed.sent);
     a.resign(1, "switchover").await;
 
-    let vacancy = b.elected().await;
-    assert_eq!((vacancy.epoch, vacancy.volume.as_deref()), (1, Some("volume-1")));
-    let former = vacancy.former.unwrap();
-    assert_eq!((former.node.as_str(), former.clean, former.cause.as_deref()), ("a", true, Some("switchover")));
-    b.claim(vacancy.epoch + 1);
+    let outcome = b.elected().await;
+    assert_eq!((outcome.epoch, outcome.volume.as_deref()), (1, Some("volume-1")));
+    let predecessor = outcome.predecessor.unwrap();
+    assert_eq!(
+        (predecessor.node.as_str(), predecessor.clean, predecessor.cause.as_deref()),
+        ("a", true, Some("switchover"))
+    );
+    b.claim(outcome.epoch + 1);
     b.claimed(2).await;
 
     let client = client(server).await;
@@ -90,7 +93,7 @@ async fn a_claim_that_arrives_after_a_successors_changes_nothing() {
     proxy.freeze();
     a.claim(1);
     client.delete(&paths.queue_node(&name), None).await.unwrap();
-    assert_eq!(b.elected().await.epoch, 0, "both have seen the same vacancy");
+    assert_eq!(b.elected().await.epoch, 0, "both have seen the same outcome");
     b.claim(1);
     b.claimed(1).await;
     proxy.heal();
@@ -184,7 +187,7 @@ async fn the_cluster_tells_of_a_pause_before_anybody_is_told_of_an_election_in_i
         second
             .fact("Elected", |fact| {
                 told |= matches!(fact, Fact::Cluster(view) if view.paused);
-                matches!(fact, Fact::Elected(vacancy) if vacancy.paused).then_some(())
+                matches!(fact, Fact::Elected(outcome) if outcome.paused).then_some(())
             })
             .await;
         assert!(told, "in round {number}");
@@ -218,7 +221,7 @@ async fn who_is_first_during_a_pause_is_told_so_and_looks_again_when_asked_to() 
 }
 
 #[tokio::test]
-async fn yielding_goes_to_the_back_of_the_queue_and_names_the_rivals_before() {
+async fn yielding_goes_to_the_back_of_the_queue_and_names_the_others_before() {
     let (server, cluster) = (Server::shared(), cluster());
     let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));
     for (node, priority) in [(&mut a, 1), (&mut b, 200)] {
@@ -230,8 +233,8 @@ async fn yielding_goes_to_the_back_of_the_queue_and_names_the_rivals_before() {
     b.until(Fact::Standing).await;
     a.view("both members", |view| view.members.len() == 2).await;
     a.order(ElectionOrder::Stand);
-    let rivals = a.elected().await.rivals;
-    assert_eq!(rivals.iter().map(|rival| (rival.node.as_str(), rival.priority)).collect::<Vec<_>>(), [("b", 200)]);
+    let others = a.elected().await.others;
+    assert_eq!(others.iter().map(|other| (other.node.as_str(), other.priority)).collect::<Vec<_>>(), [("b", 200)]);
     a.order(ElectionOrder::Yield);
     a.until(Fact::Standing).await;
     b.elected().await;
@@ -247,7 +250,7 @@ async fn with_the_lock_alone_everybody_is_elected_and_nothing_is_renewed() {
     let mut a = Node { name: "a".to_owned(), handle: lock::start(settings), past: Vec::new() };
     a.order(ElectionOrder::Publish(Box::new(member("a"))));
     a.order(ElectionOrder::Stand);
-    assert_eq!(a.elected().await, Vacancy::default());
+    assert_eq!(a.elected().await, ElectionOutcome::default());
     a.claim(3);
     a.fact("Claimed", |fact| matches!(fact, Fact::Claimed { epoch: 3, last_will: None, .. }).then_some(())).await;
     a.view("itself", |view| view.members.len() == 1 && view.epoch == Some(3)).await;

@@ -58,7 +58,7 @@ fn a_second_process_with_a_living_members_name_exits_with_4() {
 }
 
 #[test]
-fn the_candidate_of_higher_priority_becomes_active_at_a_vacancy_although_another_waited_longer() {
+fn the_candidate_of_higher_priority_becomes_active_at_an_election_although_another_waited_longer() {
     let mut cluster = Cluster::new(&Server::shared().address());
     cluster.set_for("b", "candidate.priority", 50);
     cluster.set_for("c", "candidate.priority", 200);

@@ -23,7 +23,7 @@ pub(super) fn charges(case: &Case<'_>, remarks: &mut Vec<String>) -> Vec<Charge>
     if !case.leaderships.is_empty() && case.leaderships.iter().all(|leadership| leadership.from.is_none()) {
         remarks.push("the times of `primacy history`, which could not be read".to_owned());
     }
-    charges.extend(before_the_former_ended(case));
+    charges.extend(before_the_predecessor_ended(case));
     charges.extend(life_outside(case));
     charges
 }
@@ -73,7 +73,7 @@ fn lasting_but_followed(case: &Case<'_>) -> Vec<Charge> {
         .collect()
 }
 
-fn before_the_former_ended(case: &Case<'_>) -> Vec<Charge> {
+fn before_the_predecessor_ended(case: &Case<'_>) -> Vec<Charge> {
     let mut charges = Vec::new();
     for pair in case.leaderships.windows(2) {
         let (former, next) = (&pair[0], &pair[1]);

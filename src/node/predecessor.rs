@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::election::port as election;
+use crate::election::port::ElectionOutcome;
 use crate::guardian::protocol::{Ended, LockRecord, UNREADABLE};
 use crate::host::{HostIdentity, Whose};
-use crate::role::{Former, Recorded, Vacancy, Witness};
+use crate::role::{Predecessor, Recorded, Succession, Witness};
 use crate::status::Breadcrumb;
 
 /// Who this node is.
@@ -29,25 +29,25 @@ impl Own {
         }
     }
 
-    fn former(&self, node: &str, host: Option<&HostIdentity>) -> Former {
+    fn predecessor(&self, node: &str, host: Option<&HostIdentity>) -> Predecessor {
         match self.whose(node, host) {
-            Whose::Own => Former::Own,
-            Whose::Neighbours | Whose::AnotherHosts | Whose::Unknown => Former::Unclean,
+            Whose::Own => Predecessor::Own,
+            Whose::Neighbours | Whose::AnotherHosts | Whose::Unknown => Predecessor::Unclean,
         }
     }
 
-    /// What the core is told of a vacancy.
-    pub fn vacancy(&self, vacancy: &election::Vacancy, priority: u32) -> Vacancy {
-        let readable = vacancy.former.as_ref().filter(|former| former.node != UNREADABLE);
-        let former = match readable {
-            Some(former) if former.clean => Former::Clean,
-            Some(former) => self.former(&former.node, former.host.as_ref()),
-            None if vacancy.former.is_none() && vacancy.epoch == 0 => Former::None,
-            None => Former::Unknown,
+    /// What the core is told of an election.
+    pub fn succession(&self, outcome: &ElectionOutcome, priority: u32) -> Succession {
+        let readable = outcome.predecessor.as_ref().filter(|predecessor| predecessor.node != UNREADABLE);
+        let predecessor = match readable {
+            Some(predecessor) if predecessor.clean => Predecessor::Clean,
+            Some(predecessor) => self.predecessor(&predecessor.node, predecessor.host.as_ref()),
+            None if outcome.predecessor.is_none() && outcome.epoch == 0 => Predecessor::None,
+            None => Predecessor::Unknown,
         };
-        let former_epoch = readable.map_or(vacancy.epoch, |former| former.epoch);
-        let better_candidate = vacancy.rivals.iter().any(|rival| rival.eligible && rival.priority > priority);
-        Vacancy { epoch: vacancy.epoch, former, former_epoch, better_candidate }
+        let predecessor_epoch = readable.map_or(outcome.epoch, |predecessor| predecessor.epoch);
+        let better_candidate = outcome.others.iter().any(|other| other.eligible && other.priority > priority);
+        Succession { epoch: outcome.epoch, predecessor, predecessor_epoch, better_candidate }
     }
 
     /// What the core is told of the lock file. Of an epoch that ZooKeeper's breadcrumb gives to another node the record tells
@@ -56,13 +56,13 @@ impl Own {
         let others = |record: &LockRecord| {
             breadcrumb.is_some_and(|breadcrumb| breadcrumb.epoch == record.epoch && breadcrumb.node != record.node)
         };
-        let former = match record {
-            None => Former::None,
-            Some(record) if record.node == UNREADABLE => Former::Unknown,
-            Some(record) if record.is_over() && !others(record) => Former::Clean,
-            Some(record) => self.former(&record.node, record.identity.as_ref()),
+        let predecessor = match record {
+            None => Predecessor::None,
+            Some(record) if record.node == UNREADABLE => Predecessor::Unknown,
+            Some(record) if record.is_over() && !others(record) => Predecessor::Clean,
+            Some(record) => self.predecessor(&record.node, record.identity.as_ref()),
         };
-        Recorded { epoch: record.map_or(0, |record| record.epoch), former }
+        Recorded { epoch: record.map_or(0, |record| record.epoch), predecessor }
     }
 }
 
@@ -112,21 +112,22 @@ impl Told {
 
 /// What the fencing command is told: both hosts, and whether they are one. Every variable is set, empty where nothing is
 /// known, so that none is inherited from elsewhere.
-pub fn environment(own: &Own, former: Option<&Told>) -> BTreeMap<String, String> {
+pub fn environment(own: &Own, predecessor: Option<&Told>) -> BTreeMap<String, String> {
     let unknown = HostIdentity::default();
-    let former_host = former.and_then(|former| former.host.as_ref());
+    let predecessor_host = predecessor.and_then(|predecessor| predecessor.host.as_ref());
     let mut environment = host_variables("PRIMACY", &own.host);
-    environment.extend(host_variables("PRIMACY_FORMER", former_host.unwrap_or(&unknown)));
-    let on_this_host = match former.map_or(Whose::Unknown, |former| own.whose(&former.node, former_host)) {
-        Whose::Own | Whose::Neighbours => "yes",
-        Whose::AnotherHosts => "no",
-        Whose::Unknown => "unknown",
-    };
-    let told = |text: fn(&Told) -> String| former.map(text).unwrap_or_default();
+    environment.extend(host_variables("PRIMACY_FORMER", predecessor_host.unwrap_or(&unknown)));
+    let on_this_host =
+        match predecessor.map_or(Whose::Unknown, |predecessor| own.whose(&predecessor.node, predecessor_host)) {
+            Whose::Own | Whose::Neighbours => "yes",
+            Whose::AnotherHosts => "no",
+            Whose::Unknown => "unknown",
+        };
+    let told = |text: fn(&Told) -> String| predecessor.map(text).unwrap_or_default();
     for (name, value) in [
-        ("PRIMACY_FORMER_NODE", told(|former| former.node.clone())),
-        ("PRIMACY_FORMER_EPOCH", told(|former| former.epoch.to_string())),
-        ("PRIMACY_FORMER_API", told(|former| former.api.clone())),
+        ("PRIMACY_FORMER_NODE", told(|predecessor| predecessor.node.clone())),
+        ("PRIMACY_FORMER_EPOCH", told(|predecessor| predecessor.epoch.to_string())),
+        ("PRIMACY_FORMER_API", told(|predecessor| predecessor.api.clone())),
         ("PRIMACY_FORMER_ON_THIS_HOST", on_this_host.to_owned()),
     ] {
         environment.insert(name.to_owned(), value);
@@ -194,58 +195,59 @@ mod tests {
     }
 
     /// As breadcrumb and record say it: they must not disagree.
-    fn both(node: &str, host: Option<HostIdentity>) -> Former {
-        let vacancy =
-            election::Vacancy { epoch: 6, former: Some(breadcrumb(node, host.clone())), ..Default::default() };
-        let (crumb, recorded) = (own().vacancy(&vacancy, 0), own().recorded(Some(&record(node, host)), None));
-        assert_eq!((crumb.epoch, crumb.former_epoch, recorded.epoch), (6, 6, 8));
-        assert_eq!(crumb.former, recorded.former);
-        crumb.former
+    fn both(node: &str, host: Option<HostIdentity>) -> Predecessor {
+        let outcome =
+            ElectionOutcome { epoch: 6, predecessor: Some(breadcrumb(node, host.clone())), ..Default::default() };
+        let (crumb, recorded) = (own().succession(&outcome, 0), own().recorded(Some(&record(node, host)), None));
+        assert_eq!((crumb.epoch, crumb.predecessor_epoch, recorded.epoch), (6, 6, 8));
+        assert_eq!(crumb.predecessor, recorded.predecessor);
+        crumb.predecessor
     }
 
     #[test]
     fn the_host_decides_whose_leadership_it_was_and_not_the_name() {
-        assert_eq!(both("a", Some(host("m", "boot"))), Former::Own);
-        assert_eq!(both("a", Some(host("m", "earlier"))), Former::Own, "before it was booted");
-        assert_eq!(both("whatever", Some(host("m", "earlier"))), Former::Own, "before it was booted and renamed");
-        assert_eq!(both("old", Some(host("m", "boot"))), Former::Own, "renamed");
-        assert_eq!(both("b", Some(host("m", "boot"))), Former::Unclean, "another node of this host");
-        assert_eq!(both("a", Some(host("n", "earlier"))), Former::Unclean, "another host of this name");
-        assert_eq!(both("old", Some(host("n", "earlier"))), Former::Unclean);
-        assert_eq!(both("a", None), Former::Unclean, "an older version's");
+        assert_eq!(both("a", Some(host("m", "boot"))), Predecessor::Own);
+        assert_eq!(both("a", Some(host("m", "earlier"))), Predecessor::Own, "before it was booted");
+        assert_eq!(both("whatever", Some(host("m", "earlier"))), Predecessor::Own, "before it was booted and renamed");
+        assert_eq!(both("old", Some(host("m", "boot"))), Predecessor::Own, "renamed");
+        assert_eq!(both("b", Some(host("m", "boot"))), Predecessor::Unclean, "another node of this host");
+        assert_eq!(both("a", Some(host("n", "earlier"))), Predecessor::Unclean, "another host of this name");
+        assert_eq!(both("old", Some(host("n", "earlier"))), Predecessor::Unclean);
+        assert_eq!(both("a", None), Predecessor::Unclean, "an older version's");
     }
 
     #[test]
     fn a_breadcrumb_that_is_missing_or_unreadable_is_none_only_where_there_was_no_epoch() {
-        let told = |epoch, former| {
-            let vacancy = own().vacancy(&election::Vacancy { epoch, former, ..Default::default() }, 0);
-            (vacancy.former, vacancy.former_epoch)
+        let told = |epoch, predecessor| {
+            let succession = own().succession(&ElectionOutcome { epoch, predecessor, ..Default::default() }, 0);
+            (succession.predecessor, succession.predecessor_epoch)
         };
-        assert_eq!(told(0, None), (Former::None, 0));
-        assert_eq!(told(7, None), (Former::Unknown, 7));
-        assert_eq!(told(7, Some(breadcrumb(UNREADABLE, None))), (Former::Unknown, 7));
-        assert_eq!(told(7, Some(Breadcrumb { clean: true, ..breadcrumb("b", None) })), (Former::Clean, 6));
+        assert_eq!(told(0, None), (Predecessor::None, 0));
+        assert_eq!(told(7, None), (Predecessor::Unknown, 7));
+        assert_eq!(told(7, Some(breadcrumb(UNREADABLE, None))), (Predecessor::Unknown, 7));
+        assert_eq!(told(7, Some(Breadcrumb { clean: true, ..breadcrumb("b", None) })), (Predecessor::Clean, 6));
     }
 
     #[test]
     fn only_a_proof_makes_a_recorded_end_a_clean_one() {
-        let of = |record: LockRecord| own().recorded(Some(&record), None).former;
-        assert_eq!(of(record("b", None)), Former::Unclean, "its end is noted for people");
+        let of = |record: LockRecord| own().recorded(Some(&record), None).predecessor;
+        assert_eq!(of(record("b", None)), Predecessor::Unclean, "its end is noted for people");
         let over = |epoch| Some(Over { epoch, election_node: None });
-        assert_eq!(of(LockRecord { over: over(8), ..record("b", None) }), Former::Clean);
-        assert_eq!(of(LockRecord { over: over(7), ..record("b", None) }), Former::Unclean);
-        assert_eq!(of(record(UNREADABLE, None)), Former::Unknown);
-        assert_eq!(own().recorded(None, None), Recorded { epoch: 0, former: Former::None });
+        assert_eq!(of(LockRecord { over: over(8), ..record("b", None) }), Predecessor::Clean);
+        assert_eq!(of(LockRecord { over: over(7), ..record("b", None) }), Predecessor::Unclean);
+        assert_eq!(of(record(UNREADABLE, None)), Predecessor::Unknown);
+        assert_eq!(own().recorded(None, None), Recorded { epoch: 0, predecessor: Predecessor::None });
     }
 
     #[test]
     fn a_clean_end_in_the_record_is_not_that_of_another_node_to_which_zookeeper_gives_its_epoch() {
         let clean = LockRecord { over: Some(Over { epoch: 8, election_node: None }), ..record("b", None) };
-        let told =
-            |node, epoch| own().recorded(Some(&clean), Some(&Breadcrumb { epoch, ..breadcrumb(node, None) })).former;
-        assert_eq!(told("b", 8), Former::Clean);
-        assert_eq!(told("c", 8), Former::Unclean, "both had the lock, and only one the epoch");
-        assert_eq!(told("c", 7), Former::Clean, "that came later");
+        let told = |node, epoch| {
+            own().recorded(Some(&clean), Some(&Breadcrumb { epoch, ..breadcrumb(node, None) })).predecessor
+        };
+        assert_eq!(told("b", 8), Predecessor::Clean);
+        assert_eq!(told("c", 8), Predecessor::Unclean, "both had the lock, and only one the epoch");
+        assert_eq!(told("c", 7), Predecessor::Clean, "that came later");
     }
 
     #[test]
