@@ -5,7 +5,8 @@
 //! ```text
 //! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment, timer, host, output are everybody's
 //! supervisor > {node, election, guardian's protocol and frames, api, status, config, processes}
-//! node > {role, and as plain data: election's port, guardian's protocol, status, config, host}
+//! node > {role, redacted, and as plain data: election's port, guardian's protocol, status, config, host}
+//! supervisor, guardian > {recorder, recording};   recording > {recorder, node, guardian's protocol}
 //! election > {guardian's protocol, status, config, zookeeper};   guardian > {syscalls, processes, zookeeper}
 //! zookeeper > {config, guardian's protocol};   client > {config, status, zookeeper}
 //! preflight > {peer_test, election, guardian's volume, processes, role, config};   peer_test > {election, guardian's volume, zookeeper}
@@ -30,6 +31,9 @@ pub mod output;
 pub mod peer_test;
 pub mod preflight;
 pub mod processes;
+pub mod recorder;
+pub mod recording;
+pub mod redacted;
 pub mod role;
 pub mod seeded_bug;
 pub mod status;

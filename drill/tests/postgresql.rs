@@ -69,7 +69,7 @@ impl Cluster {
         let drill = env!("CARGO_BIN_EXE_drill").into();
         let place = Place { start: start.canonicalize().unwrap(), drill, ticks: self.path("ticks"), listen };
         let settings = format!(
-            "cluster = \"test\"\nnode = \"{name}\"\nelection = \"lock\"\n\n[lock]\ndirectory = \"{}\"\nprobe_interval = \"500ms\"\n\n\
+            "cluster = \"test\"\nnode = \"{name}\"\nelection = \"lock\"\n\n[lock]\ndirectory = \"{}\"\nprobe_interval = \"500ms\"\n\n[recorder]\ndirectory = \"\"\n\n\
              [api]\nlisten = \"{api}\"\nadvertise = \"http://{api}\"\n\n[fencing]\nafter_loss = \"rejoin\"\n\n{}",
             self.path("volume/primacy").display(),
             self.database.settings(&place).replace("[health]", "backoff = { first = \"200ms\" }\n\n[health]"),

@@ -74,6 +74,13 @@ pub const WATCHDOG_DEVICE: &str = "/dev/watchdog";
 /// Published.
 pub const PRIORITY: u32 = 100;
 
+/// Where packages keep what a service writes. Published.
+pub const RECORDER_DIRECTORY: &str = "/var/lib/primacy/recorder";
+/// Some four days of an idle cluster, or a thousand fail-overs. Published.
+pub const RECORDER_LIMIT: u64 = 64 << 20;
+/// A fail-over has to fit in with what led to it, in bytes.
+pub const RECORDER_LEAST: u64 = 1 << 20;
+
 /// All interfaces: load balancers and the other members ask here. Published.
 pub const API_LISTEN: &str = "0.0.0.0:9090";
 

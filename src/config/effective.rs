@@ -126,6 +126,7 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
             "after_stop": command(&hooks.after_stop),
         },
         "candidate": { "priority": candidate.priority, "tags": candidate.tags },
+        "recorder": { "directory": text(config.recorder.directory.as_deref()), "limit": size(config.recorder.limit) },
         "api": {
             "listen": config.api.listen.to_string(),
             "advertise": config.api.advertise,

@@ -396,6 +396,18 @@ pub const KEYS: &[Key] = &[
         Default::Unset,
         "Labels for people and scripts: at most 64, each with a name of at most 64 and a value of at most 256 bytes.",
     ),
+    key(
+        "recorder.directory",
+        Kind::Path,
+        Default::Text(defaults::RECORDER_DIRECTORY),
+        "Where supervisor and guardian record what they hear, order and do, in a folder of their cluster and node; no secrets. `\"\"` switches the recorder off. On the host's own disk, never on the volume.",
+    ),
+    key(
+        "recorder.limit",
+        Kind::Size,
+        Default::Size(defaults::RECORDER_LIMIT),
+        "The recordings of this node take no more than this; the oldest go first. At least 1 MiB.",
+    ),
     key("api.listen", Kind::Text, Default::Text(defaults::API_LISTEN), "IP address and port of the HTTP interface."),
     key(
         "api.advertise",

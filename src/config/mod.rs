@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::recorder::settings as recorder;
+
 mod checks;
 pub mod defaults;
 mod effective;
@@ -109,7 +111,7 @@ pub fn host_name() -> String {
 }
 
 /// The effective, validated configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Config {
     pub cluster: String,
     pub node: String,
@@ -124,13 +126,23 @@ pub struct Config {
     pub fencing: Fencing,
     pub hooks: Hooks,
     pub candidate: Candidate,
+    pub recorder: Recorder,
     pub api: Api,
     /// What the file says and nothing does, one sentence each.
     pub without_effect: Vec<String>,
 }
 
+impl Config {
+    /// What and where this node's processes record; `None`: nothing.
+    pub fn recording(&self) -> Option<recorder::Settings> {
+        let directory = self.recorder.directory.clone()?;
+        let (cluster, node) = (self.cluster.clone(), self.node.clone());
+        Some(recorder::Settings { directory, limit: self.recorder.limit, cluster, node })
+    }
+}
+
 /// The names are those of the keys' table, quietest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum LogLevel {
     Error,
     Warn,
@@ -153,13 +165,13 @@ impl LogLevel {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ElectionKind {
     ZooKeeper,
     Lock,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ZooKeeper {
     /// `host:port,host:port`; empty with `election = "lock"`.
     pub servers: String,
@@ -174,14 +186,14 @@ pub struct ZooKeeper {
 }
 
 /// PEM texts, read at start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ZooKeeperTls {
     pub ca: Option<String>,
     pub cert: Option<String>,
     pub key: Option<Secret>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Lock {
     pub directory: PathBuf,
     pub probe_interval: Duration,
@@ -190,42 +202,45 @@ pub struct Lock {
     pub min_free_space: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Coordinator {
+    #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub command: Vec<String>,
     pub kind: CoordinatorKind,
     pub working_directory: Option<PathBuf>,
+    #[serde(serialize_with = "crate::redacted::serialize_values")]
     pub environment: BTreeMap<String, String>,
     pub user: Option<String>,
     /// Signal number.
     pub stop_signal: i32,
     pub stop_timeout: Duration,
+    #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub before_kill: Vec<String>,
     pub restarts: Restarts,
     pub backoff: Backoff,
     pub endpoints: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum CoordinatorKind {
     Foreground,
     Forking,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Restarts {
     pub max: u32,
     pub within: Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Backoff {
     pub first: Duration,
     pub max: Duration,
     pub reset: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Health {
     pub startup_timeout: Duration,
     pub probe: Option<HealthProbe>,
@@ -234,23 +249,25 @@ pub struct Health {
     pub failures: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum HealthProbe {
-    Http(String),
+    Http(#[serde(serialize_with = "crate::redacted::serialize_url")] String),
     Tcp(String),
-    Command(Vec<String>),
+    Command(#[serde(serialize_with = "crate::redacted::serialize_arguments")] Vec<String>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Drain {
     pub grace_period: Duration,
+    #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub command: Vec<String>,
     pub timeout: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Fencing {
     /// Empty: none.
+    #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub command: Vec<String>,
     pub timeout: Duration,
     pub required: bool,
@@ -262,7 +279,7 @@ pub struct Fencing {
 }
 
 /// `fencing.watchdog`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum WatchdogUse {
     Off,
     /// Used where there is one.
@@ -281,27 +298,39 @@ impl WatchdogUse {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum AfterLoss {
     Exit,
     Rejoin,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Hooks {
+    #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub on_active: Vec<String>,
+    #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub on_standby: Vec<String>,
+    #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub before_start: Vec<String>,
+    #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub after_stop: Vec<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Candidate {
     pub priority: u32,
     pub tags: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Recorder {
+    /// `None`: switched off.
+    pub directory: Option<PathBuf>,
+    /// Bytes.
+    pub limit: u64,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Api {
     pub listen: SocketAddr,
     pub advertise: String,
@@ -313,16 +342,17 @@ pub struct Api {
 }
 
 /// Paths of PEM files (they are read again at reload).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ApiTls {
     pub cert: PathBuf,
     pub key: PathBuf,
     pub client_ca: Option<PathBuf>,
 }
 
-/// A text that is never shown: `Debug` prints `(secret)`. Two are equal when their texts are.
-#[derive(Clone)]
+/// A text that is never shown: `Debug` prints `(secret)`, and serde writes what may be known of it ([`crate::redacted`]). Two are equal when their texts are.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub struct Secret {
+    #[serde(serialize_with = "crate::redacted::serialize_text")]
     text: String,
     /// The file it was read from, which may be shown.
     file: Option<PathBuf>,

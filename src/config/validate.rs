@@ -11,8 +11,8 @@ use super::checks::{self, Refusal, Schemes};
 use super::reader::Reader;
 use super::{
     AfterLoss, Api, ApiTls, Backoff, Candidate, Config, Coordinator, CoordinatorKind, Drain, ElectionKind, Fencing,
-    Health, HealthProbe, Hooks, Lock, LogLevel, Restarts, Secret, WatchdogUse, ZooKeeper, ZooKeeperTls, defaults,
-    files, lease,
+    Health, HealthProbe, Hooks, Lock, LogLevel, Recorder, Restarts, Secret, WatchdogUse, ZooKeeper, ZooKeeperTls,
+    defaults, files, lease,
 };
 
 /// Where the coordinator's command comes from.
@@ -66,9 +66,24 @@ pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
             priority: reader.count("candidate.priority").unwrap_or(defaults::PRIORITY),
             tags: tags(reader),
         },
+        recorder: recorder(reader),
         api: api(reader, host),
         without_effect: without_effect(reader, election),
     }
+}
+
+fn recorder(reader: &mut Reader) -> Recorder {
+    let wanted = reader.text("recorder.directory").map(PathBuf::from);
+    let unsaid = !reader.has("recorder.directory");
+    let limit = reader.size("recorder.limit").unwrap_or(defaults::RECORDER_LIMIT);
+    if limit < defaults::RECORDER_LEAST {
+        reader.reject(
+            "recorder.limit",
+            "is too little for the record of one fail-over",
+            "write \"1MiB\" at least, or recorder.directory = \"\" to record nothing",
+        );
+    }
+    Recorder { directory: wanted.or_else(|| unsaid.then(|| defaults::RECORDER_DIRECTORY.into())), limit }
 }
 
 /// Keys that are taken and do nothing here. Whoever wrote them should not rely on them.

@@ -395,9 +395,11 @@ fn configuration(node: &Node, shared: &Path) -> Result<String, Problem> {
          [lock]\ndirectory = {directory}\n{lease}\n\
          [coordinator]\ncommand = [{command}]\nstop_timeout = \"5s\"\nendpoints = {{ web = \"http://{web}\" }}\n\n\
          [health]\nhttp = \"http://{web}/ready\"\ninterval = \"1s\"\ntimeout = \"1s\"\n\n\
+         [recorder]\ndirectory = {recorder}\n\n\
          [api]\nlisten = \"{listen}\"\nadvertise = \"{api}\"\n",
         name = node.name,
         directory = quoted(&shared.join(LOCK_DIRECTORY).to_string_lossy()),
+        recorder = quoted(&shared.with_file_name("recorder").to_string_lossy()),
         web = node.web,
         listen = node.api.trim_start_matches("http://"),
         api = node.api,

@@ -7,8 +7,9 @@ use crate::moment::Moment;
 use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member};
 
 /// What the supervisor orders.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a few orders a day")]
+#[serde(rename_all = "snake_case")]
 pub enum ElectionOrder {
     /// Enter the queue, connecting first where that is needed. Repeating it while standing is harmless.
     Stand,
@@ -40,7 +41,8 @@ pub enum ElectionOrder {
 }
 
 /// What a backend reports.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// A session has a connection. `session` is for people; `timeout` is what counts of what was granted to it; `asked`: clock
     /// before the servers were asked for this connection.
@@ -50,11 +52,16 @@ pub enum Fact {
     /// In the queue.
     Standing,
     /// A place in the queue has been taken; what gives it up should this process die.
-    Queued(Box<LastWill>),
+    Queued(#[serde(serialize_with = "crate::redacted::serialize_last_will")] Box<LastWill>),
     /// First in the queue, proven after a sync.
     Elected(Box<ElectionOutcome>),
     /// The leadership's epoch is taken. `counts_from`: what the lease counts from, the clock before the request or earlier.
-    Claimed { epoch: u64, counts_from: Moment, last_will: Option<Box<LastWill>> },
+    Claimed {
+        epoch: u64,
+        counts_from: Moment,
+        #[serde(serialize_with = "crate::redacted::serialize_wanted_last_will")]
+        last_will: Option<Box<LastWill>>,
+    },
     /// Definitely not taken (the epoch had moved, say); stand again for a new look.
     ClaimRefused { reason: String },
     /// A heartbeat sent at `sent` was acknowledged at `acknowledged`; the lease counts from `counts_from`.
@@ -72,7 +79,7 @@ pub enum Fact {
 }
 
 /// What an elected candidate found.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ElectionOutcome {
     /// The cluster's last epoch; 0 where there was none.
     pub epoch: u64,
@@ -88,7 +95,7 @@ pub struct ElectionOutcome {
     pub others: Vec<OtherCandidate>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OtherCandidate {
     pub node: String,
     pub priority: u32,
@@ -96,7 +103,7 @@ pub struct OtherCandidate {
 }
 
 /// How a leadership or candidacy was lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Loss {
     SessionExpired,
     /// The election node is gone although the session lives: somebody deleted it.

@@ -10,11 +10,12 @@ use super::cgroup::Cgroup;
 use super::commands::Commands;
 use super::ending::{Ending, Step};
 use super::launch::explain;
-use super::link::{Gone, Link};
+use super::link::Gone;
 use super::process_setup::{self, ProcessSetup};
 use super::protocol::{
     CommandOrder, GUARDIAN_FD, GuardianOrder, LastWill, NoteLevel, Over, Report, Settings, VERSION, VolumeView,
 };
+use super::recorded_link::RecordedLink;
 use super::remains::Noted;
 use super::sentences;
 use super::tree::{Happening, StartFailure, Tree};
@@ -22,6 +23,7 @@ use super::volume::{Task, Volume, VolumeEvent, Watch};
 use super::wakeups::Wakeups;
 use super::watchdog::Watchdog;
 use crate::moment::Moment;
+use crate::recording::guardian::{Deed, State};
 use crate::{clock, seeded_bug, syscalls};
 
 mod commanding;
@@ -60,7 +62,7 @@ struct AwaitedStart {
 /// The main thread's state.
 pub struct MainThread {
     wakeups: Wakeups,
-    link: Link<Report, GuardianOrder>,
+    link: RecordedLink,
     process_setup: ProcessSetup,
     parent: Pid,
     configured: Option<Configured>,
@@ -74,6 +76,8 @@ pub struct MainThread {
     /// A look at the volume hangs, which was told.
     hung: bool,
     tree: Tree,
+    /// Something was started since nothing was left the last time.
+    alive: bool,
     awaited_start: Option<AwaitedStart>,
     commands: Commands,
     /// on_active or on_standby that waits for the end of an earlier one.
@@ -104,7 +108,7 @@ impl MainThread {
         let tree = Tree::new(Cgroup::make(wakeups.bell()));
         Ok(Self {
             wakeups,
-            link: Link::new(socket)?,
+            link: RecordedLink::new(socket)?,
             process_setup,
             parent,
             configured: None,
@@ -115,6 +119,7 @@ impl MainThread {
             look_watch: Watch::default(),
             hung: false,
             tree,
+            alive: false,
             awaited_start: None,
             commands: Commands::default(),
             next_notice: None,
@@ -132,12 +137,13 @@ impl MainThread {
     /// Until the supervisor is gone, or this leadership was ended.
     pub fn run(mut self) -> i32 {
         loop {
+            self.begin_segment();
             self.keep_time();
             let will = self.end();
-            self.link.flush();
             if let Some(will) = will {
-                return will.map_or(0, |will| crate::zookeeper::last_will::execute(&will));
+                return self.leave(will);
             }
+            self.link.flush();
             let mut others = self.commands.sockets();
             others.extend(self.tree.exec_pipe());
             let ready = match self.wakeups.wait(self.due(), self.link.pollable(), &others) {
@@ -160,6 +166,34 @@ impl MainThread {
         }
     }
 
+    /// What this process can still do for the others; it has nothing left of its own.
+    fn leave(mut self, will: Option<LastWill>) -> i32 {
+        let election_node = will.as_ref().map(|will| will.election_node.clone());
+        self.link.did(Deed::Left { election_node });
+        self.link.flush();
+        let code = will.map_or(0, |will| crate::zookeeper::last_will::execute(&will));
+        self.link.finish();
+        code
+    }
+
+    fn begin_segment(&mut self) {
+        let state = self.state();
+        self.link.begin(|| state);
+    }
+
+    /// What it knows, for its recording.
+    fn state(&self) -> State {
+        State {
+            lock: self.configured.as_ref().map(|configured| configured.settings.lock_directory.clone()),
+            held: self.lock != Lock::Open,
+            lost: self.lost,
+            written: self.written,
+            deadline: self.deadline,
+            alive: self.alive,
+            ending: self.ending.is_some(),
+        }
+    }
+
     /// What time alone demands, the deadline first: this thread may have been frozen since it began to wait.
     fn keep_time(&mut self) {
         let now = clock::now();
@@ -171,6 +205,10 @@ impl MainThread {
             self.note(NoteLevel::Error, format!("the deadline {deadline} has passed: whatever runs is killed"));
         }
         let happenings = self.tree.advance(now);
+        if self.alive && self.tree.is_empty() {
+            self.alive = false;
+            self.link.did(Deed::SawAllDead);
+        }
         self.keep_watchdog(now);
         self.hear_runners();
         for happening in happenings {
@@ -275,6 +313,7 @@ impl MainThread {
             }
             return;
         }
+        self.link.heard(&order);
         let now = clock::now();
         if let GuardianOrder::Stop | GuardianOrder::Kill | GuardianOrder::CloseLock { .. } = order {
             self.awaited_start = None;
@@ -352,12 +391,14 @@ impl MainThread {
             }
         };
         self.watchdog = Watchdog::new(settings.watchdog.clone());
+        self.link.record(settings.recorder.clone());
         self.link.send(&Report::Ready { pid: nix::unistd::getpid().as_raw() });
         for text in std::mem::take(&mut self.process_setup.notes) {
             self.note(NoteLevel::Info, text);
         }
         let account = Lookup::begin(settings.user.as_deref(), self.wakeups.bell(), clock::now());
         self.configured = Some(Configured { settings, account, volume });
+        self.begin_segment();
     }
 
     fn set_deadline(&mut self, deadline: Moment) {
@@ -468,6 +509,7 @@ impl MainThread {
                     epoch,
                     election_node: self.last_will.as_ref().map(|last_will| last_will.election_node.clone()),
                 });
+                self.link.did(Deed::AskedToClose { proof: over.is_some() });
                 configured.volume.ask(Task::Close { cause, over });
                 self.lock = Lock::Closing { late: Some(now + CLOSE_IS_LATE) };
             }
@@ -487,6 +529,7 @@ impl MainThread {
 
     fn begin_to_end(&mut self, ending: Ending, now: Moment) {
         self.awaited_start = None;
+        self.link.did(Deed::BeganToEnd { cause: ending.cause().to_owned() });
         if !(seeded_bug::lock_goes_before_the_tree() && ending.is_at_deadline()) {
             self.tree.kill(now);
         }

@@ -31,6 +31,7 @@ mod process_setup;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod protocol;
+mod recorded_link;
 pub mod remains;
 pub mod runner;
 mod sentences;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::HostIdentity;
 use crate::moment::Moment;
+use crate::recorder::settings as recorder;
 
 /// The largest frame either side accepts, in bytes. The largest real one is `Configure`: argv and environment.
 pub const MAX_FRAME: usize = 1 << 20;
@@ -201,6 +202,9 @@ pub struct Settings {
     /// The names that this node had before, as far as something may be left of them on this host.
     #[serde(default)]
     pub former_names: Vec<String>,
+    /// `None`: nothing is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorder: Option<recorder::Settings>,
 }
 
 /// `fencing.watchdog` and its device.

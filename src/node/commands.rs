@@ -14,18 +14,43 @@ pub const NOTICE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same of an on_standby that this process waits for before it ends.
 pub const LAST_NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A command, by the key that gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandName {
+    Fencing,
+    BeforeStart,
+    AfterStop,
+    OnActive,
+    OnStandby,
+    Health,
+}
+
+impl CommandName {
+    /// As people know it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fencing => "fencing.command",
+            Self::BeforeStart => "before_start",
+            Self::AfterStop => "after_stop",
+            Self::OnActive => "on_active",
+            Self::OnStandby => "on_standby",
+            Self::Health => "health.command",
+        }
+    }
+}
+
 /// Something to run.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// As in the configuration: `before_start`, `fencing.command`, …
-    pub name: &'static str,
+    pub name: CommandName,
     pub argv: Vec<String>,
     pub environment: BTreeMap<String, String>,
     pub timeout: Duration,
 }
 
 /// Why a command runs, and so what its end means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Purpose {
     /// `required`: nothing is started unless it succeeds.
     FencePredecessor {
@@ -45,10 +70,10 @@ pub enum Purpose {
 }
 
 /// The commands whose end is not known yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Commands {
     last: u64,
-    running: BTreeMap<u64, (&'static str, Purpose)>,
+    running: BTreeMap<u64, (CommandName, Purpose)>,
 }
 
 impl Commands {
@@ -58,7 +83,7 @@ impl Commands {
         self.last += 1;
         self.running.insert(self.last, (name, purpose));
         let notice = purpose == Purpose::Notice;
-        CommandOrder { id: self.last, name: name.to_owned(), argv, environment, timeout, notice }
+        CommandOrder { id: self.last, name: name.as_str().to_owned(), argv, environment, timeout, notice }
     }
 
     /// By their numbers.
@@ -67,7 +92,7 @@ impl Commands {
     }
 
     /// One has ended: as what it was known, and why it ran.
-    pub fn end(&mut self, id: u64) -> Option<(&'static str, Purpose)> {
+    pub fn end(&mut self, id: u64) -> Option<(CommandName, Purpose)> {
         self.running.remove(&id)
     }
 

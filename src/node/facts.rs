@@ -23,7 +23,7 @@ use super::say::Say;
 pub const LOCK_FILE: &str = "coordinator.lock";
 
 /// What is so from the start of this process to its end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     /// The configuration's file.
     pub configuration: Option<PathBuf>,
@@ -39,10 +39,11 @@ pub struct Identity {
 }
 
 /// Everything that is known beside the machine's own state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Facts {
     pub config: Arc<Config>,
     /// The same as people are shown it.
+    #[serde(skip)]
     pub config_shown: Arc<serde_json::Value>,
     pub identity: Arc<Identity>,
     pub role_since: String,
@@ -58,6 +59,8 @@ pub struct Facts {
     pub volume: VolumeView,
     /// The guardian has told of the volume. What is not known yet is not usable.
     pub volume_seen: bool,
+    /// As the last probe or look has seen it.
+    pub free_bytes: Option<u64>,
     pub volume_id: Option<String>,
     /// Whether the lock was seen to exclude other hosts.
     pub verified: PeerResult,
@@ -90,11 +93,13 @@ pub struct Facts {
     pub history: Vec<HistoryEntry>,
     /// The history entry of the leadership under way.
     pub entry: Option<HistoryEntry>,
+    /// Only counted: nothing is decided on it, and none of it is recorded.
+    #[serde(skip)]
     pub metrics: MetricsView,
 }
 
 /// Contact with the election backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Contact {
     Connecting,
     Connected,
@@ -116,6 +121,7 @@ impl Facts {
             witness: Witness::Breadcrumb,
             volume: VolumeView::default(),
             volume_seen: false,
+            free_bytes: None,
             volume_id: None,
             verified: PeerResult::Unverified,
             verified_detail: None,

@@ -12,7 +12,7 @@ const STARTUP_INTERVAL: Duration = Duration::from_millis(50);
 const KILLING: Duration = Duration::from_millis(500);
 
 /// The questions of one coordinator.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Health {
     /// Counts them; what answers another one than the last is void.
     question: u64,
@@ -23,7 +23,7 @@ pub struct Health {
     failures: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Turn {
     /// Nobody is asked.
     #[default]

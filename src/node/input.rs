@@ -23,7 +23,8 @@ impl At {
 }
 
 /// Something that has happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input {
     Guardian(GuardianInput),
     Election(Fact),
@@ -45,7 +46,7 @@ pub enum Input {
     },
     /// A signal asks for a clean stop, or for a quick one.
     StopAsked {
-        signal: &'static str,
+        signal: StopSignal,
     },
     /// The configuration is to be read again.
     ReloadAsked,
@@ -56,7 +57,8 @@ pub enum Input {
 }
 
 /// What comes of a guardian's process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum GuardianInput {
     /// It lives; `started`: in clock ticks, as `/proc/PID/stat` has it.
     Spawned {
@@ -67,13 +69,30 @@ pub enum GuardianInput {
     NotStarted(String),
     /// Its process is gone, and everything that it said has been heard.
     Lost(String),
-    Report(Box<Report>),
+    Report(#[serde(serialize_with = "crate::redacted::serialize_report")] Box<Report>),
 }
 
 /// A configuration that was read again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Reread {
     pub config: Config,
     /// Nothing stronger than the file decides on the log's level.
     pub level_applies: bool,
+}
+
+/// By which a stop is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopSignal {
+    Terminate,
+    Interrupt,
+}
+
+impl StopSignal {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+        }
+    }
 }

@@ -4,7 +4,7 @@ use crate::moment::Moment;
 use crate::role::Exit;
 
 /// How far the end has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Leaving {
     /// Not begun.
     #[default]

@@ -68,14 +68,15 @@ use self::reload::Reloading;
 use self::watch::Watch;
 
 pub use self::facts::{Identity, LOCK_FILE};
-pub use self::input::{At, GuardianInput, Input, Reread};
+pub use self::input::{At, GuardianInput, Input, Reread, StopSignal};
 pub use self::output::Output;
 pub use self::rules::{Reckoned, Timing};
-pub use self::say::Say;
+pub use self::say::{Say, Unchanged};
 
 /// Everything that a supervisor knows and wants.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Node {
+    #[serde(skip)]
     timing: Timing,
     machine: Machine,
     facts: Facts,
@@ -94,8 +95,10 @@ pub struct Node {
     /// How often a stop was asked for.
     stops: u32,
     /// What gives up this node's place in the queue, as long as it has no more than that.
+    #[serde(serialize_with = "crate::redacted::serialize_wanted_last_will")]
     place: Option<LastWill>,
     /// What the guardian was told last.
+    #[serde(serialize_with = "crate::redacted::serialize_wanted_last_will")]
     will: Option<LastWill>,
     /// What this guardian was told last of its device.
     watchdog_set: Option<WatchdogTerms>,
@@ -243,7 +246,7 @@ impl Node {
         }
     }
 
-    fn hear_stop(&mut self, signal: &'static str) -> Event {
+    fn hear_stop(&mut self, signal: StopSignal) -> Event {
         self.stops += 1;
         if self.stops == 1 {
             self.say(Say::Stopping { signal });

@@ -8,7 +8,7 @@ use crate::guardian::protocol::{self, GuardianOrder, LockRecord, NoteLevel, Sett
 use crate::role::{Action, Cause, End, Role, Transition, Witness};
 use crate::status::HistoryEntry;
 
-use super::commands::{AFTER_STOP_TIMEOUT, Command, NOTICE_TIMEOUT, Purpose};
+use super::commands::{AFTER_STOP_TIMEOUT, Command, CommandName, NOTICE_TIMEOUT, Purpose};
 use super::facts::Facts;
 use super::input::At;
 use super::output::Output;
@@ -44,7 +44,7 @@ impl Node {
             Action::RunBeforeStart { epoch } => {
                 let config = self.facts.config.clone();
                 let (argv, limit) = (config.hooks.before_start.clone(), config.health.startup_timeout);
-                self.run_hook("before_start", argv, limit, Purpose::BeforeStart { epoch });
+                self.run_hook(CommandName::BeforeStart, argv, limit, Purpose::BeforeStart { epoch });
             }
             Action::Start { epoch, deadline } => {
                 self.watchdog_set = None;
@@ -62,7 +62,7 @@ impl Node {
             }
             Action::RunAfterStop => {
                 let argv = self.facts.config.hooks.after_stop.clone();
-                self.run_hook("after_stop", argv, AFTER_STOP_TIMEOUT, Purpose::AfterStop);
+                self.run_hook(CommandName::AfterStop, argv, AFTER_STOP_TIMEOUT, Purpose::AfterStop);
             }
             Action::CloseLock(end) => self.order(GuardianOrder::CloseLock { cause: end.as_str().to_owned() }),
             Action::Resign { clean, end } => {
@@ -156,7 +156,7 @@ impl Node {
         let mut environment = self.facts.hook_environment(None);
         environment.extend(told);
         let command = Command {
-            name: "fencing.command",
+            name: CommandName::Fencing,
             argv: config.fencing.command.clone(),
             environment,
             timeout: config.fencing.timeout,
@@ -196,7 +196,7 @@ impl Node {
         self.facts.story = format!("{}, active since {}", self.facts.story, self.facts.role_since);
         self.measure_gap(at);
         let argv = self.facts.config.hooks.on_active.clone();
-        self.notice("on_active", argv, NOTICE_TIMEOUT);
+        self.notice(CommandName::OnActive, argv, NOTICE_TIMEOUT);
     }
 
     /// The outage that this start ended, where the predecessor's end is known.
@@ -289,6 +289,7 @@ impl Facts {
             },
             configuration: self.identity.configuration.clone(),
             former_names: self.identity.former_names.clone(),
+            recorder: config.recording(),
         }
     }
 }

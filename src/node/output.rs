@@ -10,14 +10,15 @@ use crate::role::Exit;
 use super::say::Say;
 
 /// Something to be done. Whoever does it does not wait for it: what comes of it is another input.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Output {
     /// A line of the log.
     Say(Say),
     /// For the guardian, to be sent together with what else is ordered now.
-    Guardian(GuardianOrder),
+    Guardian(#[serde(serialize_with = "crate::redacted::serialize_order")] GuardianOrder),
     /// Let go of the guardian there is, and start another.
-    StartGuardian(Box<Settings>),
+    StartGuardian(#[serde(serialize_with = "crate::redacted::serialize_settings")] Box<Settings>),
     /// SIGKILL to the guardian.
     KillGuardian,
     Election(election::ElectionOrder),

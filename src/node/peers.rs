@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(3600);
 
 /// What is known of one other node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Peer {
     host: String,
     volume: Option<String>,
@@ -26,7 +26,7 @@ struct Peer {
 }
 
 /// The tests against other hosts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Peers {
     peers: BTreeMap<String, Peer>,
     running: Option<(String, Moment)>,

@@ -12,7 +12,7 @@ use crate::role::{Predecessor, Recorded, Succession, Witness};
 use crate::status::Breadcrumb;
 
 /// Who this node is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Own {
     pub node: String,
     pub host: HostIdentity,

@@ -16,7 +16,7 @@ use super::output::Output;
 const SETTLE: Duration = Duration::from_millis(50);
 
 /// What was published last.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Published {
     member: Option<Arc<Member>>,
     service: Option<Breadcrumb>,

@@ -137,7 +137,7 @@ impl Facts {
 
     /// What to add where the volume is nearly full. Without a number: a sentence that changes is written to the others.
     fn scarce(&self) -> &'static str {
-        let free = self.metrics.volume_free_bytes.or(self.volume.free_bytes);
+        let free = self.free_bytes.or(self.volume.free_bytes);
         if free.is_some_and(|free| free < self.config.lock.min_free_space) {
             "; the volume has less than lock.min_free_space free: free space on it"
         } else {

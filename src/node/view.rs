@@ -4,8 +4,8 @@ use crate::config::{ElectionKind, WatchdogUse};
 use crate::moment::Moment;
 use crate::role::{Machine, Role};
 use crate::status::{
-    ActiveView, Breadcrumb, ClusterView, CoordinatorView, LeaseView, LockView, Member, MemberView, NodeState,
-    PeerResult, RoleWord, ServerStatus, Snapshot, WatchdogStatus, ZOOKEEPER_FORMAT, ZooKeeperView,
+    ActiveView, Breadcrumb, ClusterView, CoordinatorView, LeaseView, LockView, Member, MemberView, MetricsView,
+    NodeState, PeerResult, RoleWord, ServerStatus, Snapshot, WatchdogStatus, ZOOKEEPER_FORMAT, ZooKeeperView,
 };
 
 use super::facts::{Contact, Facts, LOCK_FILE};
@@ -166,7 +166,7 @@ impl Facts {
             eligible: machine.eligible() && self.contact == Contact::Connected,
             in_contact: self.contact == Contact::Connected,
             config: self.config_shown.clone(),
-            metrics: self.metrics.clone(),
+            metrics: MetricsView { volume_free_bytes: self.free_bytes, ..self.metrics.clone() },
         }
     }
 }

@@ -26,7 +26,7 @@ const RESPAWN: Duration = Duration::from_secs(1);
 const HANDOVER: Duration = Duration::from_millis(100);
 
 /// The guardian, as far as this process can see it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Watch {
     /// 0 as long as it is not known.
     pid: i32,

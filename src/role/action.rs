@@ -50,7 +50,7 @@ pub enum Action {
 }
 
 /// How the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Exit {
     Stopped,
     LostMastership,

@@ -1,7 +1,7 @@
 //! The role, and why it changes.
 
 /// What this node is permitted to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Role {
     /// Runs no coordinator.
     Standby,
@@ -28,7 +28,7 @@ impl Role {
 }
 
 /// Why a leadership ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum End {
     Stopped,
     CoordinatorExited,
@@ -83,7 +83,7 @@ impl End {
 }
 
 /// Why the role changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Cause {
     Elected,
     Ready,
@@ -104,7 +104,7 @@ impl Cause {
 }
 
 /// A change of role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Transition {
     pub from: Role,
     pub to: Role,
@@ -113,7 +113,7 @@ pub struct Transition {
 }
 
 /// What the node is busy with: finer than the role, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Phase {
     Idle,
     BackingOff,
@@ -128,7 +128,7 @@ pub enum Phase {
 }
 
 /// Why the machine wants to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum DeadlineReason {
     /// The lease runs out.
     Lease,

@@ -3,7 +3,7 @@
 use crate::moment::Moment;
 
 /// The former active, as its breadcrumb tells, or the lock file's record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Predecessor {
     /// There was none.
     None,
@@ -28,7 +28,7 @@ impl Predecessor {
 }
 
 /// Who told of the former active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Witness {
     /// ZooKeeper's breadcrumb.
     Breadcrumb,
@@ -37,7 +37,7 @@ pub enum Witness {
 }
 
 /// What the lock file says of the last leadership that was recorded there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Recorded {
     /// 0 where there is none.
     pub epoch: u64,
@@ -45,7 +45,7 @@ pub struct Recorded {
 }
 
 /// What the election found when it elected this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Succession {
     /// The cluster's last epoch; 0 where there was none.
     pub epoch: u64,
@@ -57,7 +57,7 @@ pub struct Succession {
 }
 
 /// How the election lost this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Loss {
     SessionExpired,
     NodeDeleted,

@@ -7,13 +7,13 @@ use super::cause::{Cause, DeadlineReason, End, Phase, Role, Transition};
 use super::event::{Event, Succession};
 use super::rules::Rules;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) enum Guardian {
     Awaited,
     Ready,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) enum Stage {
     /// Not in the queue; before `until` (a back-off) it will not stand.
     Idle {
@@ -64,7 +64,7 @@ pub(super) enum Stage {
 }
 
 /// Fencing the former active while it, or the file server on its behalf, still has the lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) enum EarlyFencing {
     Unwanted,
     At(Moment),
@@ -73,7 +73,7 @@ pub(super) enum EarlyFencing {
 }
 
 /// A leadership on its way down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Ending {
     pub(super) end: End,
     pub(super) step: EndStep,
@@ -92,14 +92,14 @@ pub(super) struct Ending {
     pub(super) resignation: Resignation,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) enum Resignation {
     Unsaid,
     Ordered,
     Acknowledged,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) enum EndStep {
     /// The stop signal is sent; the guardian's stop_timeout runs, and should be over at `by`.
     Stopping {
@@ -120,7 +120,7 @@ pub(super) enum EndStep {
 }
 
 /// The core. Clone and Hash, so that the model checker can run the very same code.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Machine {
     pub(super) rules: Rules,
     pub(super) role: Role,

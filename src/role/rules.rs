@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lease::LeaseTiming;
 
 /// What the machine goes by; fixed for its life except for what [`Machine::set_rules`] replaces.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Rules {
     /// Priority 0 never stands.
     pub may_stand: bool,
@@ -54,14 +54,14 @@ impl Rules {
 }
 
 /// Local restarts after a crash before the role is given away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Restarts {
     pub max: u32,
     pub within: Duration,
 }
 
 /// Between candidacies after failed starts and crashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Backoff {
     pub first: Duration,
     pub max: Duration,

@@ -12,7 +12,7 @@ use crate::api::ApiThread;
 use crate::election::{self, Handle};
 use crate::guardian::protocol::GuardianOrder;
 use crate::moment::Moment;
-use crate::node::{At, Input, Node, Output};
+use crate::node::{At, Input, Node, Output, StopSignal};
 use crate::role::Exit;
 use crate::status::Snapshot;
 use crate::timer::Timer;
@@ -21,6 +21,7 @@ use crate::{clock, processes};
 use super::guardian_link::GuardianLink;
 use super::notify::{self, Notifier};
 use super::orphans::{self, OwnChildren};
+use super::recording::Recording;
 use super::reload::Reloading;
 use super::source::Source;
 use super::{ask, parts, peer_test, telling};
@@ -34,6 +35,7 @@ const GONE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A node, and all that it hears and speaks through.
 pub struct EventLoop {
     node: Node,
+    recording: Recording,
     guardian: GuardianLink,
     children: OwnChildren,
     election: Handle,
@@ -50,6 +52,10 @@ pub struct EventLoop {
     turned: Arc<AtomicU64>,
     signals: Signals,
     timer: Timer,
+}
+
+fn now() -> At {
+    At { moment: clock::now(), wall: clock::wall() }
 }
 
 struct Signals {
@@ -72,6 +78,7 @@ impl EventLoop {
         let mut systemd = Notifier::from_environment();
         systemd.ready();
         Ok(Self {
+            recording: Recording::start(node.config()),
             node,
             guardian: GuardianLink::none(),
             children: OwnChildren::default(),
@@ -97,17 +104,23 @@ impl EventLoop {
 
     /// Until the node ends the process.
     pub async fn run(mut self) -> Exit {
+        let mut at = now();
+        self.recording.begin(at, &self.node);
         loop {
             while let Some(output) = self.node.poll_output() {
+                self.recording.wanted(at.moment, &output);
                 if let Some(exit) = self.perform(output) {
                     self.leave_nothing().await;
                     return exit;
                 }
             }
+            self.recording.settle(at.moment);
             let input = self.wait().await;
-            let at = At { moment: clock::now(), wall: clock::wall() };
+            at = now();
             self.turned.store(at.moment.as_nanos(), Ordering::Relaxed);
             if let Some(input) = input {
+                self.recording.begin(at, &self.node);
+                self.recording.heard(at, &input);
                 self.node.hear(at, input);
             }
         }
@@ -127,8 +140,8 @@ impl EventLoop {
             input = self.guardian.next() => Some(Input::Guardian(input)),
             fact = self.election.facts.recv() => Some(fact.map_or(Input::ElectionEnded, Input::Election)),
             Some(input) = self.answers.recv() => Some(input),
-            _ = self.signals.terminate.recv() => Some(Input::StopAsked { signal: "SIGTERM" }),
-            _ = self.signals.interrupt.recv() => Some(Input::StopAsked { signal: "SIGINT" }),
+            _ = self.signals.terminate.recv() => Some(Input::StopAsked { signal: StopSignal::Terminate }),
+            _ = self.signals.interrupt.recv() => Some(Input::StopAsked { signal: StopSignal::Interrupt }),
             _ = self.signals.hangup.recv() => Some(Input::ReloadAsked),
             read = self.reloading.done(&self.source) => Some(Input::Reread(read)),
             _ = self.signals.child.recv() => { orphans::reap(&self.children); None }
@@ -200,7 +213,7 @@ impl EventLoop {
         None
     }
 
-    /// Lets the guardian go, and waits for its end.
+    /// Lets the guardian go, and waits for its end and for what is still to be recorded.
     async fn leave_nothing(mut self) {
         self.guardian.flush();
         let pid = self.guardian.pid();
@@ -210,7 +223,9 @@ impl EventLoop {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if tokio::time::timeout(GONE_TIMEOUT, gone).await.is_err() {
+        let gone = tokio::time::timeout(GONE_TIMEOUT, gone).await;
+        self.recording.finish(clock::now());
+        if gone.is_err() {
             tracing::warn!(
                 pid,
                 "the guardian has not ended yet; it ends by itself once nothing of the coordinator is left"

@@ -19,6 +19,7 @@ mod notify;
 mod orphans;
 mod parts;
 mod peer_test;
+mod recording;
 mod reload;
 mod source;
 mod telling;

@@ -1,7 +1,7 @@
 //! Writes the node's lines into the log.
 
 use crate::guardian::protocol::NoteLevel;
-use crate::node::Say;
+use crate::node::{Say, Unchanged};
 use crate::role::{Role, Transition};
 
 /// One line.
@@ -10,8 +10,12 @@ pub fn tell(line: Say) {
         Say::Text(NoteLevel::Info, text) => tracing::info!("{text}"),
         Say::Text(NoteLevel::Warn, text) => tracing::warn!("{text}"),
         Say::Text(NoteLevel::Error, text) => tracing::error!("{text}"),
-        Say::Stopping { signal } => tracing::info!(signal, "stopping; once more kills the coordinator"),
-        Say::StoppingAgain { signal } => tracing::warn!(signal, "asked to stop again: killing the coordinator"),
+        Say::Stopping { signal } => {
+            tracing::info!(signal = signal.as_str(), "stopping; once more kills the coordinator");
+        }
+        Say::StoppingAgain { signal } => {
+            tracing::warn!(signal = signal.as_str(), "asked to stop again: killing the coordinator");
+        }
         Say::RoleChanges { transition, detail } => role_changes(transition, &detail),
         Say::BetterCandidate => tracing::info!("a better candidate stands in the queue: going to its back"),
         Say::LockIsHeld { holder } => tracing::info!(holder, "elected, but the lock is held: waiting"),
@@ -22,8 +26,8 @@ pub fn tell(line: Say) {
         Say::ProbeFailed { failures, reason } => tracing::warn!(failures, reason, "the health probe failed"),
         Say::Unhealthy { reason } => tracing::error!(reason, "the coordinator is unhealthy"),
         Say::HookSays { hook, line } => tracing::info!(hook, "{line}"),
-        Say::HookFailed { hook, error } => tracing::warn!(hook, %error, "a hook failed"),
-        Say::CommandFailed { hook, detail } => tracing::error!(hook, "{detail}"),
+        Say::HookFailed { hook, error } => tracing::warn!(hook = hook.as_str(), %error, "a hook failed"),
+        Say::CommandFailed { hook, detail } => tracing::error!(hook = hook.as_str(), "{detail}"),
         Say::FencingFailed { error } => {
             tracing::warn!(error, "fencing.command failed; going on, since fencing.required is false");
         }
@@ -67,7 +71,12 @@ pub fn tell(line: Say) {
         Say::PeerTested { level: NoteLevel::Warn, peer, text } => tracing::warn!(peer, "{text}"),
         Say::PeerTested { level: NoteLevel::Error, peer, text } => tracing::error!(peer, "{text}"),
         Say::Reloaded { key } => tracing::info!(key, "reloaded"),
-        Say::NotReloaded { key, why } => tracing::warn!(key, "{why}"),
+        Say::NotReloaded { key, why: Unchanged::Overruled } => {
+            tracing::warn!(key, "changed in the file, but -v, -q or RUST_LOG has precedence");
+        }
+        Say::NotReloaded { key, why: Unchanged::NeedsRestart } => {
+            tracing::warn!(key, "changed in the file, but needs a restart of primacy");
+        }
     }
 }
 

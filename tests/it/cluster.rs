@@ -105,6 +105,7 @@ impl Cluster {
         cluster.set("zookeeper.tick_time", format!("{TICK}ms"));
         cluster.set("lock.directory", cluster.lock_directory().to_str().unwrap().to_owned());
         cluster.set("lock.probe_interval", "500ms");
+        cluster.set("recorder.directory", cluster.recordings().to_str().unwrap().to_owned());
         cluster.set("api.listen", "127.0.0.1:0");
         cluster.set("coordinator.backoff.first", "500ms");
         cluster.coordinator(&[]);
@@ -118,6 +119,11 @@ impl Cluster {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// What the nodes' processes have recorded.
+    pub fn recordings(&self) -> PathBuf {
+        self.path("recorder")
     }
 
     pub fn lock_directory(&self) -> PathBuf {

@@ -4,11 +4,13 @@
 //! those of every version can still be read. A change that this test finds needs a new version, with files of its own, if an
 //! older program would misunderstand it; otherwise `PRIMACY_REGENERATE=1 cargo test --test it formats` writes them anew.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use primacy::election::port::{ElectionOrder, Fact, Loss};
 use primacy::guardian::protocol::{
     self, CommandOrder, CommandOutcome, Ended, ExitStatus, GuardianOrder, LastWill, LockRecord, NoteLevel, Over,
     Report, Settings, StuckProcess, TlsMaterial, VolumeView, WatchdogSettings, WatchdogTerms, WatchdogView,
@@ -16,6 +18,11 @@ use primacy::guardian::protocol::{
 };
 use primacy::host::{HostIdentity, ProcessIdentity};
 use primacy::moment::Moment;
+use primacy::node::{GuardianInput, Input, Output, StopSignal};
+use primacy::recorder;
+use primacy::recorder::header::{self, Header, Part};
+use primacy::recording::guardian::{self, Deed, What};
+use primacy::recording::supervisor;
 use primacy::status::{self, Breadcrumb, HistoryEntry, Member, NodeState, RoleWord, StatusWord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -109,6 +116,12 @@ fn settings() -> Settings {
         watchdog: Some(WatchdogSettings { device: "/dev/watchdog".into(), required: true }),
         configuration: Some("/etc/primacy/primacy.toml".into()),
         former_names: texts(&["old"]),
+        recorder: Some(recorder::settings::Settings {
+            directory: "/var/lib/primacy/recorder".into(),
+            limit: 67_108_864,
+            cluster: "c".to_owned(),
+            node: "a".to_owned(),
+        }),
     }
 }
 
@@ -315,4 +328,78 @@ fn contents_in_zookeeper() {
         detail: Some("elected again".to_owned()),
     };
     check("zookeeper-history", status::ZOOKEEPER_FORMAT, &[entry]);
+}
+
+/// The rules hold of recordings of every version, so what they look at has to stay readable. What a node knows (the state of a
+/// supervisor's header) is read by the version alone that wrote it.
+#[test]
+fn lines_of_recordings() {
+    let settings = recorder::settings::Settings {
+        directory: "/var/lib/primacy/recorder".into(),
+        limit: 67_108_864,
+        cluster: "c".to_owned(),
+        node: "a".to_owned(),
+    };
+    let state = guardian::State {
+        lock: Some("/volume/.primacy".into()),
+        held: true,
+        lost: false,
+        written: Some(7),
+        deadline: Some(at()),
+        alive: true,
+        ending: false,
+    };
+    let wall = std::time::UNIX_EPOCH + Duration::from_secs(1_767_323_045);
+    let mut header = Header::new(Part::Guardian, &settings, "b7a3c8f0-1111-4222-8333-444455556666", at(), wall, state);
+    (header.program, header.pid) = ("0.1.0".to_owned(), 4711);
+    check("recording-guardian-header", header::FORMAT, &[header]);
+
+    let did = |deed| guardian::Line { at: at(), what: What::Did(deed) };
+    let lines = [
+        guardian::Line { at: at(), what: What::Heard(Cow::Owned(GuardianOrder::SetDeadline { deadline: at() })) },
+        guardian::Line { at: at(), what: What::Reported(Cow::Owned(Report::LockClosed { clean: true })) },
+        did(Deed::Forked { epoch: 7, told: 7, checked: at() }),
+        did(Deed::Ran { id: 1 }),
+        did(Deed::SawAllDead),
+        did(Deed::AskedToClose { proof: true }),
+        did(Deed::BeganToEnd { cause: "lease_expired".to_owned() }),
+        did(Deed::Left { election_node: Some("/primacy/c/election/_c_1-latch-0000000001".to_owned()) }),
+        did(Deed::Left { election_node: None }),
+    ];
+    for line in &lines {
+        match &line.what {
+            What::Heard(_) | What::Reported(_) => {}
+            What::Did(
+                Deed::Forked { .. }
+                | Deed::Ran { .. }
+                | Deed::SawAllDead
+                | Deed::AskedToClose { .. }
+                | Deed::BeganToEnd { .. }
+                | Deed::Left { .. },
+            ) => {}
+        }
+    }
+    check("recording-guardian", header::FORMAT, &lines);
+
+    let heard = |input| supervisor::ReadLine::Heard { at: at(), wall: 1_767_323_045_000_000_000, heard: input };
+    let wanted = |output| supervisor::ReadLine::Wanted { wanted: output };
+    let lines = [
+        heard(Input::Guardian(GuardianInput::Spawned { pid: 4711, started: 123_456 })),
+        heard(Input::Guardian(GuardianInput::Lost("signal: 9".to_owned()))),
+        heard(Input::Guardian(GuardianInput::Report(Box::new(Report::TreeDead)))),
+        heard(Input::Election(Fact::Connected { session: None, timeout: Duration::from_secs(10), asked: at() })),
+        heard(Input::Election(Fact::Elected(Box::default()))),
+        heard(Input::Election(Fact::Claimed { epoch: 7, counts_from: at(), last_will: None })),
+        heard(Input::Election(Fact::Renewed { sent: at(), counts_from: at(), acknowledged: at() })),
+        heard(Input::Election(Fact::Lost(Loss::SessionExpired))),
+        heard(Input::Election(Fact::Resigned)),
+        heard(Input::OrphansDead { leadership: 3 }),
+        heard(Input::StopAsked { signal: StopSignal::Terminate }),
+        heard(Input::TimePassed),
+        wanted(Output::Guardian(GuardianOrder::Kill)),
+        wanted(Output::Election(ElectionOrder::Stand)),
+        wanted(Output::Election(ElectionOrder::Resign { clean: true, ended: None })),
+        wanted(Output::Publish),
+    ];
+    check("recording-supervisor", header::FORMAT, &lines);
 }

@@ -270,6 +270,7 @@ fn settings(directory: &Path, script: &str) -> Settings {
         watchdog: None,
         configuration: None,
         former_names: Vec::new(),
+        recorder: None,
     }
 }
 

@@ -19,6 +19,7 @@ mod output;
 mod peers;
 mod proxy;
 mod reach;
+mod recordings;
 mod systemd;
 mod zookeeper;
 

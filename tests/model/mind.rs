@@ -13,7 +13,7 @@ use primacy::guardian::protocol::{
 };
 use primacy::host::{HostIdentity, ProcessIdentity};
 use primacy::moment::Moment;
-use primacy::node::{At, GuardianInput, Identity, Input, Node, Output, Purpose, Reckoned, Timing};
+use primacy::node::{At, GuardianInput, Identity, Input, Node, Output, Purpose, Reckoned, StopSignal, Timing};
 use primacy::role::{Action, End, Event, Loss, Machine, Predecessor, Recorded, Rules, Succession};
 use primacy::status::Breadcrumb;
 
@@ -298,7 +298,7 @@ impl Mind {
             Event::Fenced { clean } => report(Report::Fenced { deadline: now, clean }),
             Event::LockClosed { clean } => report(Report::LockClosed { clean }),
             Event::Resigned => fact(Fact::Resigned),
-            Event::StopRequested | Event::KillRequested => Some(Input::StopAsked { signal: "SIGTERM" }),
+            Event::StopRequested | Event::KillRequested => Some(Input::StopAsked { signal: StopSignal::Terminate }),
             Event::DuplicateName => fact(Fact::DuplicateName { holder: OTHER.to_owned() }),
             Event::TimePassed => Some(Input::TimePassed),
             Event::Ready | Event::Unhealthy => unreachable!("nothing is probed in the model"),

@@ -10,6 +10,7 @@ use crate::guardian::environment;
 use crate::guardian::launch::{Purpose, variables};
 use crate::guardian::protocol::{CommandOrder, CommandOutcome, NoteLevel, Report};
 use crate::moment::Moment;
+use crate::recording::guardian::Deed;
 
 /// before_kill is this guardian's own command; the supervisor's are numbered from one.
 const BEFORE_KILL: u64 = 0;
@@ -56,6 +57,8 @@ impl MainThread {
         };
         let runner = self.commands.start(order, surrounding)?;
         self.tree.adopt(runner);
+        self.alive = true;
+        self.link.did(Deed::Ran { id: BEFORE_KILL });
         Ok(true)
     }
 
@@ -92,9 +95,12 @@ impl MainThread {
             variables.insert("PRIMACY_LOCK_FD".into(), fd.to_string().into());
         }
         let oom_score_adj = self.oom_score_adj();
+        let id = order.id;
         let runner =
             self.commands.start(order, Surrounding { variables, lock, oom_score_adj, ..Surrounding::default() })?;
         self.tree.adopt(runner);
+        self.alive = true;
+        self.link.did(Deed::Ran { id });
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::guardian::launch::{Purpose, prepare};
 use crate::guardian::protocol::{NoteLevel, Report, WatchdogView};
 use crate::guardian::{account, remains};
 use crate::moment::Moment;
+use crate::recording::guardian::Deed;
 use crate::{clock, seeded_bug};
 
 /// How long a start waits for its cgroup: making one takes a few milliseconds, and it can do without.
@@ -87,11 +88,14 @@ impl MainThread {
         // The child looks at it once more, for the fork itself may take its time.
         launch.not_after = Some(deadline.as_nanos());
         // All that led here took time.
+        let checked = clock::now();
         if let Some(refusal) = self.refusal(epoch) {
             return Err(refusal);
         }
         self.epoch = epoch;
         self.tree.start(&launch, forking).map_err(|error| format!("cannot fork: {}", error.desc()))?;
+        self.alive = true;
+        self.link.did(Deed::Forked { epoch, told, checked });
         self.note_coordinator();
         Ok(())
     }

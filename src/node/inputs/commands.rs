@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::guardian::protocol::{CommandOutcome, GuardianOrder};
 use crate::moment::Moment;
 use crate::node::Node;
-use crate::node::commands::{Command, Purpose};
+use crate::node::commands::{Command, CommandName, Purpose};
 use crate::node::say::Say;
 use crate::role::Event;
 
@@ -17,7 +17,7 @@ impl Node {
 
     pub(in crate::node) fn run_hook(
         &mut self,
-        name: &'static str,
+        name: CommandName,
         argv: Vec<String>,
         timeout: Duration,
         purpose: Purpose,
@@ -27,7 +27,7 @@ impl Node {
     }
 
     /// Runs on_active or on_standby beside everything else.
-    pub(in crate::node) fn notice(&mut self, name: &'static str, argv: Vec<String>, limit: Duration) {
+    pub(in crate::node) fn notice(&mut self, name: CommandName, argv: Vec<String>, limit: Duration) {
         if !argv.is_empty() {
             self.run_hook(name, argv, limit, Purpose::Notice);
         }
@@ -37,7 +37,7 @@ impl Node {
     pub(in crate::node) fn notice_standby(&mut self, limit: Duration) {
         if std::mem::take(&mut self.standby_is_news) {
             let argv = self.facts.config.hooks.on_standby.clone();
-            self.notice("on_standby", argv, limit);
+            self.notice(CommandName::OnStandby, argv, limit);
         }
     }
 
@@ -59,7 +59,7 @@ impl Node {
             Purpose::FencePredecessor { .. } | Purpose::BeforeStart { .. } | Purpose::AfterStop => {}
         }
         if !succeeded {
-            let detail = format!("{name}: {outcome}");
+            let detail = format!("{}: {outcome}", name.as_str());
             self.say(Say::CommandFailed { hook: name, detail: detail.clone() });
             self.facts.detail = Some(detail);
         }

@@ -107,7 +107,7 @@ impl Node {
             }
             Report::Probed { started, took, free_bytes } => {
                 self.facts.metrics.lock_probe_seconds.observe(took.as_secs_f64());
-                self.facts.metrics.volume_free_bytes = Some(free_bytes);
+                self.facts.free_bytes = Some(free_bytes);
                 (self.facts.config.election == ElectionKind::Lock).then_some(Event::Renewed { sent: started })
             }
             Report::Started { pid, holds_lock } => {
@@ -202,7 +202,7 @@ impl Node {
             // Why the promotion ends.
             self.facts.detail.clone_from(&view.problem);
         }
-        self.facts.metrics.volume_free_bytes = view.free_bytes;
+        self.facts.free_bytes = view.free_bytes;
         self.facts.volume = view;
         self.facts.volume_seen = true;
         self.tend_peers(now);

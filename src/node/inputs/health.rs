@@ -3,7 +3,7 @@
 use crate::config::{self, HealthProbe};
 use crate::moment::Moment;
 use crate::node::Node;
-use crate::node::commands::{Command, Purpose};
+use crate::node::commands::{Command, CommandName, Purpose};
 use crate::node::health::{Due, Verdict};
 use crate::node::output::Output;
 use crate::node::say::Say;
@@ -55,7 +55,7 @@ impl Node {
             }
             HealthProbe::Command(argv) => {
                 let environment = self.facts.hook_environment(self.machine.epoch());
-                let command = Command { name: "health.command", argv, environment, timeout };
+                let command = Command { name: CommandName::Health, argv, environment, timeout };
                 self.run(command, Purpose::Probe { question });
             }
             HealthProbe::Http(_) | HealthProbe::Tcp(_) => {

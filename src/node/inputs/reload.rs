@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::node::input::Reread;
 use crate::node::output::Output;
 use crate::node::reload::Reloading;
-use crate::node::say::Say;
+use crate::node::say::{Say, Unchanged};
 use crate::role::Event;
 
 impl Node {
@@ -60,11 +60,11 @@ impl Node {
         for change in config::reload_differences(&current, &read) {
             let key = change.key;
             self.say(if key == "log_level" && !level_applies {
-                Say::NotReloaded { key, why: "changed in the file, but -v, -q or RUST_LOG has precedence" }
+                Say::NotReloaded { key, why: Unchanged::Overruled }
             } else if change.takes_effect {
                 Say::Reloaded { key }
             } else {
-                Say::NotReloaded { key, why: "changed in the file, but needs a restart of primacy" }
+                Say::NotReloaded { key, why: Unchanged::NeedsRestart }
             });
         }
         for text in read.without_effect.iter().filter(|text| !current.without_effect.contains(text)) {

@@ -1,6 +1,7 @@
 //! The node as a whole, driven by what it hears.
 
 mod properties;
+mod recorded;
 
 use std::time::{Duration, SystemTime};
 
@@ -212,7 +213,7 @@ fn a_node_leads_step_by_step_and_ends_step_by_step() {
     assert_eq!(bench.fact(Fact::Claimed { epoch: 7, counts_from: now, last_will: None }), "Start(7)");
     assert_eq!(bench.report(Report::Started { pid: 8, holds_lock: true }), "");
     assert_eq!(bench.role(), Role::Active);
-    assert_eq!(bench.hear(Input::StopAsked { signal: "SIGTERM" }), "Stop");
+    assert_eq!(bench.hear(Input::StopAsked { signal: StopSignal::Terminate }), "Stop");
     assert_eq!(bench.report(Report::TreeDead), "CloseLock(stopped)");
     assert_eq!(bench.report(Report::LockClosed { clean: true }), "Resign(clean: true)");
     assert_eq!(bench.fact(Fact::Resigned), "Stopping Close");
@@ -303,7 +304,7 @@ fn a_probe_that_cannot_be_killed_is_not_joined_by_another_one() {
 fn a_last_notice_is_run_before_the_process_ends_and_keeps_nobody_longer_than_its_time() {
     let noticed = "[hooks]\non_standby = [\"/bin/true\"]\n";
     let mut bench = Bench::started(noticed);
-    bench.hear(Input::StopAsked { signal: "SIGTERM" });
+    bench.hear(Input::StopAsked { signal: StopSignal::Terminate });
     bench.report(Report::TreeDead);
     bench.report(Report::LockClosed { clean: true });
     assert_eq!(bench.fact(Fact::Resigned), "Stopping Run(on_standby)");

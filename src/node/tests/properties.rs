@@ -12,25 +12,25 @@ use crate::status::{PeerResult, PeerTest};
 
 /// Something to hear; the numbers give its content.
 #[derive(Clone, Copy, Debug)]
-struct Word {
-    kind: u8,
-    number: u64,
-    yes: bool,
+pub(super) struct Word {
+    pub kind: u8,
+    pub number: u64,
+    pub yes: bool,
     /// Time passes before, in ms.
-    after: u64,
+    pub after: u64,
 }
 
 /// Words from here on are answers to what the node has ordered.
-const ANSWER: u8 = 44;
+pub(super) const ANSWER: u8 = 44;
 
-fn words() -> impl Strategy<Value = Vec<Word>> {
+pub(super) fn words() -> impl Strategy<Value = Vec<Word>> {
     let after = prop_oneof![6 => Just(0u64), 3 => 0u64..1_500, 1 => 0u64..30_000];
     // Every other word is what the node waits for: without that nobody gets far.
     let word = (0..2 * ANSWER, 0u64..10, any::<bool>(), after);
     prop::collection::vec(word.prop_map(|(kind, number, yes, after)| Word { kind, number, yes, after }), 1..150)
 }
 
-fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input {
+pub(super) fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input {
     let said = |report| Input::Guardian(GuardianInput::Report(Box::new(report)));
     let told = Input::Election;
     let text = || format!("text {number}");
@@ -98,7 +98,7 @@ fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input {
             let test = PeerTest { result, with: None, volume: None, at: String::new(), detail: text() };
             Input::PeerTested { node: "b".to_owned(), test }
         }
-        42 if number == 0 => Input::StopAsked { signal: "SIGTERM" },
+        42 if number == 0 => Input::StopAsked { signal: StopSignal::Terminate },
         42 if number == 1 => Input::ElectionEnded,
         42 => Input::ReloadAsked,
         _ => Input::TimePassed,
@@ -106,7 +106,7 @@ fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input {
 }
 
 /// What comes of an order if all goes well.
-fn answers(output: &Output, now: Moment) -> Vec<Input> {
+pub(super) fn answers(output: &Output, now: Moment) -> Vec<Input> {
     let said = |report| Input::Guardian(GuardianInput::Report(Box::new(report)));
     let told = Input::Election;
     let well = CommandOutcome::Ended(ExitStatus::Code(0));
