@@ -394,7 +394,7 @@ impl Cluster {
     pub fn judge(&mut self) -> Vec<Run> {
         self.ledger.update();
         self.ledger.judge();
-        self.ledger.runs.clone()
+        self.ledger.runs().to_vec()
     }
 
     /// As a power cut of all hosts: every process of this cluster is killed.
@@ -446,7 +446,7 @@ impl Drop for Cluster {
                 eprintln!("--- {name}, exits {:?}\n{}", node.exits, self.log(name));
             }
             self.ledger.update();
-            eprintln!("--- coordinators\n{:#?}", self.ledger.runs);
+            eprintln!("--- coordinators\n{:#?}", self.ledger.runs());
         }
         if !std::thread::panicking() {
             self.judge();

@@ -12,6 +12,8 @@
 //! - A lease that was not renewed during a fault may run out after it. So a leadership whose own history says that it was
 //!   that which ended it belongs to the fault (see `gaps`).
 
+use testbed::span::Span;
+
 use super::lives::Life;
 use super::numbered::numbered;
 use crate::history::{Entry, Line};
@@ -73,9 +75,9 @@ pub struct Recovery {
 impl Episode {
     /// Which outages it explains, as an interval of ns; `late`: those that are known to come late.
     #[must_use]
-    pub fn explains(&self, late: bool) -> (u64, u64) {
+    pub fn explains(&self, late: bool) -> Span {
         let until = if late { self.late.max(self.until) } else { self.until };
-        (self.begin.saturating_sub(EARLY), until.saturating_add(LATE))
+        Span { first: self.begin.saturating_sub(EARLY), last: until.saturating_add(LATE) }
     }
 
     /// When it may be felt in any way, as an interval of ns.

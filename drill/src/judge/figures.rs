@@ -93,7 +93,7 @@ pub(super) fn of(case: &Case<'_>, gaps: &[Gap], charges: &[Charge], table: &[Row
         failovers: failovers(case).count(),
         needless_failovers: table.iter().map(|row| row.needless).sum(),
         overlaps: overlaps.len(),
-        longest_overlap_ms: overlaps.iter().map(|(_, _, from, to)| (to - from) as f64 / 1e6).fold(0.0, f64::max),
+        longest_overlap_ms: overlaps.iter().map(|found| found.both.length().as_secs_f64() * 1e3).fold(0.0, f64::max),
         gaps: gaps.iter().filter(|gap| gap.lack == Lack::Coordinator).count(),
         longest_gap_ms: longest(Lack::Coordinator),
         longest_inactive_ms: longest(Lack::Active),

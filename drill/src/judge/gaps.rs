@@ -1,6 +1,9 @@
 //! Outages: when no coordinator lived, and when nobody was seen active and ready. Who explains which.
 
 use serde::Serialize;
+use testbed::judge;
+use testbed::lives::spans;
+use testbed::span::Span;
 
 use super::case::Case;
 use super::episodes::{Episode, LAST_TICK, SLACK};
@@ -46,12 +49,12 @@ impl Gap {
 /// All outages between `ready` and the end, by their begin.
 pub(super) fn find(case: &Case<'_>) -> Vec<Gap> {
     let Some(ready) = case.ready else { return Vec::new() };
-    let lived: Vec<(u64, u64)> = case.lives.iter().map(|life| (life.first, life.last)).collect();
-    let lifeless = complement(lived, ready, case.end);
-    let mut gaps: Vec<Gap> = lifeless.iter().map(|gap| explain(case, Lack::Coordinator, *gap)).collect();
+    let served = Span { first: ready, last: case.end };
+    let lifeless = judge::gaps(&spans(&case.lives), served);
+    let mut gaps: Vec<Gap> = lifeless.into_iter().map(|gap| explain(case, Lack::Coordinator, gap)).collect();
     if !case.sights.is_empty() {
-        let inactive = complement(seen_active(case), ready, case.end);
-        gaps.extend(inactive.iter().map(|gap| explain(case, Lack::Active, *gap)));
+        let inactive = judge::gaps(&seen_active(case), served);
+        gaps.extend(inactive.into_iter().map(|gap| explain(case, Lack::Active, gap)));
     }
     for gap in &mut gaps {
         if gap.lack == Lack::Active && only_a_blink(case, gap) {
@@ -62,47 +65,29 @@ pub(super) fn find(case: &Case<'_>) -> Vec<Gap> {
     gaps
 }
 
-/// What of `from..to` no interval covers.
-fn complement(mut intervals: Vec<(u64, u64)>, from: u64, to: u64) -> Vec<(u64, u64)> {
-    intervals.sort_unstable();
-    let mut holes = Vec::new();
-    let mut reached = from;
-    for (begin, end) in intervals {
-        if begin >= to {
-            break;
-        }
-        if begin > reached {
-            holes.push((reached, begin));
-        }
-        reached = reached.max(end);
-    }
-    if reached < to {
-        holes.push((reached, to));
-    }
-    holes
-}
-
 /// When anybody was seen active and ready: each node from a sight to the next one.
-fn seen_active(case: &Case<'_>) -> Vec<(u64, u64)> {
+fn seen_active(case: &Case<'_>) -> Vec<Span> {
     let mut intervals = Vec::new();
     for (index, sight) in case.sights.iter().enumerate().filter(|(_, sight)| sight.active()) {
         let next = case.sights[index + 1..].iter().find(|next| next.node == sight.node);
-        intervals.push((sight.at, next.map_or(case.end.max(sight.at), |next| next.at)));
+        intervals.push(Span { first: sight.at, last: next.map_or(case.end.max(sight.at), |next| next.at) });
     }
     intervals
 }
 
-fn explain(case: &Case<'_>, lack: Lack, (begin, end): (u64, u64)) -> Gap {
+fn explain(case: &Case<'_>, lack: Lack, gap: Span) -> Gap {
+    let (begin, end) = (gap.first, gap.last);
     let late = ran_out(case, begin, end);
     let covering = case.episodes.iter().enumerate().filter(|(_, episode)| {
-        let (from, to) = episode.explains(late);
-        from < end && begin < to
+        let cover = episode.explains(late);
+        cover.first < end && begin < cover.last
     });
     let covering: Vec<_> = covering.collect();
-    let covers = covering.iter().map(|(_, episode)| episode.explains(late)).collect();
+    let covers: Vec<Span> = covering.iter().map(|(_, episode)| episode.explains(late)).collect();
     let episode = culprit(&covering, begin, end);
     let faults = covering.iter().flat_map(|(_, episode)| episode.ids()).collect();
-    Gap { lack, begin, end, episode, faults, unexplained: complement(covers, begin, end) }
+    let unexplained = judge::gaps(&covers, gap).into_iter().map(|gap| (gap.first, gap.last)).collect();
+    Gap { lack, begin, end, episode, faults, unexplained }
 }
 
 /// Whether the leadership that ended with this outage says that something had run out, or was found lost: effects of a

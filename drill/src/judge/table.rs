@@ -89,8 +89,8 @@ pub(super) fn of(case: &Case<'_>, gaps: &[Gap]) -> Vec<Row> {
             Lack::Active => row.inactive_ms.push(gap.ms()),
         }
     }
-    for (_, _, from, _) in overlaps(case) {
-        row(&mut rows, kind_at(case, from)).overlaps += 1;
+    for found in overlaps(case) {
+        row(&mut rows, kind_at(case, found.both.first)).overlaps += 1;
     }
     for (former, life) in failovers(case) {
         // That of the outage which it ended; two that overlap have none between them.

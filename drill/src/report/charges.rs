@@ -80,8 +80,9 @@ fn looked_for(runs: &Runs<'_>) -> String {
 
 /// What the evidence cannot show.
 fn resolution(runs: &Runs<'_>) -> String {
-    let lives = runs.all.iter().flat_map(|run| &run.case.lives).filter(|life| life.ticks > 50);
-    let interval = lives.map(|life| (life.last - life.first) as f64 / 1e6 / (life.ticks - 1) as f64).reduce(f64::min);
+    let lives = runs.all.iter().flat_map(|run| &run.case.lives).filter(|life| life.notes.ticks > 50);
+    let interval =
+        lives.map(|life| (life.last - life.first) as f64 / 1e6 / (life.notes.ticks - 1) as f64).reduce(f64::min);
     interval.map_or_else(String::new, |ms| {
         format!(
             "<p class=\"note\">Coordinators ticked every {ms:.1} ms at best: two that met for less than that could go \

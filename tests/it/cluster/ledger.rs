@@ -4,37 +4,33 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-/// One coordinator: everything that wrote under the pid of its first process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    pub node: String,
-    pub pid: i32,
-    pub epoch: u64,
-    /// CLOCK_MONOTONIC, nanoseconds.
-    pub first: u64,
-    pub last: u64,
-    /// Everything but ticks, in order.
-    pub events: Vec<String>,
-}
+use testbed::judge::{epochs_not_growing, overlaps};
+use testbed::lives::{Life, Lives, spans};
+use testbed::span::Span;
+
+/// One coordinator: everything that wrote under the pid of its first process. Noted: everything but ticks, in order.
+pub type Run = Life<Vec<String>>;
 
 /// Reads the log as it grows.
 pub struct Ledger {
     path: PathBuf,
     offset: u64,
-    /// In the order of their first lines.
-    pub runs: Vec<Run>,
-    /// The index of the run that wrote the last line.
-    latest: Option<usize>,
+    lives: Lives<Vec<String>>,
 }
 
 impl Ledger {
     pub const fn new(path: PathBuf) -> Self {
-        Self { path, offset: 0, runs: Vec::new(), latest: None }
+        Self { path, offset: 0, lives: Lives::none() }
+    }
+
+    /// In the order of their first lines.
+    pub fn runs(&self) -> &[Run] {
+        self.lives.all()
     }
 
     /// The coordinator that wrote last.
     pub fn latest(&self) -> Option<&Run> {
-        self.latest.map(|index| &self.runs[index])
+        self.runs().iter().max_by_key(|run| run.last)
     }
 
     pub fn update(&mut self) {
@@ -53,32 +49,23 @@ impl Ledger {
     fn take(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
         let [at, node, pid, epoch, event] = words[..] else { panic!("not a line of a coordinator: {line}") };
-        let (at, pid, epoch): (u64, i32, u64) = (at.parse().unwrap(), pid.parse().unwrap(), epoch.parse().unwrap());
-        let known = self.runs.iter().rposition(|run| run.pid == pid && run.epoch == epoch && run.node == node);
-        let index = known.unwrap_or_else(|| {
-            let node = node.to_owned();
-            self.runs.push(Run { node, pid, epoch, first: at, last: at, events: Vec::new() });
-            self.runs.len() - 1
-        });
-        let run = &mut self.runs[index];
-        // Lines of a tree's processes may be out of order by a write.
-        run.first = run.first.min(at);
-        run.last = run.last.max(at);
+        let at = at.parse().unwrap();
+        let (run, _) = self.lives.sign(node, pid.parse().unwrap(), epoch.parse().unwrap(), Span::between(at, at));
         if event != "tick" {
-            run.events.push(event.to_owned());
+            run.notes.push(event.to_owned());
         }
-        self.latest = Some(index);
     }
 
     /// Never two, and every leadership with a greater epoch than the one before. Panics with what contradicts it.
     pub fn judge(&self) {
-        let mut runs: Vec<&Run> = self.runs.iter().collect();
-        runs.sort_by_key(|run| run.first);
-        for pair in runs.windows(2) {
-            let (former, latter) = (pair[0], pair[1]);
-            assert!(former.last < latter.first, "TWO COORDINATORS RAN: {former:?} and {latter:?}");
+        let runs = self.lives.clone().by_beginning();
+        if let Some(two) = overlaps(&spans(&runs)).first() {
+            panic!("TWO COORDINATORS RAN: {:?} and {:?}", runs[two.earlier], runs[two.later]);
+        }
+        for (former, latter) in epochs_not_growing(&runs) {
+            let (former, latter) = (&runs[former], &runs[latter]);
             let restarted = former.epoch == latter.epoch && former.node == latter.node;
-            assert!(former.epoch < latter.epoch || restarted, "the epoch did not grow: {former:?}, {latter:?}");
+            assert!(restarted, "the epoch did not grow: {former:?}, {latter:?}");
         }
     }
 }

@@ -186,7 +186,7 @@ fn a_node_that_is_cut_off_says_so_once_nothing_of_its_leadership_is_left() {
     assert!(reason.contains("its coordinator is dead and the lock is closed"), "{status}");
     assert!(reason.contains("cannot be told") && reason.contains("the lease ran out"), "{status}");
     assert_eq!(status["lock"]["held"], false, "{status}");
-    assert!(primacy::processes::Stat::of(former.pid).is_none_or(|stat| stat.is_zombie()), "{former:?} lives");
+    assert!(primacy::processes::Stat::of(former.process()).is_none_or(|stat| stat.is_zombie()), "{former:?} lives");
     assert_eq!(cluster.until_exit("a"), 3);
     let log = cluster.log("a");
     assert!(!log.contains("the guardian does not answer"), "{log}");

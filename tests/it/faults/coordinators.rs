@@ -28,7 +28,7 @@ fn one_that_ignores_sigterm_is_killed_after_its_time_and_after_before_kill() {
     assert_eq!(cluster.until_exit("a"), 0);
     cluster.until_active_is("b");
     assert_eq!(fs::read_to_string(noted).unwrap(), format!("{} a\n", former.pid));
-    assert_eq!(cluster.judge()[0].events, ["start", "sigterm"]);
+    assert_eq!(cluster.judge()[0].notes, ["start", "sigterm"]);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_daemonised_grandchild_goes_with_its_coordinator_at_a_stop() {
 #[test]
 fn a_daemonised_grandchild_goes_with_its_coordinators_main_process() {
     whole_tree_goes(&["--daemonise"], |cluster| {
-        let pid = cluster.running().pid;
+        let pid = cluster.running().process();
         send(pid, Signal::SIGKILL);
     });
 }
@@ -106,7 +106,7 @@ fn a_forking_coordinator_lives_as_long_as_its_daemon() {
     cluster.set("coordinator.stop_timeout", "1s");
     cluster.start_with_active(&["a", "b"]);
     let former = cluster.running();
-    cluster.until("the first process is gone", |_| (!primacy::processes::lives(former.pid, 0)).then_some(()));
+    cluster.until("the first process is gone", |_| (!primacy::processes::lives(former.process(), 0)).then_some(()));
     assert_eq!(cluster.until_ticks_again().pid, former.pid);
     assert!(cluster.is_active("a"));
     cluster.signal("a", Signal::SIGTERM);
@@ -144,14 +144,14 @@ fn one_that_dies_at_every_start_is_tried_again_and_again_but_ever_more_rarely() 
     cluster.start("a");
     cluster.start("b");
     cluster.until("both have tried", |cluster| {
-        ["a", "b"].iter().all(|name| cluster.ledger.runs.iter().any(|run| run.node == *name)).then_some(())
+        ["a", "b"].iter().all(|name| cluster.ledger.runs().iter().any(|run| run.node == *name)).then_some(())
     });
     let before = cluster.judge().len();
     cluster.watch_for(Duration::from_secs(16));
     // Waits of 0.5, 1, 2, 4, 4 and 4 s: six starts of each node fit into 16 s. Without a back-off there are hundreds.
     let after = cluster.judge().len();
     assert!(after - before <= 14, "{} starts within 16 s", after - before);
-    cluster.until("somebody tries again", |cluster| (cluster.ledger.runs.len() > after).then_some(()));
+    cluster.until("somebody tries again", |cluster| (cluster.ledger.runs().len() > after).then_some(()));
     // Healed, the cluster has a coordinator.
     cluster.coordinator(&[]);
     for name in ["a", "b"] {
@@ -173,7 +173,7 @@ fn restarts_within_the_budget_keep_node_and_epoch_and_the_next_death_gives_the_r
     cluster.start_with_active(&["a", "b"]);
     for restart in 1..=2 {
         let former = cluster.running();
-        send(former.pid, Signal::SIGKILL);
+        send(former.process(), Signal::SIGKILL);
         let next = cluster.until_run_after(&former);
         assert_eq!((next.node.as_str(), next.epoch), ("a", 1));
         cluster.until(&format!("a is active after restart {restart}"), |cluster| {
@@ -182,7 +182,7 @@ fn restarts_within_the_budget_keep_node_and_epoch_and_the_next_death_gives_the_r
         });
     }
     let former = cluster.running();
-    send(former.pid, Signal::SIGKILL);
+    send(former.process(), Signal::SIGKILL);
     let next = cluster.until_run_after(&former);
     assert_eq!((next.node.as_str(), next.epoch), ("b", 2));
     assert_eq!(cluster.judge().len(), 4);
@@ -200,7 +200,7 @@ fn a_start_script_without_exec_is_stopped_in_order() {
     cluster.signal("a", Signal::SIGTERM);
     assert_eq!(cluster.until_exit("a"), 0);
     cluster.until_active_is("b");
-    assert_eq!(cluster.judge()[0].events, ["start", "sigterm"]);
+    assert_eq!(cluster.judge()[0].notes, ["start", "sigterm"]);
     assert!(!cluster.log("a").contains("so killed"), "nobody had to be");
 }
 

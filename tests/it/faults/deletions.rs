@@ -35,7 +35,7 @@ fn an_emptied_zookeeper_does_not_reset_the_epoch() {
     cluster.start_with_active(&["a", "b"]);
     // A second epoch, so that starting again at 1 shows.
     let first = cluster.running();
-    crate::cluster::send(first.pid, nix::sys::signal::Signal::SIGKILL);
+    crate::cluster::send(first.process(), nix::sys::signal::Signal::SIGKILL);
     let second = cluster.until_run_after(&first);
     cluster.until_eligible("a");
     server.kill();

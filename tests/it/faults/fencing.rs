@@ -93,7 +93,7 @@ fn one_that_frees_the_lock_runs_while_the_lock_is_waited_for() {
     cluster.start_with_active(&["a", "b"]);
     // The whole of a hangs, and keeps the lock.
     let frozen: Vec<i32> =
-        [cluster.supervisor("a"), cluster.guardian("a"), cluster.running().pid].into_iter().collect();
+        [cluster.supervisor("a"), cluster.guardian("a"), cluster.running().process()].into_iter().collect();
     fs::write(&victims, frozen.iter().map(|pid| format!("{pid}\n")).collect::<String>()).unwrap();
     for pid in &frozen {
         crate::cluster::send(*pid, Signal::SIGSTOP);

@@ -87,7 +87,7 @@ fn a_frozen_guardian_is_killed_and_costs_the_role() {
 fn freeze_all(thaw: [usize; 3]) {
     let mut cluster = pair();
     let former = cluster.running();
-    let processes = [cluster.supervisor("a"), cluster.guardian("a"), former.pid];
+    let processes = [cluster.supervisor("a"), cluster.guardian("a"), former.process()];
     for pid in processes {
         send(pid, Signal::SIGSTOP);
     }

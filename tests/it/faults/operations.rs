@@ -91,7 +91,7 @@ fn with_the_lock_alone_another_node_takes_over_from_a_killed_supervisor() {
     assert_eq!(cluster.until_exit("a"), -9);
     cluster.start("a");
     cluster.until_status("a", "WAITING_FOR_LOCK");
-    send(next.pid, Signal::SIGKILL);
+    send(next.process(), Signal::SIGKILL);
     assert_eq!(cluster.until_run_after(&next).node, "a");
     cluster.signal("a", Signal::SIGTERM);
     assert_eq!(cluster.until_exit("a"), 0);

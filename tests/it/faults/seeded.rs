@@ -27,7 +27,7 @@ fn two_at_once(cluster: &mut Cluster, former: &Run) {
     let next = cluster.until_run_after(former);
     assert_eq!(next.node, "b");
     let both = cluster.until("the former one writes on", |cluster| {
-        let again = cluster.ledger.runs.iter().find(|run| run.pid == former.pid)?;
+        let again = cluster.ledger.runs().iter().find(|run| run.pid == former.pid)?;
         (again.last > next.first + 500_000_000).then(|| again.last - next.first)
     });
     println!("two coordinators for at least {:?}", Duration::from_nanos(both));

@@ -82,7 +82,7 @@ fn a_hundred_fail_overs_leave_no_descriptor_thread_process_znode_or_session_behi
             expected = Some(steady_inventory(&mut cluster, &server));
         }
         let former = cluster.running();
-        send(former.pid, Signal::SIGKILL);
+        send(former.process(), Signal::SIGKILL);
         let next = cluster.until_run_after(&former);
         assert_ne!(next.node, former.node);
         let (next, former) = (next.node.clone(), former.node.clone());
@@ -119,7 +119,7 @@ fn a_hundred_fail_overs_leave_no_descriptor_thread_process_znode_or_session_behi
 fn settle(cluster: &mut Cluster, name: &str) {
     let former = cluster.running();
     if former.node != name {
-        send(former.pid, Signal::SIGKILL);
+        send(former.process(), Signal::SIGKILL);
         cluster.until_run_after(&former);
         cluster.until_active_is(name);
         cluster.until_eligible(&former.node);

@@ -62,7 +62,7 @@ fn a_leader_whose_session_is_cut_dies_by_the_shorter_lease() {
     let run = cluster.running();
     cluster.signal("a", Signal::SIGSTOP);
     let frozen = clock::now();
-    cluster.until("the guardian kills", |_| gone(run.pid).then_some(()));
+    cluster.until("the guardian kills", |_| gone(run.process()).then_some(()));
     let took = clock::now().since(frozen);
     assert!(took < Duration::from_secs(4), "killed {took:?} after the last possible heartbeat of a session of 4 s");
     cluster.signal("a", Signal::SIGCONT);
@@ -103,7 +103,7 @@ fn a_follower_that_dies_right_after_a_claim_that_had_waited_leaves_the_coordinat
     assert_eq!(run.node, "b");
     let (mut dead, mut ended): (Option<Moment>, Option<Moment>) = (None, None);
     while dead.is_none() || ended.is_none() {
-        if dead.is_none() && gone(run.pid) {
+        if dead.is_none() && gone(run.process()) {
             dead = Some(clock::now());
         }
         if ended.is_none() && candidates(leader, &cluster) == Some(1) {

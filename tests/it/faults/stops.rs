@@ -14,7 +14,7 @@ fn sigterm_hands_over_cleanly() {
     cluster.until_active_is("b");
     assert_eq!(cluster.until_cause("b", 1), "stopped");
     let runs = cluster.judge();
-    assert_eq!(runs[0].events, ["start", "sigterm"]);
+    assert_eq!(runs[0].notes, ["start", "sigterm"]);
     assert_eq!(runs.len(), 2);
 }
 
@@ -22,7 +22,7 @@ fn sigterm_hands_over_cleanly() {
 fn a_killed_coordinator_is_replaced_by_the_other_node() {
     let mut cluster = pair();
     let killed = cluster.running();
-    send(killed.pid, Signal::SIGKILL);
+    send(killed.process(), Signal::SIGKILL);
     cluster.until_active_is("b");
     assert_eq!(cluster.until_cause("b", 1), "coordinator_exited");
     cluster.until_eligible("a");

@@ -112,7 +112,7 @@ fn life_outside(case: &Case<'_>) -> Vec<Charge> {
             continue;
         };
         let evidence = format!("{} lived {:.1} s {how}", life.name(), by as f64 / 1e9);
-        let lines = life.lines.iter().copied().chain([own.line]).collect();
+        let lines = life.notes.lines.iter().copied().chain([own.line]).collect();
         charges.push(charge_at(case, at, Offence::ContradictedHistory, evidence, lines));
     }
     charges

@@ -1,13 +1,15 @@
 //! Epochs grow from each coordinator to the next, for ever. The drill configures no local restarts, so that each
 //! coordinator has an epoch to itself.
 
+use testbed::judge::epochs_not_growing;
+
 use super::{Case, Charge, Offence, charge_at};
 
 pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
-    let not_growing = case.lives.windows(2).filter(|pair| pair[1].epoch <= pair[0].epoch);
-    not_growing
-        .map(|pair| {
-            let (former, next) = (&pair[0], &pair[1]);
+    epochs_not_growing(&case.lives)
+        .into_iter()
+        .map(|(former, next)| {
+            let (former, next) = (&case.lives[former], &case.lives[next]);
             let evidence = format!(
                 "{} started at {}, after {} had started at {}",
                 next.name(),
@@ -15,7 +17,7 @@ pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
                 former.name(),
                 case.seconds(former.first),
             );
-            let lines = former.lines.iter().chain(&next.lines).copied().collect();
+            let lines = former.notes.lines.iter().chain(&next.notes.lines).copied().collect();
             charge_at(case, next.first, Offence::EpochNotGrowing, evidence, lines)
         })
         .collect()

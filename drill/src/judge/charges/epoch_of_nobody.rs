@@ -66,7 +66,7 @@ fn acts(case: &Case<'_>) -> BTreeMap<(u64, String), Act> {
     let mut acts = BTreeMap::new();
     for life in &case.lives {
         let who = format!("a coordinator of {} (pid {}) started", life.node, life.pid);
-        let act = Act { who, at: life.first, lines: life.lines.clone() };
+        let act = Act { who, at: life.first, lines: life.notes.lines.clone() };
         acts.entry((life.epoch, life.node.clone())).or_insert(act);
     }
     for record in case.metadata().iter().flat_map(|metadata| &metadata.journal) {
@@ -87,7 +87,7 @@ fn acts(case: &Case<'_>) -> BTreeMap<(u64, String), Act> {
 
 /// Writers of whom nothing is known but what they wrote: without their lives nothing can be said about overlaps.
 fn unwitnessed(case: &Case<'_>) -> Vec<Charge> {
-    let writers = case.lives.iter().filter(|life| life.ticks == 0);
+    let writers = case.lives.iter().filter(|life| life.notes.ticks == 0);
     writers
         .map(|life| {
             let evidence = format!(
@@ -96,7 +96,7 @@ fn unwitnessed(case: &Case<'_>) -> Vec<Charge> {
                 case.seconds(life.first),
                 case.seconds(life.last),
             );
-            charge_at(case, life.first, Offence::EpochOfNobody, evidence, life.lines.clone())
+            charge_at(case, life.first, Offence::EpochOfNobody, evidence, life.notes.lines.clone())
         })
         .collect()
 }

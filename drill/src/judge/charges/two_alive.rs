@@ -1,24 +1,19 @@
 //! Two coordinators at the same moment. Nothing excuses it; a process that is frozen lives.
 
+use testbed::judge::Overlap;
+use testbed::lives::spans;
+
 use super::{Case, Charge, Offence, charge_at};
 
-/// Pairs of lives that intersect, with the interval in which both lived. Indices into `case.lives`.
+/// Pairs of lives that intersect. Indices into `case.lives`.
 #[must_use]
-pub fn overlaps(case: &Case<'_>) -> Vec<(usize, usize, u64, u64)> {
-    let mut found = Vec::new();
-    for (index, earlier) in case.lives.iter().enumerate() {
-        let after = case.lives.iter().enumerate().skip(index + 1);
-        // By their beginning: the first that begins after the earlier one's end ends the search.
-        for (other, later) in after.take_while(|(_, later)| later.first <= earlier.last) {
-            found.push((index, other, later.first, earlier.last.min(later.last)));
-        }
-    }
-    found
+pub fn overlaps(case: &Case<'_>) -> Vec<Overlap> {
+    testbed::judge::overlaps(&spans(&case.lives))
 }
 
 pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
-    let describe = |(earlier, later, from, to): (usize, usize, u64, u64)| {
-        let (earlier, later) = (&case.lives[earlier], &case.lives[later]);
+    let describe = |found: Overlap| {
+        let (earlier, later) = (&case.lives[found.earlier], &case.lives[found.later]);
         let evidence = format!(
             "{} lived from {} to {}, {} from {} to {}: both for {:.3} ms",
             earlier.name(),
@@ -27,10 +22,10 @@ pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
             later.name(),
             case.seconds(later.first),
             case.seconds(later.last),
-            (to - from) as f64 / 1e6,
+            found.both.length().as_secs_f64() * 1e3,
         );
-        let lines = earlier.lines.iter().chain(&later.lines).copied().collect();
-        charge_at(case, from, Offence::TwoAlive, evidence, lines)
+        let lines = earlier.notes.lines.iter().chain(&later.notes.lines).copied().collect();
+        charge_at(case, found.both.first, Offence::TwoAlive, evidence, lines)
     };
     overlaps(case).into_iter().map(describe).collect()
 }

@@ -24,7 +24,7 @@ pub(super) fn charges(case: &Case<'_>, gaps: &[Gap]) -> Vec<Charge> {
             );
             let before = case.lives.iter().rfind(|life| life.last <= gap.begin);
             let after = case.lives.iter().find(|life| life.first >= gap.end);
-            let lines = before.into_iter().chain(after).flat_map(|life| life.lines.clone()).collect();
+            let lines = before.into_iter().chain(after).flat_map(|life| life.notes.lines.clone()).collect();
             charges.push(charge_at(case, *begin, Offence::UnexplainedGap, evidence, lines));
         }
     }
