@@ -8,17 +8,9 @@ use std::fmt::Write as _;
 use crate::api::process::Tree;
 use crate::api::snapshot_at::SnapshotAt;
 use crate::output;
-use crate::status::{BUCKETS, Histogram, RoleWord};
+use crate::status::{BUCKETS, Histogram, Role};
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-const ROLES: [(RoleWord, &str); 5] = [
-    (RoleWord::Standby, "standby"),
-    (RoleWord::Promoting, "promoting"),
-    (RoleWord::Active, "active"),
-    (RoleWord::Demoting, "demoting"),
-    (RoleWord::Fencing, "fencing"),
-];
 
 /// All metrics of this node.
 pub fn encode(seen: &SnapshotAt, tree: Option<Tree>) -> String {
@@ -28,8 +20,8 @@ pub fn encode(seen: &SnapshotAt, tree: Option<Tree>) -> String {
     let flag = |value: bool| if value { 1.0 } else { 0.0 };
 
     page.family("primacy_role", "gauge", "1 for the role that this node has, else 0.");
-    for (role, name) in ROLES {
-        page.sample("primacy_role", &[("role", name)], flag(server.role == role));
+    for role in Role::ALL {
+        page.sample("primacy_role", &[("role", role.as_str())], flag(server.role == role));
     }
     page.gauge("primacy_active", "1 while this node leads with a valid lease.", Some(flag(seen.leads())));
     page.gauge("primacy_epoch", "This node's epoch, else the last one it knows of.", server.epoch.map(|e| e as f64));
@@ -46,12 +38,12 @@ pub fn encode(seen: &SnapshotAt, tree: Option<Tree>) -> String {
     page.histogram("primacy_lock_probe_seconds", &[], &metrics.lock_probe_seconds);
     page.family("primacy_transitions_total", "counter", "Changes of the role.");
     for ((from, to, cause), count) in &metrics.transitions {
-        let labels = [("from", *from), ("to", *to), ("cause", *cause)];
+        let labels = [("from", from.as_str()), ("to", to.as_str()), ("cause", cause.as_str())];
         page.sample("primacy_transitions_total", &labels, *count as f64);
     }
     page.family("primacy_failover_gap_seconds", "histogram", "From a coordinator's end to its successor's readiness.");
     for (cause, histogram) in &metrics.failover_gap_seconds {
-        page.histogram("primacy_failover_gap_seconds", &[("cause", cause)], histogram);
+        page.histogram("primacy_failover_gap_seconds", &[("cause", cause.as_str())], histogram);
     }
     let restarts = Some(metrics.coordinator_restarts as f64);
     page.counter("primacy_coordinator_restarts_total", "Local restarts of the coordinator.", restarts);

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::api::answer;
 use crate::api::asked::Asked;
-use crate::status::RoleWord;
+use crate::status::Role;
 
 /// A bare JSON string: the node state.
 pub fn state(asked: &Asked<'_>) -> Response {
@@ -24,7 +24,7 @@ pub fn info(asked: &Asked<'_>) -> Response {
         "nodeVersion": {"version": server.version},
         "environment": asked.shared.environment,
         "coordinator": true,
-        "starting": server.role == RoleWord::Promoting,
+        "starting": server.role == Role::Promoting,
         "uptime": uptime(asked.seen.now.since(asked.shared.started)),
     });
     answer::json(StatusCode::OK, &body)

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{Shared, Tokens, server};
 use crate::config::Secret;
 use crate::status::{
-    ActiveView, ClusterView, CoordinatorView, LeaseView, LockView, MetricsView, NodeState, RoleWord, ServerStatus,
+    ActiveView, ClusterView, CoordinatorView, LeaseView, LockView, MetricsView, NodeState, Role, ServerStatus,
     Snapshot, StatusWord, ZooKeeperView,
 };
 
@@ -111,7 +111,7 @@ fn standby() -> Shared {
     let snapshot = Snapshot {
         server: ServerStatus {
             status: StatusWord::Disconnected,
-            role: RoleWord::Standby,
+            role: Role::Standby,
             state: NodeState::Active,
             cluster: "c".into(),
             node: "node-b".into(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::moment::Moment;
-use crate::status::{ActiveView, ClusterView, LeaseView, NodeState, RoleWord, ServerStatus, Snapshot, StatusWord};
+use crate::status::{ActiveView, ClusterView, LeaseView, NodeState, Role, ServerStatus, Snapshot, StatusWord};
 
 /// The supervisor's loop counts as turning while its last turn is younger than this. Ten seconds: several of its
 /// longest waits, and shorter than the patience of a service manager.
@@ -42,7 +42,7 @@ impl SnapshotAt {
 
     /// Active, with a lease that lasts at this moment.
     pub fn leads(&self) -> bool {
-        self.snapshot.server.role == RoleWord::Active && self.lease_remaining().is_some_and(|left| !left.is_zero())
+        self.snapshot.server.role == Role::Active && self.lease_remaining().is_some_and(|left| !left.is_zero())
     }
 
     /// The first column of the contract's table.
@@ -54,7 +54,7 @@ impl SnapshotAt {
     /// A standby in contact with its election backend that an operator has not taken out.
     pub fn standby_in_contact(&self) -> bool {
         let server = &self.snapshot.server;
-        server.role == RoleWord::Standby && server.state == NodeState::Active && self.in_contact()
+        server.role == Role::Standby && server.state == NodeState::Active && self.in_contact()
     }
 
     /// A standby that could take over.
@@ -68,7 +68,7 @@ impl SnapshotAt {
 
     /// The snapshot says active, the clock says no.
     fn lease_ran_out(&self) -> bool {
-        self.snapshot.server.role == RoleWord::Active && !self.leads()
+        self.snapshot.server.role == Role::Active && !self.leads()
     }
 
     /// How old an age has become that was `millis` when the snapshot was taken.
@@ -94,12 +94,12 @@ impl SnapshotAt {
             None => server.zookeeper.last_heartbeat_ms.map(|age| self.aged(age)),
         };
         if self.lease_ran_out() {
-            server.role = RoleWord::Fencing;
+            server.role = Role::Fencing;
             server.status = StatusWord::Fencing;
             server.coordinator.ready = false;
             server.reason = "the lease has run out, so this node does not lead and its coordinator is killed".into();
         } else if !self.alive() {
-            if server.role == RoleWord::Standby && server.status == StatusWord::Standby {
+            if server.role == Role::Standby && server.status == StatusWord::Standby {
                 server.status = StatusWord::Disconnected;
             }
             server.reason =
@@ -118,9 +118,9 @@ impl SnapshotAt {
                 continue;
             }
             member.last_contact_ms = Some(to_millis(self.now.since(self.turned)));
-            if member.role == RoleWord::Active && !self.leads() {
+            if member.role == Role::Active && !self.leads() {
                 let server = self.server();
-                member.role = RoleWord::Fencing;
+                member.role = Role::Fencing;
                 member.status = StatusWord::Fencing;
                 member.ready = false;
                 member.reason = server.reason;

@@ -3,7 +3,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::status::{ClusterView, HistoryEntry, MemberView, NodeState, RoleWord};
+use crate::status::{ClusterView, EndCause, HistoryEntry, MemberView};
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -48,8 +48,8 @@ pub fn render_history(entries: &[HistoryEntry], format: Format) -> String {
 fn status_row(member: &MemberView, lag: impl Fn(u64) -> String) -> Vec<String> {
     vec![
         member.node.clone(),
-        role(member.role).to_owned(),
-        state(member.state).to_owned(),
+        member.role.as_str().to_owned(),
+        member.state.as_str().to_owned(),
         or_empty(member.epoch),
         member.since.clone(),
         if member.ready { "yes" } else { "no" }.to_owned(),
@@ -65,7 +65,7 @@ fn history_row(entry: &HistoryEntry) -> Vec<String> {
         entry.node.clone(),
         entry.from.clone(),
         entry.to.clone().unwrap_or_default(),
-        entry.cause.clone().unwrap_or_default(),
+        entry.cause.as_ref().map(EndCause::as_str).unwrap_or_default().to_owned(),
         or_empty(entry.gap_ms),
         entry.detail.clone().unwrap_or_default(),
     ]
@@ -87,26 +87,6 @@ fn status_footer(view: &ClusterView) -> String {
         }
     }
     printable(&footer, true)
-}
-
-fn role(role: RoleWord) -> &'static str {
-    match role {
-        RoleWord::Standby => "standby",
-        RoleWord::Promoting => "promoting",
-        RoleWord::Active => "active",
-        RoleWord::Demoting => "demoting",
-        RoleWord::Fencing => "fencing",
-    }
-}
-
-fn state(state: NodeState) -> &'static str {
-    match state {
-        NodeState::Active => "ACTIVE",
-        NodeState::Isolating => "ISOLATING",
-        NodeState::Isolated => "ISOLATED",
-        NodeState::ShuttingDown => "SHUTTING_DOWN",
-        NodeState::Inactive => "INACTIVE",
-    }
 }
 
 /// Milliseconds for people.

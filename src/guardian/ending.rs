@@ -1,6 +1,7 @@
 //! The end that the guardian makes of a leadership by itself, as a decision: what may be done next.
 
 use crate::moment::Moment;
+use crate::status::End;
 
 /// Why, and by which deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,8 @@ impl Ending {
     }
 
     /// As noted in the lock file and in the history.
-    pub const fn cause(&self) -> &'static str {
-        if self.is_at_deadline() { "lease_expired" } else { "supervisor_lost" }
+    pub const fn cause(&self) -> End {
+        if self.is_at_deadline() { End::LeaseExpired } else { End::SupervisorLost }
     }
 
     /// Never the lock before the tree, never the last will before the lock.
@@ -58,7 +59,7 @@ mod tests {
         assert_eq!(ending.next_step(false, false), Step::AwaitTree);
         assert_eq!(ending.next_step(true, true), Step::CloseLock);
         assert_eq!(ending.next_step(true, false), Step::Leave { fenced_at: Some(Moment::from_millis(5)) });
-        assert_eq!(ending.cause(), "lease_expired");
-        assert_eq!(Ending::without_supervisor().cause(), "supervisor_lost");
+        assert_eq!(ending.cause(), End::LeaseExpired);
+        assert_eq!(Ending::without_supervisor().cause(), End::SupervisorLost);
     }
 }

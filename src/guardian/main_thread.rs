@@ -24,6 +24,7 @@ use super::wakeups::Wakeups;
 use super::watchdog::Watchdog;
 use crate::moment::Moment;
 use crate::recording::guardian::{Deed, State};
+use crate::status::EndCause;
 use crate::{clock, seeded_bug, syscalls};
 
 mod commanding;
@@ -83,7 +84,7 @@ pub struct MainThread {
     /// on_active or on_standby that waits for the end of an earlier one.
     next_notice: Option<CommandOrder>,
     /// The lock is to be closed, with this cause, once nothing is left.
-    close_once_dead: Option<String>,
+    close_once_dead: Option<EndCause>,
     /// What was written has reached the volume, as far as that is known.
     written_back: bool,
     watchdog: Watchdog,
@@ -502,7 +503,7 @@ impl MainThread {
         }
     }
 
-    fn close_lock(&mut self, cause: String, now: Moment) {
+    fn close_lock(&mut self, cause: EndCause, now: Moment) {
         match (&self.configured, self.lock) {
             (Some(configured), Lock::Open | Lock::Held { .. }) => {
                 let over = self.written.filter(|_| self.tree.is_empty()).map(|epoch| Over {
@@ -529,13 +530,13 @@ impl MainThread {
 
     fn begin_to_end(&mut self, ending: Ending, now: Moment) {
         self.awaited_start = None;
-        self.link.did(Deed::BeganToEnd { cause: ending.cause().to_owned() });
+        self.link.did(Deed::BeganToEnd { cause: ending.cause().into() });
         if !(seeded_bug::lock_goes_before_the_tree() && ending.is_at_deadline()) {
             self.tree.kill(now);
         }
         if let (Some(configured), Lock::Open) = (&self.configured, self.lock) {
             // Calls off an attempt that may be under way.
-            configured.volume.ask(Task::Close { cause: ending.cause().to_owned(), over: None });
+            configured.volume.ask(Task::Close { cause: ending.cause().into(), over: None });
         }
         self.ending = Some(ending);
     }
@@ -545,13 +546,12 @@ impl MainThread {
     fn end(&mut self) -> Option<Option<LastWill>> {
         let locked = self.lock != Lock::Open;
         let tree_is_dead = self.tree.is_empty() || (seeded_bug::lock_goes_before_the_tree() && locked);
-        let step = self.ending.as_ref()?.next_step(tree_is_dead, locked);
-        match step {
+        let ending = self.ending?;
+        match ending.next_step(tree_is_dead, locked) {
             Step::AwaitTree => None,
             Step::CloseLock => {
                 if matches!(self.lock, Lock::Held { .. }) {
-                    let cause = self.ending.as_ref().map(Ending::cause).unwrap_or_default().to_owned();
-                    self.close_lock(cause, clock::now());
+                    self.close_lock(ending.cause().into(), clock::now());
                 }
                 None
             }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::HostIdentity;
 use crate::moment::Moment;
 use crate::recorder::settings as recorder;
+use crate::status::cause::EndCause;
 
 /// The largest frame either side accepts, in bytes. The largest real one is `Configure`: argv and environment.
 pub const MAX_FRAME: usize = 1 << 20;
@@ -64,7 +65,7 @@ pub enum GuardianOrder {
     /// `LockClosed`.
     CloseLock {
         /// How this epoch ended, noted in the lock file before it is closed.
-        cause: String,
+        cause: EndCause,
     },
     /// What the guardian must undo when it ends without its supervisor: the place in the queue, or the leadership.
     LastWill(Option<LastWill>),
@@ -320,7 +321,7 @@ pub struct Over {
 pub struct Ended {
     /// RFC 3339.
     pub at: String,
-    pub cause: String,
+    pub cause: EndCause,
 }
 
 /// The volume as this host sees it.

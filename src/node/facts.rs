@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use crate::config::{self, Config, ElectionKind, WatchdogUse};
 use crate::election::port::ElectionOutcome;
-use crate::guardian::protocol::{LockRecord, NoteLevel, StuckProcess, VolumeView, WatchdogTerms, WatchdogView};
+use crate::guardian::protocol::{Ended, LockRecord, NoteLevel, StuckProcess, VolumeView, WatchdogTerms, WatchdogView};
 use crate::host::{ProcessIdentity, Whose};
 use crate::moment::Moment;
-use crate::role::{self, Recorded, WatchdogTiming, Witness};
-use crate::status::{ClusterView, CoordinatorView, HistoryEntry, MetricsView, PeerResult};
+use crate::role::{self, End, Recorded, WatchdogTiming, Witness};
+use crate::status::{Breadcrumb, ClusterView, CoordinatorView, EndCause, HistoryEntry, MetricsView, PeerResult};
 
 use super::input::At;
-use super::predecessor::{Own, Told};
+use super::predecessor::{self, Own};
 use super::say::Say;
 
 /// The name of the lock file in `lock.directory`.
@@ -80,7 +80,7 @@ pub struct Facts {
     /// What the lock file said when the lock was acquired: the former leadership's last note.
     pub predecessor_record: Option<LockRecord>,
     /// When and why the former leadership ended, as far as anybody noted it.
-    pub predecessor_end: Option<(String, String)>,
+    pub predecessor_end: Option<Ended>,
     pub coordinator: CoordinatorView,
     /// How the current leadership came about, or how the last one ended: one sentence.
     pub story: String,
@@ -296,9 +296,9 @@ impl Facts {
     }
 
     /// Who led before, by the witness that counts.
-    pub fn predecessor(&self) -> Option<Told> {
+    pub fn predecessor(&self) -> Option<Breadcrumb> {
         let breadcrumb = self.election_outcome.as_ref().and_then(|outcome| outcome.predecessor.as_ref());
-        Told::by(self.witness, breadcrumb, self.predecessor_record.as_ref())
+        predecessor::by(self.witness, breadcrumb, self.predecessor_record.as_ref())
     }
 
     /// Takes in what the election found.
@@ -339,8 +339,8 @@ impl Facts {
                 "elected again".to_owned()
             }
             Some(predecessor) if predecessor.clean => {
-                let how = predecessor.cause.as_deref().map_or("stopped", |cause| cause);
-                format!("elected after {} ended cleanly: {}", predecessor.node, how.replace('_', " "))
+                let how = predecessor.cause.unwrap_or(EndCause::Found(End::Stopped)).in_words();
+                format!("elected after {} ended cleanly: {how}", predecessor.node)
             }
             Some(predecessor) if predecessor.node == self.config.node => {
                 format!(

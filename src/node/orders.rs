@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::config::{CoordinatorKind, ElectionKind, WatchdogUse};
 use crate::election::port as election;
-use crate::guardian::protocol::{self, GuardianOrder, LockRecord, NoteLevel, Settings, WatchdogSettings};
+use crate::guardian::protocol::{self, Ended, GuardianOrder, LockRecord, NoteLevel, Settings, WatchdogSettings};
 use crate::role::{Action, Cause, End, Role, Transition, Witness};
-use crate::status::HistoryEntry;
+use crate::status::{EndCause, HistoryEntry};
 
 use super::commands::{AFTER_STOP_TIMEOUT, Command, CommandName, NOTICE_TIMEOUT, Purpose};
 use super::facts::Facts;
@@ -64,7 +64,7 @@ impl Node {
                 let argv = self.facts.config.hooks.after_stop.clone();
                 self.run_hook(CommandName::AfterStop, argv, AFTER_STOP_TIMEOUT, Purpose::AfterStop);
             }
-            Action::CloseLock(end) => self.order(GuardianOrder::CloseLock { cause: end.as_str().to_owned() }),
+            Action::CloseLock(end) => self.order(GuardianOrder::CloseLock { cause: end.into() }),
             Action::Resign { clean, end } => {
                 let ended = end.map(|end| self.ended_entry(at, end));
                 self.elect(election::ElectionOrder::Resign { clean, ended });
@@ -137,7 +137,7 @@ impl Node {
             detail: None,
         });
         entry.to = Some(now);
-        entry.cause = Some(end.as_str().to_owned());
+        entry.cause = Some(end.into());
         entry.detail = Some(facts.detail.clone().unwrap_or_else(|| sentence(end).to_owned()));
         entry
     }
@@ -168,8 +168,7 @@ impl Node {
         let Transition { from, to, cause, epoch: _ } = transition;
         let facts = &mut self.facts;
         facts.role_since = at.timestamp();
-        let key = (from.as_str(), to.as_str(), cause.as_str());
-        *facts.metrics.transitions.entry(key).or_default() += 1;
+        *facts.metrics.transitions.entry((from, to, cause)).or_default() += 1;
         match (to, cause) {
             (Role::Promoting, Cause::Elected) => facts.tell_election(),
             (Role::Promoting, _) => facts.metrics.coordinator_restarts += 1,
@@ -206,7 +205,7 @@ impl Node {
         if entry.gap_ms.is_some() {
             return;
         }
-        let Some((ended, cause)) = facts.predecessor_end.take() else { return };
+        let Some(Ended { at: ended, cause }) = facts.predecessor_end.take() else { return };
         let Ok(ended) = humantime::parse_rfc3339(&ended) else { return };
         let session = Duration::from_millis(facts.session_timeout_ms.unwrap_or(0));
         let known = gap::Known { locked: facts.locked, seen_active: facts.seen_active, session };
@@ -237,8 +236,8 @@ fn predecessor_ended(facts: &mut Facts, at: At) -> Option<HistoryEntry> {
     // What the guardian writes into the breadcrumb was composed in advance; its note in the lock file knows the cause.
     let cause = noted.as_ref().map(|ended| ended.cause.clone()).or_else(|| predecessor.cause.clone());
     let ended_at = noted.map(|ended| ended.at).or_else(|| predecessor.to.clone());
-    let cause = cause.unwrap_or_else(|| "host_lost".to_owned());
-    facts.predecessor_end = ended_at.clone().map(|at| (at, cause.clone()));
+    let cause = cause.unwrap_or(EndCause::HostLost);
+    facts.predecessor_end = ended_at.clone().map(|at| Ended { at, cause: cause.clone() });
     // Who says goodbye by itself completes its own entry.
     let breadcrumb = facts.election_outcome.as_ref().and_then(|outcome| outcome.predecessor.as_ref());
     if breadcrumb.is_some_and(|said| said.epoch == predecessor.epoch && said.clean && said.to.is_some()) {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::election::port::ElectionOutcome;
-use crate::guardian::protocol::{Ended, LockRecord, UNREADABLE};
+use crate::guardian::protocol::{LockRecord, UNREADABLE};
 use crate::host::{HostIdentity, Whose};
 use crate::role::{Predecessor, Recorded, Succession, Witness};
 use crate::status::Breadcrumb;
@@ -66,53 +66,33 @@ impl Own {
     }
 }
 
-/// The former leadership, by the witness that counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    pub node: String,
-    pub epoch: u64,
-    pub api: String,
-    pub since: String,
-    pub host: Option<HostIdentity>,
-    /// It stopped cleanly, as this witness says.
-    pub clean: bool,
-    /// When and why it ended, where that was noted in order.
-    pub to: Option<String>,
-    pub cause: Option<String>,
+/// The predecessor by the witness that counts, in the form of a breadcrumb.
+pub fn by(witness: Witness, breadcrumb: Option<&Breadcrumb>, record: Option<&LockRecord>) -> Option<Breadcrumb> {
+    match witness {
+        Witness::Breadcrumb => breadcrumb.cloned(),
+        Witness::Record => record.map(of_record),
+    }
 }
 
-impl Told {
-    pub fn by(witness: Witness, breadcrumb: Option<&Breadcrumb>, record: Option<&LockRecord>) -> Option<Self> {
-        match witness {
-            Witness::Breadcrumb => breadcrumb.map(Self::by_breadcrumb),
-            Witness::Record => record.map(Self::by_record),
-        }
-    }
-
-    fn by_breadcrumb(breadcrumb: &Breadcrumb) -> Self {
-        let Breadcrumb { node, epoch, api, endpoints: _, since, clean, host, cause, to } = breadcrumb.clone();
-        Self { node, epoch, api, since, host, clean, to, cause }
-    }
-
-    fn by_record(record: &LockRecord) -> Self {
-        let ended: Option<Ended> = record.ended.clone();
-        Self {
-            node: record.node.clone(),
-            epoch: record.epoch,
-            api: record.api.clone(),
-            since: record.since.clone(),
-            // An older version's record has a host's name at least.
-            host: record.identity.clone(),
-            clean: record.is_over(),
-            to: ended.as_ref().map(|ended| ended.at.clone()),
-            cause: ended.map(|ended| ended.cause),
-        }
+fn of_record(record: &LockRecord) -> Breadcrumb {
+    let ended = record.ended.clone();
+    Breadcrumb {
+        node: record.node.clone(),
+        epoch: record.epoch,
+        api: record.api.clone(),
+        endpoints: BTreeMap::new(),
+        since: record.since.clone(),
+        clean: record.is_over(),
+        // An older version's record has a host's name at least.
+        host: record.identity.clone(),
+        to: ended.as_ref().map(|ended| ended.at.clone()),
+        cause: ended.map(|ended| ended.cause),
     }
 }
 
 /// What the fencing command is told: both hosts, and whether they are one. Every variable is set, empty where nothing is
 /// known, so that none is inherited from elsewhere.
-pub fn environment(own: &Own, predecessor: Option<&Told>) -> BTreeMap<String, String> {
+pub fn environment(own: &Own, predecessor: Option<&Breadcrumb>) -> BTreeMap<String, String> {
     let unknown = HostIdentity::default();
     let predecessor_host = predecessor.and_then(|predecessor| predecessor.host.as_ref());
     let mut environment = host_variables("PRIMACY", &own.host);
@@ -123,7 +103,7 @@ pub fn environment(own: &Own, predecessor: Option<&Told>) -> BTreeMap<String, St
             Whose::AnotherHosts => "no",
             Whose::Unknown => "unknown",
         };
-    let told = |text: fn(&Told) -> String| predecessor.map(text).unwrap_or_default();
+    let told = |text: fn(&Breadcrumb) -> String| predecessor.map(text).unwrap_or_default();
     for (name, value) in [
         ("PRIMACY_FORMER_NODE", told(|predecessor| predecessor.node.clone())),
         ("PRIMACY_FORMER_EPOCH", told(|predecessor| predecessor.epoch.to_string())),
@@ -155,7 +135,8 @@ fn host_variables(prefix: &str, host: &HostIdentity) -> BTreeMap<String, String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guardian::protocol::Over;
+    use crate::guardian::protocol::{Ended, Over};
+    use crate::status::End;
 
     fn host(machine: &str, boot: &str) -> HostIdentity {
         HostIdentity {
@@ -189,7 +170,7 @@ mod tests {
         LockRecord {
             identity,
             api: "http://recorded:9090".to_owned(),
-            ended: Some(Ended { at: "then".to_owned(), cause: "stopped".to_owned() }),
+            ended: Some(Ended { at: "then".to_owned(), cause: End::Stopped.into() }),
             ..LockRecord::of(node, 8)
         }
     }
@@ -252,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_command_is_told_of_both_hosts_and_of_none_too_much() {
-        let told = Told::by(Witness::Record, None, Some(&record("b", Some(host("n", "theirs")))));
+        let told = by(Witness::Record, None, Some(&record("b", Some(host("n", "theirs")))));
         let told = environment(&own(), told.as_ref());
         let expected = [
             ("PRIMACY_BOOT_ID", "boot"),
@@ -271,10 +252,10 @@ mod tests {
             ("PRIMACY_SMBIOS_UUID", "uuid-m"),
         ];
         assert_eq!(told, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
-        let unknown = environment(&own(), Some(&Told::by_breadcrumb(&breadcrumb("a", None))));
+        let unknown = environment(&own(), Some(&breadcrumb("a", None)));
         assert_eq!(unknown["PRIMACY_FORMER_ON_THIS_HOST"], "unknown");
         assert_eq!(unknown["PRIMACY_FORMER_MACHINE_ID"], "");
-        let neighbour = Told::by_breadcrumb(&breadcrumb("b", Some(host("m", "boot"))));
+        let neighbour = breadcrumb("b", Some(host("m", "boot")));
         assert_eq!(environment(&own(), Some(&neighbour))["PRIMACY_FORMER_ON_THIS_HOST"], "yes");
         assert_eq!(environment(&own(), None)["PRIMACY_FORMER_NODE"], "");
     }

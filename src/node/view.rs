@@ -5,7 +5,7 @@ use crate::moment::Moment;
 use crate::role::{Machine, Role};
 use crate::status::{
     ActiveView, Breadcrumb, ClusterView, CoordinatorView, LeaseView, LockView, Member, MemberView, MetricsView,
-    NodeState, PeerResult, RoleWord, ServerStatus, Snapshot, WatchdogStatus, ZOOKEEPER_FORMAT, ZooKeeperView,
+    NodeState, PeerResult, ServerStatus, Snapshot, WatchdogStatus, ZOOKEEPER_FORMAT, ZooKeeperView,
 };
 
 use super::facts::{Contact, Facts, LOCK_FILE};
@@ -24,16 +24,6 @@ impl Facts {
         }
     }
 
-    pub fn role_word(role: Role) -> RoleWord {
-        match role {
-            Role::Standby => RoleWord::Standby,
-            Role::Promoting => RoleWord::Promoting,
-            Role::Active => RoleWord::Active,
-            Role::Demoting => RoleWord::Demoting,
-            Role::Fencing => RoleWord::Fencing,
-        }
-    }
-
     fn epoch(&self, machine: &Machine) -> Option<u64> {
         machine.epoch().or(self.cluster.epoch)
     }
@@ -42,7 +32,7 @@ impl Facts {
         Member {
             format: ZOOKEEPER_FORMAT,
             node: self.config.node.clone(),
-            role: Self::role_word(machine.role()),
+            role: machine.role(),
             state: NodeState::Active,
             status: self.status(machine, now),
             epoch: machine.epoch(),
@@ -121,7 +111,7 @@ impl Facts {
         Snapshot {
             server: ServerStatus {
                 status: self.status(machine, now),
-                role: Self::role_word(machine.role()),
+                role: machine.role(),
                 state: NodeState::Active,
                 cluster: self.config.cluster.clone(),
                 node: self.config.node.clone(),

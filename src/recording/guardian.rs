@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::guardian::protocol::{GuardianOrder, Report};
 use crate::moment::Moment;
+use crate::status::cause::EndCause;
 
 /// A line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,7 +41,7 @@ pub enum Deed {
     /// The volume's thread was asked to close the lock; `proof`: with the proof that this leadership is over.
     AskedToClose { proof: bool },
     /// It began to end a leadership by itself.
-    BeganToEnd { cause: String },
+    BeganToEnd { cause: EndCause },
     /// Nothing of it is left but its last will, if it has one, which it is about to execute.
     Left { election_node: Option<String> },
 }

@@ -1,7 +1,10 @@
-//! The role, and why it changes.
+//! The role, and why it changes: words that are public, too.
+
+use serde::{Deserialize, Serialize};
 
 /// What this node is permitted to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Runs no coordinator.
     Standby,
@@ -16,6 +19,8 @@ pub enum Role {
 }
 
 impl Role {
+    pub const ALL: [Self; 5] = [Self::Standby, Self::Promoting, Self::Active, Self::Demoting, Self::Fencing];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Standby => "standby",
@@ -28,7 +33,8 @@ impl Role {
 }
 
 /// Why a leadership ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     Stopped,
     CoordinatorExited,
@@ -83,7 +89,7 @@ impl End {
 }
 
 /// Why the role changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Cause {
     Elected,
     Ready,
@@ -104,7 +110,7 @@ impl Cause {
 }
 
 /// A change of role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Transition {
     pub from: Role,
     pub to: Role,
@@ -113,7 +119,7 @@ pub struct Transition {
 }
 
 /// What the node is busy with: finer than the role, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phase {
     Idle,
     BackingOff,
@@ -128,7 +134,7 @@ pub enum Phase {
 }
 
 /// Why the machine wants to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DeadlineReason {
     /// The lease runs out.
     Lease,

@@ -27,7 +27,7 @@
 )]
 
 mod action;
-mod cause;
+pub mod cause;
 mod demotion;
 mod event;
 mod interruptions;

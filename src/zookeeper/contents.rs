@@ -9,7 +9,7 @@
 
 pub use crate::guardian::protocol::UNREADABLE;
 use crate::guardian::protocol::is_volume_id;
-use crate::status::{ActiveView, Breadcrumb, HistoryEntry, Member, RoleWord};
+use crate::status::{ActiveView, Breadcrumb, HistoryEntry, Member, Role};
 
 /// The longest name of a node, in bytes, as in the configuration.
 const LONGEST_NAME: usize = 64;
@@ -98,7 +98,7 @@ pub fn active(breadcrumb: Option<&Breadcrumb>, member: impl FnOnce(&str) -> Opti
     let breadcrumb = breadcrumb.filter(|breadcrumb| !breadcrumb.clean)?;
     let member = member(&breadcrumb.node)?;
     let agrees =
-        member.node == breadcrumb.node && member.role == RoleWord::Active && member.epoch == Some(breadcrumb.epoch);
+        member.node == breadcrumb.node && member.role == Role::Active && member.epoch == Some(breadcrumb.epoch);
     agrees.then(|| ActiveView {
         node: breadcrumb.node.clone(),
         api: breadcrumb.api.clone(),

@@ -12,8 +12,8 @@ use primacy::api::{ApiThread, Settings, Tokens};
 use primacy::clock;
 use primacy::moment::Moment;
 use primacy::status::{
-    ActiveView, ClusterView, CoordinatorView, HistoryEntry, LeaseView, LockView, MemberView, MetricsView, NodeState,
-    RoleWord, ServerStatus, Snapshot, StatusWord, WatchdogStatus, ZooKeeperView,
+    ActiveView, Cause, ClusterView, CoordinatorView, EndCause, HistoryEntry, LeaseView, LockView, MemberView,
+    MetricsView, NodeState, Role, ServerStatus, Snapshot, StatusWord, WatchdogStatus, ZooKeeperView,
 };
 
 mod bodies;
@@ -127,7 +127,7 @@ pub fn active() -> Snapshot {
     Snapshot {
         server: ServerStatus {
             status: StatusWord::Ok,
-            role: RoleWord::Active,
+            role: Role::Active,
             state: NodeState::Active,
             cluster: "dremio".into(),
             node: "node-a".into(),
@@ -170,7 +170,7 @@ pub fn active() -> Snapshot {
             active: Some(view),
             paused: false,
             switchover: None,
-            members: vec![member("node-a", RoleWord::Active), member("node-b", RoleWord::Standby)],
+            members: vec![member("node-a", Role::Active), member("node-b", Role::Standby)],
         },
         history: vec![HistoryEntry {
             epoch: 7,
@@ -188,8 +188,8 @@ pub fn active() -> Snapshot {
     }
 }
 
-fn member(node: &str, role: RoleWord) -> MemberView {
-    let leads = role == RoleWord::Active;
+fn member(node: &str, role: Role) -> MemberView {
+    let leads = role == Role::Active;
     MemberView {
         node: node.into(),
         role,
@@ -214,7 +214,7 @@ fn member(node: &str, role: RoleWord) -> MemberView {
 pub fn standby() -> Snapshot {
     let mut snapshot = active();
     snapshot.server.node = "node-b".into();
-    snapshot.server.role = RoleWord::Standby;
+    snapshot.server.role = Role::Standby;
     snapshot.server.status = StatusWord::Standby;
     snapshot.server.coordinator = CoordinatorView::default();
     snapshot.server.lock.held = false;
@@ -233,7 +233,7 @@ pub fn standby_out_of_contact() -> Snapshot {
 
 pub fn starting() -> Snapshot {
     let mut snapshot = active();
-    snapshot.server.role = RoleWord::Promoting;
+    snapshot.server.role = Role::Promoting;
     snapshot.server.status = StatusWord::Starting;
     snapshot.server.coordinator.ready = false;
     snapshot.server.active = None;

@@ -11,7 +11,7 @@ use primacy::election::{ElectionOrder, ElectionOutcome, Fact, Handle, Loss, lock
 use primacy::guardian::protocol::{LastWill, TlsMaterial, ZooKeeperAccess};
 use primacy::host::ProcessIdentity;
 use primacy::moment::Moment;
-use primacy::status::{Breadcrumb, ClusterView, HistoryEntry, Member, NodeState, RoleWord, StatusWord};
+use primacy::status::{Breadcrumb, ClusterView, End, EndCause, HistoryEntry, Member, NodeState, Role, StatusWord};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -81,7 +81,7 @@ fn member(node: &str) -> Member {
     Member {
         format: 1,
         node: node.to_owned(),
-        role: RoleWord::Standby,
+        role: Role::Standby,
         state: NodeState::Active,
         status: StatusWord::Standby,
         epoch: None,
@@ -125,8 +125,8 @@ fn entry(node: &str, epoch: u64) -> HistoryEntry {
     }
 }
 
-fn ended(node: &str, epoch: u64, cause: &str) -> HistoryEntry {
-    HistoryEntry { to: Some(clock::timestamp()), cause: Some(cause.to_owned()), ..entry(node, epoch) }
+fn ended(node: &str, epoch: u64, cause: EndCause) -> HistoryEntry {
+    HistoryEntry { to: Some(clock::timestamp()), cause: Some(cause), ..entry(node, epoch) }
 }
 
 /// A candidate as the supervisor sees it.
@@ -281,8 +281,8 @@ impl Node {
         (epoch, self.claimed(epoch).await)
     }
 
-    async fn resign(&mut self, epoch: u64, cause: &str) {
-        self.order(ElectionOrder::Resign { clean: true, ended: Some(ended(&self.name, epoch, cause)) });
+    async fn resign(&mut self, epoch: u64, cause: impl Into<EndCause>) {
+        self.order(ElectionOrder::Resign { clean: true, ended: Some(ended(&self.name, epoch, cause.into())) });
         self.until(Fact::Resigned).await;
     }
 
@@ -343,9 +343,9 @@ fn delete_tree<'a>(client: &'a Client, path: &'a str) -> futures::future::BoxFut
 }
 
 impl Node {
-    fn history_contains(&self, cause: &str) {
+    fn history_contains(&self, cause: &EndCause) {
         let known = self.past.iter().any(|fact| match fact {
-            Fact::History(history) => history.iter().any(|entry| entry.cause.as_deref() == Some(cause)),
+            Fact::History(history) => history.iter().any(|entry| entry.cause.as_ref() == Some(cause)),
             _ => false,
         });
         assert!(known, "{:#?}", self.past);

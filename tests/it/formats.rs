@@ -23,7 +23,7 @@ use primacy::recorder;
 use primacy::recorder::header::{self, Header, Part};
 use primacy::recording::guardian::{self, Deed, What};
 use primacy::recording::supervisor;
-use primacy::status::{self, Breadcrumb, HistoryEntry, Member, NodeState, RoleWord, StatusWord};
+use primacy::status::{self, Breadcrumb, End, HistoryEntry, Member, NodeState, Role, StatusWord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -82,7 +82,7 @@ fn record() -> LockRecord {
 
 fn ended_record() -> LockRecord {
     LockRecord {
-        ended: Some(Ended { at: "2026-01-02T04:04:05.678Z".to_owned(), cause: "stopped".to_owned() }),
+        ended: Some(Ended { at: "2026-01-02T04:04:05.678Z".to_owned(), cause: End::Stopped.into() }),
         over: Some(Over { epoch: 7, election_node: Some("/primacy/c/election/_c_1-latch-0000000001".to_owned()) }),
         ..record()
     }
@@ -171,7 +171,7 @@ fn orders_to_the_guardian() {
         GuardianOrder::Run(Box::new(command)),
         GuardianOrder::Stop,
         GuardianOrder::Kill,
-        GuardianOrder::CloseLock { cause: "stopped".to_owned() },
+        GuardianOrder::CloseLock { cause: End::Stopped.into() },
         GuardianOrder::LastWill(Some(last_will())),
         GuardianOrder::Ping { number: 1 },
     ];
@@ -280,7 +280,7 @@ fn contents_in_zookeeper() {
     let member = Member {
         format: status::ZOOKEEPER_FORMAT,
         node: "a".to_owned(),
-        role: RoleWord::Active,
+        role: Role::Active,
         state: NodeState::Active,
         status: StatusWord::Ok,
         epoch: Some(7),
@@ -315,7 +315,7 @@ fn contents_in_zookeeper() {
         cause: None,
         to: None,
     };
-    let (cause, to) = (Some("stopped".to_owned()), Some("2026-01-02T04:04:05.678Z".to_owned()));
+    let (cause, to) = (Some(End::Stopped.into()), Some("2026-01-02T04:04:05.678Z".to_owned()));
     let clean = Breadcrumb { clean: true, cause: cause.clone(), to: to.clone(), ..breadcrumb.clone() };
     check("zookeeper-active", status::ZOOKEEPER_FORMAT, &[breadcrumb, clean]);
     let entry = HistoryEntry {
@@ -362,7 +362,7 @@ fn lines_of_recordings() {
         did(Deed::Ran { id: 1 }),
         did(Deed::SawAllDead),
         did(Deed::AskedToClose { proof: true }),
-        did(Deed::BeganToEnd { cause: "lease_expired".to_owned() }),
+        did(Deed::BeganToEnd { cause: End::LeaseExpired.into() }),
         did(Deed::Left { election_node: Some("/primacy/c/election/_c_1-latch-0000000001".to_owned()) }),
         did(Deed::Left { election_node: None }),
     ];

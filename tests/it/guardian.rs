@@ -11,6 +11,7 @@ use primacy::guardian::protocol::{
 };
 use primacy::host::{boot_id, host_id, pid_namespace};
 use primacy::processes::{Stat, lives};
+use primacy::status::End;
 use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;

@@ -3,7 +3,7 @@
 use super::claim::{Leadership, json};
 use super::settings::Settings;
 use crate::guardian::protocol::LastWill;
-use crate::status::Breadcrumb;
+use crate::status::{Breadcrumb, End};
 use crate::zookeeper;
 use crate::zookeeper::paths::Paths;
 
@@ -20,7 +20,7 @@ pub fn of_a_standby(settings: &Settings, paths: &Paths, session: i64, node: &str
 
 /// What the guardian undoes when it ends this leadership without its supervisor.
 pub fn of_a_leader(settings: &Settings, paths: &Paths, session: i64, leadership: &Leadership) -> LastWill {
-    let clean = Breadcrumb { clean: true, cause: Some("supervisor_lost".to_owned()), ..leadership.breadcrumb.clone() };
+    let clean = Breadcrumb { clean: true, cause: Some(End::SupervisorLost.into()), ..leadership.breadcrumb.clone() };
     LastWill {
         zookeeper: zookeeper::as_reached_now(&settings.access),
         election_node: leadership.node.clone(),

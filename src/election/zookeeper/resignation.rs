@@ -7,7 +7,7 @@ use zookeeper_client::{Client, MultiWriteError};
 use super::claim::{Leadership, json, short};
 use super::requests::before_retry;
 use crate::clock;
-use crate::status::{Breadcrumb, HistoryEntry};
+use crate::status::{Breadcrumb, End, HistoryEntry};
 use crate::zookeeper::paths::Paths;
 
 /// A part of a resignation.
@@ -73,7 +73,7 @@ fn ended_at_once(breadcrumb: &Breadcrumb) -> HistoryEntry {
         node: breadcrumb.node.clone(),
         from: breadcrumb.since.clone(),
         to: Some(clock::timestamp()),
-        cause: Some("start_failed".to_owned()),
+        cause: Some(End::StartFailed.into()),
         gap_ms: None,
         detail: Some("given back as soon as it was taken".to_owned()),
     }

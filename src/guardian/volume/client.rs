@@ -71,6 +71,7 @@ mod tests {
     use super::*;
     use crate::guardian::protocol::Ended;
     use crate::guardian::volume::lock_file::tests::record;
+    use crate::status::EndCause;
 
     #[test]
     fn only_another_host_that_may_still_run_is_a_twin() {
@@ -95,7 +96,7 @@ mod tests {
             !is_twin(&theirs, "b", "host", &host("m", "theirs")),
             "another node on this host: the kernel tells them apart"
         );
-        let ended = Some(Ended { at: String::new(), cause: String::new() });
+        let ended = Some(Ended { at: String::new(), cause: EndCause::Unknown });
         assert!(!is_twin(&LockRecord { ended, ..theirs.clone() }, "b", "host", &ours), "it let the lock go");
         assert!(
             !is_twin(&LockRecord { nfs_client: None, ..theirs.clone() }, "b", "host", &ours),

@@ -204,7 +204,8 @@ pub fn last_record(content: &[u8]) -> Option<LockRecord> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::guardian::protocol::Over;
+    use crate::guardian::protocol::{Ended, Over};
+    use crate::status::EndCause;
 
     pub fn record() -> LockRecord {
         LockRecord {
@@ -270,7 +271,7 @@ pub mod tests {
     fn only_its_own_epoch_in_the_proof_says_that_a_leadership_is_over() {
         let of = |epoch| LockRecord { over: Some(Over { epoch, election_node: None }), ..record() };
         assert!(of(3).is_over() && !of(2).is_over() && !of(4).is_over() && !record().is_over());
-        let ended = Some(crate::guardian::protocol::Ended { at: String::new(), cause: String::new() });
+        let ended = Some(Ended { at: String::new(), cause: EndCause::Unknown });
         assert!(!LockRecord { ended, ..record() }.is_over(), "it is for people");
     }
 }

@@ -46,6 +46,7 @@ use super::protocol::{Ended, LockRecord, NoteLevel, Over, Report, Settings, Volu
 use super::remains::{self, Mine};
 use crate::clock;
 use crate::moment::Moment;
+use crate::status::EndCause;
 
 /// Of this thread's stack, in bytes: the deepest thing it does is parse a small JSON file.
 const STACK: usize = 256 * 1024;
@@ -67,7 +68,7 @@ pub enum Task {
     Write(LockRecord),
     /// Note the end in the record and close; also ends an attempt to take the lock.
     Close {
-        cause: String,
+        cause: EndCause,
         /// The proof of the end, where there is one.
         over: Option<Over>,
     },
@@ -271,7 +272,7 @@ impl Thread {
                     }
                 }
                 Ok(Task::Write(record)) => self.write(record),
-                Ok(Task::Close { cause, over }) => self.close(&cause, over),
+                Ok(Task::Close { cause, over }) => self.close(cause, over),
                 Err(RecvTimeoutError::Timeout) => {
                     if self.attempt.as_ref().is_some_and(|attempt| attempt.next <= clock::now()) {
                         self.try_to_lock();
@@ -485,11 +486,11 @@ impl Thread {
         VolumeView { file_system: mount.map(|mount| mount.file_system), warnings, ..VolumeView::default() }
     }
 
-    fn close(&mut self, cause: &str, over: Option<Over>) {
+    fn close(&mut self, cause: EndCause, over: Option<Over>) {
         self.attempt = None;
         let clean = self.write_back();
         if let (Some(file), Some(Held { record: Some(record), lost: false, .. })) = (&self.file, &mut self.held) {
-            record.ended = Some(Ended { at: clock::timestamp(), cause: cause.to_owned() });
+            record.ended = Some(Ended { at: clock::timestamp(), cause });
             if let Err(error) = note_the_end(file, record, over.filter(|_| clean)) {
                 let text = problems::of("note the end of the epoch in", file.path(), &error);
                 self.outbox.note(NoteLevel::Warn, text);

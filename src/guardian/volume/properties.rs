@@ -44,6 +44,7 @@ mod tests {
 
     use super::*;
     use crate::guardian::protocol::{Ended, LockRecord};
+    use crate::status::EndCause;
 
     fn records() -> impl Strategy<Value = LockRecord> {
         let texts = (".{0,20}", ".{0,20}", ".{0,20}", ".{0,20}");
@@ -62,7 +63,7 @@ mod tests {
             epoch: numbers.2,
             since: String::new(),
             nfs_client: ended.as_ref().map(|(_, cause)| cause.clone()),
-            ended: ended.map(|(at, cause)| Ended { at, cause }),
+            ended: ended.map(|(at, cause)| Ended { at, cause: EndCause::Other(cause) }),
             over: None,
         })
     }

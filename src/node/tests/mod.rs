@@ -184,7 +184,7 @@ fn word(output: &Output) -> Option<String> {
             format!("WriteRecord({} by {})", record.epoch, record.pid)
         }
         Output::Guardian(GuardianOrder::Start { epoch, .. }) => format!("Start({epoch})"),
-        Output::Guardian(GuardianOrder::CloseLock { cause }) => format!("CloseLock({cause})"),
+        Output::Guardian(GuardianOrder::CloseLock { cause }) => format!("CloseLock({})", cause.as_str()),
         Output::Guardian(order) => format!("{order:?}"),
         Output::Election(ElectionOrder::Claim { breadcrumb, .. }) => format!("Claim({})", breadcrumb.epoch),
         Output::Election(ElectionOrder::Resign { clean, .. }) => format!("Resign(clean: {clean})"),

@@ -75,7 +75,7 @@ fn nobody_leads_by_one_voice(crumb: &[u8], row: &[u8]) {
     let crumb = breadcrumb(crumb);
     if let Some(view) = active(crumb.as_ref(), |node| member(node, row)) {
         let (crumb, row) = (crumb.as_ref().expect("a breadcrumb"), member(&view.node, row).expect("a member"));
-        assert!(!crumb.clean && row.role == RoleWord::Active);
+        assert!(!crumb.clean && row.role == Role::Active);
         assert_eq!((&view.node, view.epoch), (&crumb.node, crumb.epoch));
         assert_eq!((&view.node, Some(view.epoch)), (&row.node, row.epoch));
     }

@@ -298,8 +298,8 @@ fn the_metrics_parse_and_none_of_the_contract_is_missing() {
     snapshot.metrics.heartbeat_seconds.observe(0.003);
     snapshot.metrics.heartbeat_seconds.observe(99.0);
     snapshot.metrics.lock_probe_seconds.observe(0.2);
-    snapshot.metrics.transitions.insert(("standby", "promoting", nasty), 3);
-    snapshot.metrics.failover_gap_seconds.entry("stopped".into()).or_default().observe(1.5);
+    snapshot.metrics.transitions.insert((Role::Standby, Role::Promoting, Cause::Elected), 3);
+    snapshot.metrics.failover_gap_seconds.entry(EndCause::Other(nasty.into())).or_default().observe(1.5);
     snapshot.metrics.volume_free_bytes = Some(1 << 40);
     let fixture = Fixture::new(snapshot);
     let answer = fixture.get("/metrics");
@@ -334,13 +334,13 @@ fn the_metrics_parse_and_none_of_the_contract_is_missing() {
         ("primacy_role", "role", "active", "1"),
         ("primacy_role", "role", "standby", "0"),
         ("primacy_epoch", "", "", "7"),
-        ("primacy_transitions_total", "cause", nasty, "3"),
+        ("primacy_transitions_total", "cause", "elected", "3"),
         ("primacy_heartbeat_seconds_bucket", "le", "0.0025", "0"),
         ("primacy_heartbeat_seconds_bucket", "le", "0.005", "1"),
         ("primacy_heartbeat_seconds_bucket", "le", "10", "1"),
         ("primacy_heartbeat_seconds_bucket", "le", "+Inf", "2"),
         ("primacy_heartbeat_seconds_count", "", "", "2"),
-        ("primacy_failover_gap_seconds_count", "cause", "stopped", "1"),
+        ("primacy_failover_gap_seconds_count", "cause", nasty, "1"),
         ("primacy_volume_free_bytes", "", "", "1099511627776"),
         ("primacy_build_info", "version", "0.1.0", "1"),
     ] {

@@ -80,7 +80,7 @@ fn config(servers: &str) -> primacy::config::ZooKeeper {
     }
 }
 
-fn member_json(node: &str, role: RoleWord) -> Vec<u8> {
+fn member_json(node: &str, role: Role) -> Vec<u8> {
     let view = member(node, role);
     serde_json::to_vec(&Member {
         format: 1,
@@ -164,8 +164,8 @@ fn a_cluster_is_read_from_zookeeper_and_only_a_present_active_member_is_named_as
             ("epoch", Some(b"7".to_vec())),
             ("active", Some(breadcrumb(false))),
             ("control", Some(br#"{"paused":true,"switchover":{"to":"node-b"}}"#.to_vec())),
-            ("members/node-b", Some(member_json("node-b", RoleWord::Standby))),
-            ("members/node-a", Some(member_json("node-a", RoleWord::Active))),
+            ("members/node-b", Some(member_json("node-b", Role::Standby))),
+            ("members/node-a", Some(member_json("node-a", Role::Active))),
             ("members/node-x", Some(b"not understood".to_vec())),
             ("history/0000000006", Some(sixth)),
             ("history/0000000007", Some(seventh)),
@@ -175,7 +175,7 @@ fn a_cluster_is_read_from_zookeeper_and_only_a_present_active_member_is_named_as
     assert_eq!((view.epoch, view.paused), (Some(7), true));
     assert_eq!(view.switchover, Some(serde_json::json!({"to": "node-b"})));
     assert_eq!(view.active.unwrap().node, "node-a");
-    let expected = [member("node-a", RoleWord::Active), member("node-b", RoleWord::Standby)]
+    let expected = [member("node-a", Role::Active), member("node-b", Role::Standby)]
         .map(|member| MemberView { last_contact_ms: None, ..member });
     assert_eq!(view.members, expected);
     let epochs: Vec<u64> = client.history().unwrap().iter().map(|entry| entry.epoch).collect();
@@ -183,14 +183,14 @@ fn a_cluster_is_read_from_zookeeper_and_only_a_present_active_member_is_named_as
 
     change(&server, &[("control", Some(b"pause!".to_vec()))]);
     assert!(client.cluster().unwrap().paused, "the supervisors take an unreadable control node for a pause");
-    change(&server, &[("members/node-b", Some(member_json("node-a", RoleWord::Active)))]);
+    change(&server, &[("members/node-b", Some(member_json("node-a", Role::Active)))]);
     assert_eq!(client.cluster().unwrap().members.len(), 1, "the content is another node's");
 
     change(&server, &[("active", Some(breadcrumb(true)))]);
     assert_eq!(client.cluster().unwrap().active, None, "it stopped cleanly");
     change(
         &server,
-        &[("active", Some(breadcrumb(false))), ("members/node-a", Some(member_json("node-a", RoleWord::Fencing)))],
+        &[("active", Some(breadcrumb(false))), ("members/node-a", Some(member_json("node-a", Role::Fencing)))],
     );
     assert_eq!(client.cluster().unwrap().active, None, "it says that it is not");
     change(&server, &[("members/node-a", None)]);

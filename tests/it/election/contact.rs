@@ -19,16 +19,14 @@ async fn a_node_that_is_cut_off_is_succeeded_and_told_that_its_session_expired()
         breadcrumb: breadcrumb("b", 2),
         volume: "volume-1".to_owned(),
         entry: entry("b", 2),
-        predecessor_ended: Some(ended("a", 1, "host_lost")),
+        predecessor_ended: Some(ended("a", 1, EndCause::HostLost)),
     });
     b.claimed(2).await;
     // With the claim, not after it: this leadership may be over in a moment, and nobody would ever complete that entry.
     let predecessor: HistoryEntry = read(&client(server).await, &paths(&cluster).history_of(1)).await;
-    assert_eq!(predecessor.cause.as_deref(), Some("host_lost"));
-    b.history("the predecessor's end", |history| {
-        history.len() == 2 && history[1].cause.as_deref() == Some("host_lost")
-    })
-    .await;
+    assert_eq!(predecessor.cause, Some(EndCause::HostLost));
+    b.history("the predecessor's end", |history| history.len() == 2 && history[1].cause == Some(EndCause::HostLost))
+        .await;
     a.disconnected().await;
     proxy.heal();
     assert_eq!(a.lost().await, Loss::SessionExpired);
@@ -130,7 +128,7 @@ async fn a_resignation_without_contact_is_answered_all_the_same() {
     let (epoch, _) = a.lead().await;
     proxy.cut();
     a.disconnected().await;
-    a.resign(epoch, "stopped").await;
+    a.resign(epoch, End::Stopped).await;
     proxy.heal();
     a.order(ElectionOrder::Stand);
     a.elected().await;
@@ -266,7 +264,7 @@ async fn what_is_ordered_without_contact_is_done_when_there_is_contact_again() {
 
     proxy.cut();
     a.disconnected().await;
-    a.order(ElectionOrder::Resign { clean: true, ended: Some(ended("a", epoch, "stopped")) });
+    a.order(ElectionOrder::Resign { clean: true, ended: Some(ended("a", epoch, EndCause::Found(End::Stopped))) });
     let before: Breadcrumb = read(&client, &paths.active).await;
     assert!(!before.clean, "written without contact?");
     proxy.heal();
@@ -274,7 +272,7 @@ async fn what_is_ordered_without_contact_is_done_when_there_is_contact_again() {
     let after: Breadcrumb = read(&client, &paths.active).await;
     assert!(after.clean);
     let entry: HistoryEntry = read(&client, &paths.history_of(epoch)).await;
-    assert_eq!(entry.cause.as_deref(), Some("stopped"));
+    assert_eq!(entry.cause, Some(EndCause::Found(End::Stopped)));
     a.close().await;
 }
 

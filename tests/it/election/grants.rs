@@ -146,7 +146,7 @@ async fn a_claim_after_a_long_wait_counts_from_when_it_was_sent() {
     b.until(Fact::Standing).await;
     // Longer than its session: its own pings alone would leave it silent for most of a second.
     tokio::time::sleep(SESSION + SESSION / 4).await;
-    a.resign(epoch, "stopped").await;
+    a.resign(epoch, End::Stopped).await;
     b.elected().await;
     let now = clock::now();
     b.claim(epoch + 1);

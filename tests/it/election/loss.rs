@@ -25,10 +25,10 @@ async fn a_clean_end_is_noted_even_after_the_election_node_was_deleted() {
     let (epoch, claimed) = a.lead().await;
     client.delete(&claimed.last_will.election_node, None).await.unwrap();
     assert_eq!(a.lost().await, Loss::NodeDeleted);
-    a.resign(epoch, "election_node_deleted").await;
+    a.resign(epoch, End::ElectionNodeDeleted).await;
     assert!(read::<Breadcrumb>(&client, &paths.active).await.clean);
     let entry: HistoryEntry = read(&client, &paths.history_of(epoch)).await;
-    assert_eq!(entry.cause.as_deref(), Some("election_node_deleted"));
+    assert_eq!(entry.cause, Some(EndCause::Found(End::ElectionNodeDeleted)));
     a.close().await;
 }
 
@@ -52,7 +52,10 @@ async fn an_election_node_deleted_by_hand_is_a_loss_for_leader_and_standby() {
         b.elected().await.predecessor.map(|predecessor| (predecessor.node, predecessor.clean)),
         Some(("a".to_owned(), false))
     );
-    a.order(ElectionOrder::Resign { clean: true, ended: Some(ended("a", epoch, "election_node_deleted")) });
+    a.order(ElectionOrder::Resign {
+        clean: true,
+        ended: Some(ended("a", epoch, EndCause::Found(End::ElectionNodeDeleted))),
+    });
     a.until(Fact::Resigned).await;
     a.close().await;
     b.close().await;
@@ -125,7 +128,7 @@ async fn a_last_will_lets_the_next_one_in_and_marks_the_end_as_clean() {
     client.set_data(&path, json.as_bytes(), Some(version)).await.unwrap();
     client.delete(&claimed.last_will.election_node, None).await.unwrap();
     let predecessor = b.elected().await.predecessor.unwrap();
-    assert_eq!((predecessor.clean, predecessor.cause.as_deref()), (true, Some("supervisor_lost")));
+    assert_eq!((predecessor.clean, predecessor.cause), (true, Some(EndCause::Found(End::SupervisorLost))));
     assert_eq!(a.lost().await, Loss::NodeDeleted);
     a.close().await;
     b.close().await;

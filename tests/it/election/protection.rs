@@ -44,7 +44,7 @@ async fn a_digest_that_is_set_later_closes_every_node_to_strangers() {
     let paths = paths(&cluster);
     let mut a = Node::start(server, &cluster, "a");
     a.order(ElectionOrder::Publish(Box::new(member("a"))));
-    for cause in ["stopped", "switchover"] {
+    for cause in [End::Stopped.into(), EndCause::Switchover] {
         let (epoch, _) = a.lead().await;
         a.renewed().await;
         a.resign(epoch, cause).await;
@@ -96,7 +96,7 @@ async fn a_leader_without_the_digest_keeps_its_role_and_the_next_one_with_it_clo
     b.until(Fact::Standing).await;
     a.renewed_again().await;
     assert!(!a.lost_anything(), "{:#?}", a.past);
-    a.resign(epoch, "stopped").await;
+    a.resign(epoch, End::Stopped).await;
     let epoch = b.elected().await.epoch + 1;
     b.claim(epoch);
     b.claimed(epoch).await;

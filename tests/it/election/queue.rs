@@ -18,21 +18,21 @@ async fn the_first_is_elected_and_the_second_after_the_first_has_resigned() {
     b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     assert!(a.renewed().await > claimed.sent);
-    a.resign(1, "switchover").await;
+    a.resign(1, EndCause::Switchover).await;
 
     let outcome = b.elected().await;
     assert_eq!((outcome.epoch, outcome.volume.as_deref()), (1, Some("volume-1")));
     let predecessor = outcome.predecessor.unwrap();
     assert_eq!(
-        (predecessor.node.as_str(), predecessor.clean, predecessor.cause.as_deref()),
-        ("a", true, Some("switchover"))
+        (predecessor.node.as_str(), predecessor.clean, predecessor.cause),
+        ("a", true, Some(EndCause::Switchover))
     );
     b.claim(outcome.epoch + 1);
     b.claimed(2).await;
 
     let client = client(server).await;
     assert_eq!(client.get_data(&paths.epoch).await.unwrap().0, b"2");
-    assert_eq!(read::<HistoryEntry>(&client, &paths.history_of(1)).await.cause.as_deref(), Some("switchover"));
+    assert_eq!(read::<HistoryEntry>(&client, &paths.history_of(1)).await.cause, Some(EndCause::Switchover));
     assert_eq!(read::<HistoryEntry>(&client, &paths.history_of(2)).await.cause, None);
     assert_eq!(read::<Breadcrumb>(&client, &paths.active).await.node, "b");
     b.close().await;
@@ -60,7 +60,7 @@ async fn a_claim_after_the_epoch_has_moved_is_refused_and_a_second_look_helps() 
     let (server, cluster) = (Server::shared(), cluster());
     let (mut a, paths) = (Node::start(server, &cluster, "a"), paths(&cluster));
     let (epoch, _) = a.lead().await;
-    a.resign(epoch, "stopped").await;
+    a.resign(epoch, End::Stopped).await;
     a.order(ElectionOrder::Stand);
     assert_eq!(a.elected().await.epoch, 1);
     let client = client(server).await;
@@ -113,7 +113,7 @@ async fn fifty_candidacies_leave_neither_nodes_nor_sessions() {
     a.order(ElectionOrder::Publish(Box::new(member("a"))));
     for _ in 0..50 {
         let (epoch, _) = a.lead().await;
-        a.resign(epoch, "stopped").await;
+        a.resign(epoch, End::Stopped).await;
         assert_eq!(queue(&client, &paths).await, Vec::<String>::new());
     }
     a.close().await;
@@ -134,7 +134,7 @@ async fn an_epoch_that_is_given_back_before_it_is_heard_of_has_an_end_in_the_his
     a.order(ElectionOrder::Resign { clean: true, ended: None });
     a.until(Fact::Resigned).await;
     let entry: HistoryEntry = read(&client, &paths.history_of(epoch)).await;
-    assert_eq!((entry.cause.as_deref(), entry.to.is_some()), (Some("start_failed"), true));
+    assert_eq!((entry.cause, entry.to.is_some()), (Some(EndCause::Found(End::StartFailed)), true));
     let breadcrumb: Breadcrumb = read(&client, &paths.active).await;
     assert_eq!((breadcrumb.clean, breadcrumb.to), (true, entry.to));
     a.close().await;
@@ -147,7 +147,7 @@ async fn only_the_last_hundred_leaderships_are_remembered() {
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
     client.mkdir(&paths.history, &options).await.unwrap();
     for epoch in 1..=120 {
-        let json = serde_json::to_vec(&ended("b", epoch, "stopped")).unwrap();
+        let json = serde_json::to_vec(&ended("b", epoch, EndCause::Found(End::Stopped))).unwrap();
         client.create(&paths.history_of(epoch), &json, &options).await.unwrap();
     }
     let mut a = Node::start(server, &cluster, "a");
@@ -254,8 +254,8 @@ async fn with_the_lock_alone_everybody_is_elected_and_nothing_is_renewed() {
     a.claim(3);
     a.fact("Claimed", |fact| matches!(fact, Fact::Claimed { epoch: 3, last_will: None, .. }).then_some(())).await;
     a.view("itself", |view| view.members.len() == 1 && view.epoch == Some(3)).await;
-    a.resign(3, "stopped").await;
-    a.history_contains("stopped");
+    a.resign(3, End::Stopped).await;
+    a.history_contains(&End::Stopped.into());
     assert!(!a.past.iter().any(|fact| matches!(fact, Fact::Renewed { .. })));
     a.close().await;
 }

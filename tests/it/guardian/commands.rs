@@ -66,7 +66,7 @@ fn what_a_command_leaves_is_dead_when_its_end_is_told_however_it_ended() {
 fn commands_are_dead_before_the_tree_counts_as_dead_and_before_the_lock_is_closed() {
     let stop: fn(&mut Guardian) = |guardian| guardian.order(GuardianOrder::Stop);
     let kill: fn(&mut Guardian) = |guardian| guardian.order(GuardianOrder::Kill);
-    let close: fn(&mut Guardian) = |guardian| guardian.order(GuardianOrder::CloseLock { cause: "stopped".to_owned() });
+    let close: fn(&mut Guardian) = |guardian| guardian.order(GuardianOrder::CloseLock { cause: End::Stopped.into() });
     for (how, end) in [("stop", stop), ("kill", kill), ("close", close)] {
         for with_coordinator in [false, true] {
             let directory = TempDir::new().unwrap();

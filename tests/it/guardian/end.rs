@@ -27,7 +27,7 @@ fn the_deadline_kills_without_any_message() {
         order,
         [&Report::TreeDead, &Report::LockClosed { clean: true }, &Report::Fenced { deadline, clean: true }]
     );
-    assert_eq!(record_on(&settings).ended.unwrap().cause, "lease_expired");
+    assert_eq!(record_on(&settings).ended.unwrap().cause, End::LeaseExpired.into());
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn the_end_of_the_supervisor_is_the_end_of_the_tree() {
     guardian.until_end();
     assert!(!lives(main, 0) && !lives(daemon, 0));
     assert!(!is_locked(&settings));
-    assert_eq!(record_on(&settings).ended.unwrap().cause, "supervisor_lost");
+    assert_eq!(record_on(&settings).ended.unwrap().cause, End::SupervisorLost.into());
 }
 
 #[test]

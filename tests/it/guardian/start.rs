@@ -184,7 +184,7 @@ fn each_failure_to_start_is_explained() {
         let problem = guardian.start_failure(1);
         assert!(words.iter().all(|word| problem.contains(word)), "{problem}");
         assert!(is_locked(&settings));
-        guardian.order(GuardianOrder::CloseLock { cause: "start_failed".to_owned() });
+        guardian.order(GuardianOrder::CloseLock { cause: End::StartFailed.into() });
         guardian.expect_report(&Report::LockClosed { clean: true });
     }
 }

@@ -34,10 +34,10 @@ fn a_coordinator_is_started_and_stopped_and_the_lock_outlives_it() {
     });
     assert!(!lives(pid, 0));
     assert!(is_locked(&settings));
-    guardian.order(GuardianOrder::CloseLock { cause: "stopped".to_owned() });
+    guardian.order(GuardianOrder::CloseLock { cause: End::Stopped.into() });
     guardian.expect_report(&Report::LockClosed { clean: true });
     assert!(!is_locked(&settings));
-    assert_eq!(record_on(&settings).ended.unwrap().cause, "stopped");
+    assert_eq!(record_on(&settings).ended.unwrap().cause, End::Stopped.into());
 }
 
 /// A guardian of a parent that ignores and blocks signals, as nohup, systemd and careless programs do.

@@ -196,7 +196,7 @@ fn a_volume_that_hangs_is_lost_and_keeps_nobody_from_killing() {
     guardian.order(GuardianOrder::Kill);
     guardian.expect_report(&Report::TreeDead);
     assert!(!lives(main, 0) && !lives(daemon, 0));
-    guardian.order(GuardianOrder::CloseLock { cause: "volume_lost".to_owned() });
+    guardian.order(GuardianOrder::CloseLock { cause: End::VolumeLost.into() });
     guardian.expect(|report| match report {
         Report::LockClosed { .. } => panic!("closed on a volume that hangs"),
         Report::Note { text, .. } => text.contains("closing the lock waits").then_some(()),

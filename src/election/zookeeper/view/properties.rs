@@ -43,7 +43,7 @@ fn holds(state: &State) {
     assert_eq!(nodes.len(), cluster.members.len(), "two rows for one node");
     if let Some(active) = &cluster.active {
         let row = cluster.members.iter().find(|member| member.node == active.node).expect("the active one is a member");
-        assert_eq!((row.role, row.epoch), (crate::status::RoleWord::Active, Some(active.epoch)));
+        assert_eq!((row.role, row.epoch), (crate::status::Role::Active, Some(active.epoch)));
     }
     assert!(state.seen().members.iter().all(|(name, member)| *name == member.node));
     let epochs: Vec<u64> = state.entries().iter().map(|entry| entry.epoch).collect();

@@ -6,6 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{HostIdentity, ProcessIdentity};
+pub use crate::role::cause::{Cause, End, Role};
+
+pub mod cause;
+
+pub use cause::EndCause;
 
 /// One of the words in the `status` field: what this node is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,17 +47,6 @@ impl StatusWord {
     }
 }
 
-/// What the node is permitted to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RoleWord {
-    Standby,
-    Promoting,
-    Active,
-    Demoting,
-    Fencing,
-}
-
 /// What an operator wants of the node (openLooKeng's words).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -64,11 +58,23 @@ pub enum NodeState {
     Inactive,
 }
 
+impl NodeState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Isolating => "ISOLATING",
+            Self::Isolated => "ISOLATED",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
 /// The body of `/server_status`, plus what only other endpoints show.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerStatus {
     pub status: StatusWord,
-    pub role: RoleWord,
+    pub role: Role,
     pub state: NodeState,
     pub cluster: String,
     pub node: String,
@@ -162,7 +168,7 @@ pub struct Member {
     #[serde(default)]
     pub format: u32,
     pub node: String,
-    pub role: RoleWord,
+    pub role: Role,
     pub state: NodeState,
     pub status: StatusWord,
     pub epoch: Option<u64>,
@@ -190,7 +196,7 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberView {
     pub node: String,
-    pub role: RoleWord,
+    pub role: Role,
     pub state: NodeState,
     pub status: StatusWord,
     pub epoch: Option<u64>,
@@ -240,7 +246,7 @@ pub struct Breadcrumb {
     pub host: Option<HostIdentity>,
     /// Why and when it ended, set together with `clean`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
+    pub cause: Option<EndCause>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
@@ -253,7 +259,7 @@ pub struct HistoryEntry {
     /// RFC 3339: when its coordinator was started.
     pub from: String,
     pub to: Option<String>,
-    pub cause: Option<String>,
+    pub cause: Option<EndCause>,
     /// Between the former coordinator's end and this one's readiness, where both are known.
     pub gap_ms: Option<u64>,
     pub detail: Option<String>,
@@ -325,8 +331,8 @@ pub struct MetricsView {
     pub heartbeat_seconds: Histogram,
     pub lock_probe_seconds: Histogram,
     /// By (from, to, cause).
-    pub transitions: BTreeMap<(&'static str, &'static str, &'static str), u64>,
-    pub failover_gap_seconds: BTreeMap<String, Histogram>,
+    pub transitions: BTreeMap<(Role, Role, Cause), u64>,
+    pub failover_gap_seconds: BTreeMap<EndCause, Histogram>,
     pub coordinator_restarts: u64,
     pub volume_free_bytes: Option<u64>,
 }
