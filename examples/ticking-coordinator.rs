@@ -11,8 +11,6 @@
 //! - `--die-after MS`: exits with 5;
 //! - `--fork-storm`: four lines of processes, each of which starts its successor and ends.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -20,9 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
-use nix::time::{ClockId, clock_gettime};
+use testbed::ticks::{TICK, Ticks};
 
-const TICK: Duration = Duration::from_millis(5);
+const PERIOD: Duration = Duration::from_millis(5);
 
 /// How long a process of the storm lives.
 const STORM_LIFE: Duration = Duration::from_millis(20);
@@ -50,25 +48,11 @@ struct Arguments {
     part: Option<String>,
 }
 
-struct Log {
-    file: File,
-    tail: String,
-}
-
-impl Log {
-    fn open(arguments: &Arguments) -> std::io::Result<Self> {
-        let variable = |name| std::env::var(name).unwrap_or_else(|_| "-".to_owned());
-        let pid = arguments.of.unwrap_or_else(std::process::id);
-        let tail = format!("{} {pid} {}", variable("PRIMACY_NODE"), variable("PRIMACY_EPOCH"));
-        Ok(Self { file: OpenOptions::new().create(true).append(true).open(&arguments.log)?, tail })
-    }
-
-    fn write(&mut self, event: &str) -> std::io::Result<()> {
-        let at = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
-        let nanoseconds = i128::from(at.tv_sec()) * 1_000_000_000 + i128::from(at.tv_nsec());
-        // One write: lines of several processes do not mix.
-        self.file.write_all(format!("{nanoseconds} {} {event}\n", self.tail).as_bytes())
-    }
+fn open(arguments: &Arguments) -> std::io::Result<Ticks> {
+    let variable = |name| std::env::var(name).unwrap_or_else(|_| "-".to_owned());
+    let pid = arguments.of.unwrap_or_else(std::process::id);
+    let epoch = variable("PRIMACY_EPOCH").parse().unwrap_or_default();
+    Ticks::open(&arguments.log, &variable("PRIMACY_NODE"), pid, epoch)
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -89,7 +73,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let terminated = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, terminated.clone())?;
-    let mut log = Log::open(&arguments)?;
+    let mut log = open(&arguments)?;
     log.write(arguments.part.as_deref().unwrap_or("start"))?;
     if arguments.part.is_none() && arguments.daemonise {
         descend(&arguments, first, "child")?;
@@ -105,9 +89,9 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let mut lived = Duration::ZERO;
     loop {
-        std::thread::sleep(TICK);
-        lived += TICK;
-        log.write("tick")?;
+        std::thread::sleep(PERIOD);
+        lived += PERIOD;
+        log.write(TICK)?;
         if terminated.swap(false, Ordering::Relaxed) {
             log.write("sigterm")?;
             if !arguments.ignore_sigterm && arguments.part.as_deref() != Some("daemon") {

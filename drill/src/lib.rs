@@ -12,7 +12,6 @@
 //! runner        puts them in order: lab up, faults, clients, evidence, verdict
 //! ```
 
-pub mod clock;
 pub mod history;
 pub mod hosts;
 pub mod judge;

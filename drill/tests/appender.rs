@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use drill::clock;
 use drill::history::{Entry, Line, Outcome};
 use drill::workload::appender::journal::{self, Examined, Record};
 use drill::workload::clients::{ClientPlan, Kind};
@@ -19,6 +18,7 @@ use drill::workload::ticks;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+use testbed::clock;
 
 /// How long any event may take: several tests share two slow processors.
 const LIMIT: Duration = Duration::from_secs(60);

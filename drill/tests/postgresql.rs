@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use drill::clock;
 use drill::history::{Entry, Line, Outcome};
 use drill::workload::clients::{ClientPlan, Kind};
 use drill::workload::postgresql::{BIN, Place, PostgreSql};
@@ -21,6 +20,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
+use testbed::clock;
 
 /// How long any event may take: crash recovery on a slow disk is one.
 const LIMIT: Duration = Duration::from_secs(90);

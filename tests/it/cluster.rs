@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use primacy::{clock, processes};
 use tempfile::TempDir;
+use testbed::ticks::TickLog;
 use uuid::Uuid;
 
 use crate::proxy::Proxy;
@@ -23,7 +24,7 @@ use crate::zookeeper::{Server, TICK, spawn_for_life};
 mod asking;
 mod ledger;
 
-pub use ledger::{Ledger, Run};
+pub use testbed::ticks::Run;
 
 /// How long any event may take: several tests share two slow processors.
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -40,7 +41,7 @@ pub struct Cluster {
     pub name: String,
     /// The shared volume.
     pub volume: PathBuf,
-    pub ledger: Ledger,
+    pub ledger: TickLog,
     nodes: BTreeMap<String, Node>,
     settings: toml::Table,
     environment: Vec<(&'static str, &'static str)>,
@@ -91,7 +92,7 @@ impl Cluster {
         let ticks = directory.path().join("ticks");
         let mut cluster = Self {
             name: format!("c{}", Uuid::new_v4().simple()),
-            ledger: Ledger::new(ticks),
+            ledger: TickLog::new(ticks),
             nodes: BTreeMap::new(),
             settings: toml::Table::new(),
             environment: Vec::new(),
@@ -334,7 +335,7 @@ impl Cluster {
     }
 
     fn tend(&mut self) {
-        self.ledger.update();
+        self.ledger.poll().unwrap();
         let mut again = Vec::new();
         for (name, node) in &mut self.nodes {
             let Some(child) = &mut node.child else { continue };
@@ -370,7 +371,7 @@ impl Cluster {
 
     /// The coordinator that wrote last.
     pub fn running(&mut self) -> Run {
-        self.ledger.update();
+        self.ledger.poll().unwrap();
         self.ledger.latest().expect("a coordinator has run").clone()
     }
 
@@ -392,8 +393,8 @@ impl Cluster {
     /// The judgement: never two, and epochs that grow. For the end of every test.
     #[track_caller]
     pub fn judge(&mut self) -> Vec<Run> {
-        self.ledger.update();
-        self.ledger.judge();
+        self.ledger.poll().unwrap();
+        ledger::judge(&self.ledger);
         self.ledger.runs().to_vec()
     }
 
@@ -445,7 +446,7 @@ impl Drop for Cluster {
             for (name, node) in &self.nodes {
                 eprintln!("--- {name}, exits {:?}\n{}", node.exits, self.log(name));
             }
-            self.ledger.update();
+            let _ = self.ledger.poll();
             eprintln!("--- coordinators\n{:#?}", self.ledger.runs());
         }
         if !std::thread::panicking() {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 
 use super::{Entry, Line};
-use crate::clock;
+use testbed::clock;
 
 /// The file's name in a run's directory.
 pub const FILE: &str = "history.jsonl";

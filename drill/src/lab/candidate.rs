@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::clock;
 use crate::hosts::{Host as _, NamespaceHost, processes};
+use testbed::clock;
 
 /// `RestartSec` of the unit that is shipped.
 const RESTART_AFTER: Duration = Duration::from_millis(100);

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::clock;
 use crate::history::{Entry, Writer};
 use crate::hosts::cgroup::{Group, Hierarchies};
 use crate::hosts::network::Switch;
 use crate::hosts::sandbox::Sandbox;
 use crate::hosts::{Host as _, NamespaceHost};
+use testbed::clock;
+use testbed::ticks::TickLog;
 
 mod candidate;
 mod coordinator;
@@ -77,6 +78,8 @@ pub struct Lab {
     pub volume: Volume,
     /// What is seen of the candidates.
     pub observer: Observer,
+    /// Read as far as anybody looked.
+    pub tick_log: TickLog,
     client: NamespaceHost,
     helpers: Vec<Child>,
     leaderships: Leaderships,
@@ -120,6 +123,7 @@ impl Lab {
         let nodes: Vec<(String, Ipv4Addr)> =
             candidates.iter().map(|candidate| (candidate.name().to_owned(), candidate.host.address())).collect();
         let observer = Observer::start(client.network()?, &nodes, &history)?;
+        let tick_log = TickLog::new(coordinator::ticks(&scratch));
         let mut lab = Self {
             plan,
             scratch,
@@ -128,6 +132,7 @@ impl Lab {
             candidates,
             volume,
             observer,
+            tick_log,
             client,
             helpers: Vec::new(),
             leaderships: Leaderships::default(),

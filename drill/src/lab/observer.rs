@@ -14,9 +14,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::clock;
 use crate::history::{Entry, Writer};
 use crate::hosts::network;
+use testbed::clock;
 
 /// Where every candidate's API listens.
 pub const API_PORT: u16 = 9090;

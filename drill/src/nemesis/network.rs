@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Draw, Fault, Hit, target};
-use crate::clock;
 use crate::hosts::network::cut;
 use crate::hosts::{Direction, Host as _};
 use crate::lab::{Lab, nanoseconds};
+use testbed::clock;
 
 type Rules = Vec<(&'static str, String)>;
 

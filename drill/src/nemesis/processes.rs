@@ -7,8 +7,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{Draw, Fault, Hit, target};
-use crate::clock;
 use crate::lab::{Candidate, Lab, nanoseconds};
+use testbed::clock;
 
 /// A part of what runs on a candidate's host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

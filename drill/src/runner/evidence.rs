@@ -2,14 +2,18 @@
 //! change something is stopped before it is looked at.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use testbed::judge;
+use testbed::lives::spans;
+use testbed::span::Span;
+use testbed::ticks::TickLog;
 
 use crate::history::{self, Entry, Line, Writer};
 use crate::hosts::{Host as _, processes};
@@ -165,30 +169,8 @@ pub fn sort(out: &Path) -> Result<()> {
     fs::rename(draft, out.join(history::FILE)).context("cannot replace the history")
 }
 
-/// The longest time between `from` and `to` in which no coordinator lived, ns: a look at the ends of the tick files, for
-/// the line that is printed. The judge has its own way.
-pub fn longest_gap(ticks: &Path, from: u64, to: u64) -> u64 {
-    let files = fs::read_dir(ticks).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut lives: Vec<(u64, u64)> = files.filter_map(|path| ends(&path)).filter(|(_, last)| *last >= from).collect();
-    lives.sort_unstable();
-    let (mut longest, mut reached) = (0, from);
-    for (first, last) in lives.into_iter().filter(|(first, _)| *first < to) {
-        longest = longest.max(first.saturating_sub(reached));
-        reached = reached.max(last);
-    }
-    longest.max(to.saturating_sub(reached))
-}
-
-/// The first and the last time in a file of them.
-fn ends(path: &PathBuf) -> Option<(u64, u64)> {
-    let mut file = File::open(path).ok()?;
-    let mut head = [0; 24];
-    let read = file.read(&mut head).ok()?;
-    let first = std::str::from_utf8(&head[..read]).ok()?.lines().next()?.trim().parse().ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(64))).ok()?;
-    let mut tail = String::new();
-    file.read_to_string(&mut tail).ok()?;
-    let whole = &tail[..tail.rfind('\n')?];
-    Some((first, whole.lines().next_back()?.parse().ok()?))
+/// The longest time between `from` and `to` in which no coordinator lived, for the line that is printed.
+pub fn longest_gap(log: &mut TickLog, from: u64, to: u64) -> Result<Duration> {
+    log.poll().context("cannot read the ticks")?;
+    Ok(judge::longest_gap(&spans(log.runs()), Span { first: from, last: to }))
 }

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::clock;
 use crate::history::{self, Entry, Run, Writer};
 use crate::hosts::sandbox::Sandbox;
 use crate::judge::{self, Verdict};
 use crate::lab::{Lab, Plan, nanoseconds};
 use crate::nemesis::{Schedule, Step, kinds};
 use crate::report;
+use testbed::clock;
 
 mod evidence;
 mod options;

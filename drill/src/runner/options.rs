@@ -76,7 +76,7 @@ impl Options {
     /// An absolute path: hosts have the same files, but not this process's folder for ever.
     pub fn out(&self) -> Result<PathBuf> {
         let chosen = self.out.clone().unwrap_or_else(|| {
-            PathBuf::from("drill-runs").join(format!("{}-{}", self.seed, crate::clock::now() / 1_000_000_000))
+            PathBuf::from("drill-runs").join(format!("{}-{}", self.seed, testbed::clock::now() / 1_000_000_000))
         });
         std::path::absolute(&chosen).with_context(|| format!("cannot find {}", chosen.display()))
     }

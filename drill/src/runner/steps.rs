@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::evidence;
-use crate::clock;
 use crate::history::Entry;
 use crate::lab::{Lab, nanoseconds};
 use crate::nemesis::{Fault, Planned, Step, kinds};
+use testbed::clock;
 
 /// The judge's limit is far shorter; here it only keeps a run from waiting for ever.
 const RECOVERY: Duration = Duration::from_secs(60);
@@ -94,7 +94,7 @@ impl Steps {
         lab.history.note(Entry::Recovered { node: node.clone(), epoch })?;
         let after = clock::now() - healed;
         lab.remember_leaderships();
-        let gap = evidence::longest_gap(&lab.ticks(), start, clock::now()) / 1_000_000;
+        let gap = evidence::longest_gap(&mut lab.tick_log, start, clock::now())?.as_millis();
         println!(
             "{}: no coordinator for {gap} ms; {node} active (epoch {epoch}) {} ms after all was healed",
             words.join("  +  "),

@@ -27,7 +27,9 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::SigSet;
 
-use super::ticks::{INTERVAL, Ticks};
+use testbed::ticks::TICK;
+
+use super::ticks::{self, INTERVAL};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -61,7 +63,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     let pid = std::process::id();
     // The first tick is written before anything of the coordinator runs.
-    drop(Ticks::open(&args.ticks, &args.node, pid, args.epoch)?);
+    drop(ticks::begin(&args.ticks, &args.node, pid, args.epoch)?);
     let (reading, writing) = std::io::pipe().context("cannot open a pipe")?;
     let status = part(&args, "--between", pid)?.stdin(reading).status().context("cannot start the go-between")?;
     if !status.success() {
@@ -83,7 +85,7 @@ fn part(args: &Args, part: &str, pid: u32) -> Result<Command> {
 fn tick_until_end_of_file(args: &Args, pid: u32) -> Result<()> {
     // A signal to the whole tree is a request to the coordinator; the sidecar sees its end, however long that takes.
     SigSet::all().thread_block().context("cannot block signals")?;
-    let mut ticks = Ticks::open(&args.ticks, &args.node, pid, args.epoch)?;
+    let mut ticks = ticks::begin(&args.ticks, &args.node, pid, args.epoch)?;
     let (ended, end) = mpsc::channel::<()>();
     let until_end = move || {
         // Nobody writes: anything but a wait is the end.
@@ -92,7 +94,7 @@ fn tick_until_end_of_file(args: &Args, pid: u32) -> Result<()> {
     };
     std::thread::Builder::new().name("pipe".to_owned()).spawn(until_end).context("cannot start a thread")?;
     while end.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-        ticks.tick()?;
+        ticks.write(TICK)?;
     }
     Ok(())
 }

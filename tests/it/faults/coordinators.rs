@@ -28,7 +28,7 @@ fn one_that_ignores_sigterm_is_killed_after_its_time_and_after_before_kill() {
     assert_eq!(cluster.until_exit("a"), 0);
     cluster.until_active_is("b");
     assert_eq!(fs::read_to_string(noted).unwrap(), format!("{} a\n", former.pid));
-    assert_eq!(cluster.judge()[0].notes, ["start", "sigterm"]);
+    assert_eq!(cluster.judge()[0].notes.events, ["start", "sigterm"]);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_start_script_without_exec_is_stopped_in_order() {
     cluster.signal("a", Signal::SIGTERM);
     assert_eq!(cluster.until_exit("a"), 0);
     cluster.until_active_is("b");
-    assert_eq!(cluster.judge()[0].notes, ["start", "sigterm"]);
+    assert_eq!(cluster.judge()[0].notes.events, ["start", "sigterm"]);
     assert!(!cluster.log("a").contains("so killed"), "nobody had to be");
 }
 

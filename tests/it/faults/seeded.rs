@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::cluster::{Cluster, Ledger};
+use testbed::ticks::TickLog;
+
+use crate::cluster::Cluster;
 #[cfg(feature = "seeded-bug-two-coordinators")]
 use crate::{
     cluster::{Run, proxy},
@@ -18,7 +20,7 @@ use crate::{
 /// What the judge says of the runs; forgotten afterwards, so that the cluster's own judgement at its end is silent.
 fn conviction(cluster: &mut Cluster) -> String {
     let verdict = catch_unwind(AssertUnwindSafe(|| cluster.judge())).expect_err("the judge has seen nothing");
-    cluster.ledger = Ledger::new(PathBuf::new());
+    cluster.ledger = TickLog::new(PathBuf::new());
     verdict.downcast_ref::<String>().cloned().unwrap_or_default()
 }
 

@@ -14,7 +14,7 @@ fn sigterm_hands_over_cleanly() {
     cluster.until_active_is("b");
     assert_eq!(cluster.until_cause("b", 1), "stopped");
     let runs = cluster.judge();
-    assert_eq!(runs[0].notes, ["start", "sigterm"]);
+    assert_eq!(runs[0].notes.events, ["start", "sigterm"]);
     assert_eq!(runs.len(), 2);
 }
 

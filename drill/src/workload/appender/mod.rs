@@ -26,9 +26,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::ticks::Ticks;
 use super::{stop, ticks};
-use crate::clock;
+use testbed::clock;
 
 mod http;
 pub mod journal;
@@ -93,8 +92,8 @@ pub fn run(args: Args) -> Result<()> {
     let (ends, end) = mpsc::channel();
     let pid = std::process::id();
     // Life begins before the volume is touched: the replay belongs to it.
-    let file = Ticks::open(&args.ticks, &args.node, pid, args.epoch)?;
-    thread("ticks", ends.clone(), move || Err(ticks::Ticks::forever(file)))?;
+    let file = ticks::begin(&args.ticks, &args.node, pid, args.epoch)?;
+    thread("ticks", ends.clone(), move || Err(file.forever(ticks::INTERVAL)).context("cannot tick"))?;
     let asked = ends.clone();
     stop::at_signal(signals, move || drop(asked.send(End::Asked)))?;
 

@@ -16,8 +16,8 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 
 use super::leader::Route;
 use super::{Attempt, Target};
-use crate::clock;
 use crate::workload::postgresql::{CLIENT_ROLE, DATABASE};
+use testbed::clock;
 
 const INSERT: &str = "INSERT INTO operations (id, at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
 

@@ -25,8 +25,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::stop;
-use crate::clock;
 use crate::history::{Entry, Line, Outcome};
+use testbed::clock;
 
 mod increment;
 mod insert;

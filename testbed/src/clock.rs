@@ -1,8 +1,8 @@
-//! The one clock: CLOCK_MONOTONIC of the kernel that all hosts share, which is what makes "never two at once" decidable.
+//! The one clock: CLOCK_MONOTONIC of the kernel that runs everything, which is what makes "never two at once" decidable.
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds on CLOCK_MONOTONIC.
+/// ns on CLOCK_MONOTONIC.
 #[must_use]
 pub fn now() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC is always there");
