@@ -171,7 +171,7 @@ fn node_health(asked: &Asked<'_>) -> Response {
         let message = format!("Application node is unhealthy: {}", server.reason);
         (StatusCode::INTERNAL_SERVER_ERROR, "ERROR", message)
     };
-    let nodes: Vec<_> = asked.seen.snapshot.cluster.members.iter().map(|member| member.node.as_str()).collect();
+    let nodes: Vec<_> = asked.seen.snapshot.cluster.members.iter().map(|member| member.row.node.as_str()).collect();
     let details = json!({
         "Healthy": healthy,
         "Hostname": server.node,

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::api::process::Tree;
 use crate::api::snapshot_at::SnapshotAt;
 use crate::output;
-use crate::status::{BUCKETS, Histogram, Role};
+use crate::status::{BUCKETS, ContactWord, Histogram, Role};
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -29,7 +29,7 @@ pub fn encode(seen: &SnapshotAt, tree: Option<Tree>) -> String {
     page.gauge("primacy_coordinator_ready", "1 while it is ready.", Some(flag(server.coordinator.ready)));
     let left = seen.lease_remaining().unwrap_or_default().as_secs_f64();
     page.gauge("primacy_lease_remaining_seconds", "What is left of the lease; 0 without one.", Some(left));
-    let connected = server.zookeeper.state.as_deref().map(|state| flag(state == "connected" && seen.alive()));
+    let connected = server.zookeeper.state.map(|state| flag(state == ContactWord::Connected && seen.alive()));
     page.gauge("primacy_zookeeper_connected", "1 while connected; absent without ZooKeeper.", connected);
     page.family("primacy_heartbeat_seconds", "histogram", "From sending a heartbeat to its acknowledgement.");
     page.histogram("primacy_heartbeat_seconds", &[], &metrics.heartbeat_seconds);

@@ -114,16 +114,17 @@ impl SnapshotAt {
         cluster.active = self.active(cluster.active.as_ref());
         for member in &mut cluster.members {
             member.last_contact_ms = member.last_contact_ms.map(|age| self.aged(age));
-            if member.node != self.snapshot.server.node {
+            let row = &mut member.row;
+            if row.node != self.snapshot.server.node {
                 continue;
             }
             member.last_contact_ms = Some(to_millis(self.now.since(self.turned)));
-            if member.role == Role::Active && !self.leads() {
+            if row.role == Role::Active && !self.leads() {
                 let server = self.server();
-                member.role = Role::Fencing;
-                member.status = StatusWord::Fencing;
-                member.ready = false;
-                member.reason = server.reason;
+                row.role = Role::Fencing;
+                row.status = StatusWord::Fencing;
+                row.ready = false;
+                row.reason = server.reason;
             }
         }
         cluster

@@ -90,7 +90,7 @@ impl Client {
     pub fn cluster(&self) -> Result<ClusterView, Error> {
         let view = self.look()?;
         // Who has just become active has told its API before it has told the others: that is no answer yet.
-        let about_to_be = |view: &ClusterView| view.members.iter().any(|member| member.role == Role::Promoting);
+        let about_to_be = |view: &ClusterView| view.members.iter().any(|member| member.row.role == Role::Promoting);
         if view.active.is_none() && about_to_be(&view) {
             std::thread::sleep(AGAIN);
             return Ok(self.look().unwrap_or(view));

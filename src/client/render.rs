@@ -46,16 +46,17 @@ pub fn render_history(entries: &[HistoryEntry], format: Format) -> String {
 }
 
 fn status_row(member: &MemberView, lag: impl Fn(u64) -> String) -> Vec<String> {
+    let MemberView { row, last_contact_ms } = member;
     vec![
-        member.node.clone(),
-        member.role.as_str().to_owned(),
-        member.state.as_str().to_owned(),
-        or_empty(member.epoch),
-        member.since.clone(),
-        if member.ready { "yes" } else { "no" }.to_owned(),
-        member.api.clone(),
-        member.last_contact_ms.map(lag).unwrap_or_default(),
-        member.reason.clone(),
+        row.node.clone(),
+        row.role.as_str().to_owned(),
+        row.state.as_str().to_owned(),
+        or_empty(row.epoch),
+        row.since.clone(),
+        if row.ready { "yes" } else { "no" }.to_owned(),
+        row.api.clone(),
+        last_contact_ms.map(lag).unwrap_or_default(),
+        row.reason.clone(),
     ]
 }
 

@@ -9,7 +9,7 @@ use zookeeper_client as zk;
 use crate::client::Error;
 use crate::config::ZooKeeper;
 use crate::guardian::protocol::ZooKeeperAccess;
-use crate::status::{ClusterView, HistoryEntry, Member, MemberView};
+use crate::status::{ClusterView, HistoryEntry, Member};
 use crate::zookeeper::contents::{self, Control};
 use crate::zookeeper::{self, Trouble};
 
@@ -96,16 +96,19 @@ impl Ensemble {
             let read = |data: &[u8]| contents::member(&name, data);
             members.extend(understood(client, &format!("{directory}/{name}"), read).await?);
         }
-        members.sort_by(|a, b| a.node.cmp(&b.node));
-        let active = contents::active(breadcrumb.as_ref(), |node| members.iter().find(|it| it.node == node).cloned());
-        Ok(ClusterView {
+        members.sort_by(|a, b| a.row.node.cmp(&b.row.node));
+        let active =
+            contents::active(breadcrumb.as_ref(), |node| members.iter().find(|it| it.row.node == node).cloned());
+        let cluster = ClusterView {
             cluster: self.cluster.clone(),
             epoch,
             active,
             paused: control.paused,
             switchover: control.switchover,
-            members: members.into_iter().map(view).collect(),
-        })
+            members,
+        };
+        // The sessions live; how recently they were heard of only the ensemble knows.
+        Ok(cluster.shown(None))
     }
 
     async fn read_history(&self, client: &zk::Client) -> Result<Vec<HistoryEntry>, zk::Error> {
@@ -117,28 +120,6 @@ impl Ensemble {
         }
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.epoch));
         Ok(entries)
-    }
-}
-
-fn view(member: Member) -> MemberView {
-    MemberView {
-        node: member.node,
-        role: member.role,
-        state: member.state,
-        status: member.status,
-        epoch: member.epoch,
-        since: member.since,
-        ready: member.ready,
-        api: member.api,
-        endpoints: member.endpoints,
-        priority: member.priority,
-        tags: member.tags,
-        eligible: member.eligible,
-        reason: member.reason,
-        version: member.version,
-        // The session lives; how recently it was heard of only the ensemble knows.
-        last_contact_ms: None,
-        process: None,
     }
 }
 

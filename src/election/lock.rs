@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{ElectionOrder, Fact, Handle};
 use crate::clock;
-use crate::status::{ActiveView, Breadcrumb, ClusterView, HistoryEntry, Member, MemberView};
+use crate::status::{ActiveView, Breadcrumb, ClusterView, HistoryEntry, Member};
 
 /// How many leaderships are remembered.
 const HISTORY: usize = 100;
@@ -95,19 +95,13 @@ impl Backend {
     }
 
     fn show(&self) {
-        let active = self.leads.as_ref().map(|leads| ActiveView {
-            node: leads.node.clone(),
-            api: leads.api.clone(),
-            epoch: leads.epoch,
-            endpoints: leads.endpoints.clone(),
-        });
         self.tell(Fact::Cluster(Box::new(ClusterView {
             cluster: self.settings.cluster.clone(),
             epoch: self.epoch,
-            active,
+            active: self.leads.as_ref().map(ActiveView::from),
             paused: false,
             switchover: None,
-            members: self.member.iter().map(MemberView::from).collect(),
+            members: self.member.iter().cloned().collect(),
         })));
     }
 

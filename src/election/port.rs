@@ -73,7 +73,7 @@ pub enum Fact {
     /// Another live member has this node's name.
     DuplicateName { holder: String },
     /// The cluster as seen through this backend; sent at every change.
-    Cluster(Box<ClusterView>),
+    Cluster(Box<ClusterView<Member>>),
     /// Past leaderships, newest first; sent at every change.
     History(Vec<HistoryEntry>),
 }

@@ -13,7 +13,9 @@ use crate::guardian::protocol::{Ended, LockRecord, NoteLevel, StuckProcess, Volu
 use crate::host::{ProcessIdentity, Whose};
 use crate::moment::Moment;
 use crate::role::{self, End, Recorded, WatchdogTiming, Witness};
-use crate::status::{Breadcrumb, ClusterView, CoordinatorView, EndCause, HistoryEntry, MetricsView, PeerResult};
+use crate::status::{
+    Breadcrumb, ClusterView, CoordinatorView, EndCause, HistoryEntry, Member, MetricsView, PeerResult,
+};
 
 use super::input::At;
 use super::predecessor::{self, Own};
@@ -89,7 +91,7 @@ pub struct Facts {
     pub stuck: Vec<StuckProcess>,
     /// Why there is no guardian.
     pub guardian_problem: Option<String>,
-    pub cluster: ClusterView,
+    pub cluster: ClusterView<Member>,
     pub history: Vec<HistoryEntry>,
     /// The history entry of the leadership under way.
     pub entry: Option<HistoryEntry>,
@@ -158,7 +160,7 @@ impl Facts {
     }
 
     /// The election has told of the cluster: until now it was as it was told before.
-    pub fn see(&mut self, view: ClusterView, now: Moment) {
+    pub fn see(&mut self, view: ClusterView<Member>, now: Moment) {
         if view.active.is_some() || (self.cluster_is_current && self.cluster.active.is_some()) {
             self.seen_active = Some(now);
         }

@@ -88,15 +88,8 @@ impl Node {
         let since = at.timestamp();
         let facts = &mut self.facts;
         let breadcrumb = facts.breadcrumb(epoch, since.clone());
-        let entry = HistoryEntry {
-            epoch,
-            node: facts.config.node.clone(),
-            from: since,
-            to: None,
-            cause: None,
-            gap_ms: None,
-            detail: Some(facts.story.clone()),
-        };
+        let begun = HistoryEntry::begun(epoch, facts.config.node.clone(), since);
+        let entry = HistoryEntry { detail: Some(facts.story.clone()), ..begun };
         facts.entry = Some(entry.clone());
         let predecessor_ended = predecessor_ended(facts, at);
         let volume = facts.volume_id.clone().unwrap_or_default();
@@ -127,15 +120,8 @@ impl Node {
         let epoch = self.machine.epoch().unwrap_or(0);
         let facts = &mut self.facts;
         let now = at.timestamp();
-        let mut entry = facts.entry.take().unwrap_or_else(|| HistoryEntry {
-            epoch,
-            node: facts.config.node.clone(),
-            from: now.clone(),
-            to: None,
-            cause: None,
-            gap_ms: None,
-            detail: None,
-        });
+        let begun = || HistoryEntry::begun(epoch, facts.config.node.clone(), now.clone());
+        let mut entry = facts.entry.take().unwrap_or_else(begun);
         entry.to = Some(now);
         entry.cause = Some(end.into());
         entry.detail = Some(facts.detail.clone().unwrap_or_else(|| sentence(end).to_owned()));

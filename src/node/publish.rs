@@ -41,9 +41,9 @@ impl Published {
         let mut outputs = Vec::new();
         outputs.push(Output::Publish);
         let member = facts.member(machine, now);
-        if member.reason != self.reason {
-            self.reason.clone_from(&member.reason);
-            outputs.push(Output::Status(format!("{}: {}", member.status.as_str(), self.reason)));
+        if member.row.reason != self.reason {
+            self.reason.clone_from(&member.row.reason);
+            outputs.push(Output::Status(format!("{}: {}", member.row.status.as_str(), self.reason)));
         }
         let changed = self.member.as_deref() != Some(&member) || self.service != facts.service(machine);
         // Who has become active has no further step, and others ask who that is.

@@ -4,8 +4,8 @@ use crate::config::{ElectionKind, WatchdogUse};
 use crate::moment::Moment;
 use crate::role::{Machine, Role};
 use crate::status::{
-    ActiveView, Breadcrumb, ClusterView, CoordinatorView, LeaseView, LockView, Member, MemberView, MetricsView,
-    NodeState, PeerResult, ServerStatus, Snapshot, WatchdogStatus, ZOOKEEPER_FORMAT, ZooKeeperView,
+    ActiveView, Breadcrumb, ClusterView, ContactWord, CoordinatorView, LeaseView, LockView, Member, MemberRow,
+    MetricsView, NodeState, ServerStatus, Snapshot, WatchdogStatus, ZOOKEEPER_FORMAT, ZooKeeperView,
 };
 
 use super::facts::{Contact, Facts, LOCK_FILE};
@@ -29,8 +29,7 @@ impl Facts {
     }
 
     pub fn member(&self, machine: &Machine, now: Moment) -> Member {
-        Member {
-            format: ZOOKEEPER_FORMAT,
+        let row = MemberRow {
             node: self.config.node.clone(),
             role: machine.role(),
             state: NodeState::Active,
@@ -45,9 +44,9 @@ impl Facts {
             version: crate::seeded_bug::version().to_owned(),
             eligible: machine.eligible(),
             reason: self.reason(machine, now),
-            process: Some(self.identity.process.clone()),
-            session_timeout_ms: self.session_timeout_ms,
-        }
+        };
+        let (process, session_timeout_ms) = (Some(self.identity.process.clone()), self.session_timeout_ms);
+        Member { format: ZOOKEEPER_FORMAT, row, process, session_timeout_ms }
     }
 
     /// What this node leaves behind when it takes `epoch`.
@@ -73,12 +72,7 @@ impl Facts {
 
     fn active(&self, machine: &Machine) -> Option<ActiveView> {
         match (machine.role(), machine.epoch()) {
-            (Role::Active, Some(epoch)) => Some(ActiveView {
-                node: self.config.node.clone(),
-                api: self.identity.advertise.clone(),
-                epoch,
-                endpoints: self.config.coordinator.endpoints.clone(),
-            }),
+            (Role::Active, Some(epoch)) => Some(ActiveView::from(&self.breadcrumb(epoch, String::new()))),
             _ => self.cluster.active.clone().filter(|active| active.node != self.config.node),
         }
     }
@@ -88,19 +82,19 @@ impl Facts {
         let mut view = self.cluster.clone();
         view.active = self.active(machine);
         view.epoch = self.epoch(machine);
-        let own = MemberView::from(&self.member(machine, now));
-        view.members.retain(|member| member.node != own.node);
-        view.members.push(own);
-        view.members.sort_by(|a, b| a.node.cmp(&b.node));
-        view
+        view.members.retain(|member| member.row.node != self.config.node);
+        view.members.push(self.member(machine, now));
+        view.members.sort_by(|a, b| a.row.node.cmp(&b.row.node));
+        // Who is present has been heard of within its session: its age is given as zero.
+        view.shown(Some(0))
     }
 
     pub fn snapshot(&self, machine: &Machine, now: Moment) -> Snapshot {
         let with_zookeeper = self.config.election == ElectionKind::ZooKeeper;
         let state = match &self.contact {
-            Contact::Connecting => "connecting",
-            Contact::Connected => "connected",
-            Contact::Disconnected(_) => "disconnected",
+            Contact::Connecting => ContactWord::Connecting,
+            Contact::Connected => ContactWord::Connected,
+            Contact::Disconnected(_) => ContactWord::Disconnected,
         };
         let holder = if self.lock_held {
             Some(self.config.node.clone())
@@ -126,7 +120,7 @@ impl Facts {
                     ..self.coordinator.clone()
                 },
                 zookeeper: ZooKeeperView {
-                    state: with_zookeeper.then(|| state.to_owned()),
+                    state: with_zookeeper.then_some(state),
                     session: self.session.clone(),
                     session_timeout_ms: self.session_timeout_ms,
                     last_heartbeat_ms: None,
@@ -136,12 +130,7 @@ impl Facts {
                     held: self.lock_held,
                     path: self.config.lock.directory.join(LOCK_FILE).display().to_string(),
                     holder,
-                    verified: match self.verified {
-                        PeerResult::Unverified => "unverified",
-                        PeerResult::Verified => "verified",
-                        PeerResult::Failed => "failed",
-                    }
-                    .to_owned(),
+                    verified: self.verified,
                     verified_detail: self.verified_detail.clone(),
                 },
                 watchdog: self.watchdog_view(),

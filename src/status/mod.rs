@@ -116,10 +116,19 @@ pub struct CoordinatorView {
     pub holds_lock: Option<bool>,
 }
 
+/// Contact with ZooKeeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContactWord {
+    Connecting,
+    Connected,
+    Disconnected,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZooKeeperView {
-    /// `connected`, `disconnected`, `connecting`; null with `election = "lock"`.
-    pub state: Option<String>,
+    /// Null with `election = "lock"`.
+    pub state: Option<ContactWord>,
     /// Hexadecimal, `0x…`.
     pub session: Option<String>,
     pub session_timeout_ms: Option<u64>,
@@ -137,8 +146,8 @@ pub struct LockView {
     pub held: bool,
     pub path: String,
     pub holder: Option<String>,
-    /// Whether the lock was seen to exclude other hosts: `unverified`, `verified`, `failed`.
-    pub verified: String,
+    /// Whether the lock was seen to exclude other hosts.
+    pub verified: PeerResult,
     /// One sentence on that; null while nothing was tried.
     pub verified_detail: Option<String>,
 }
@@ -161,12 +170,9 @@ pub struct WatchdogStatus {
 /// misunderstand. Those of every version are kept in tests/it/formats/.
 pub const ZOOKEEPER_FORMAT: u32 = 1;
 
-/// A member as it describes itself in `members/<node>`.
+/// What a member says of itself to everybody.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Member {
-    /// [`ZOOKEEPER_FORMAT`]; 0 of versions that had no number for it.
-    #[serde(default)]
-    pub format: u32,
+pub struct MemberRow {
     pub node: String,
     pub role: Role,
     pub state: NodeState,
@@ -184,6 +190,16 @@ pub struct Member {
     /// Whether it could take over.
     pub eligible: bool,
     pub reason: String,
+}
+
+/// `members/<node>`: with what is for the other supervisors alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// [`ZOOKEEPER_FORMAT`]; 0 of versions that had no number for it.
+    #[serde(default)]
+    pub format: u32,
+    #[serde(flatten)]
+    pub row: MemberRow,
     /// Who this process is, for the search of one's own ghost: host id, boot id, pid and its start time.
     #[serde(default)]
     pub process: Option<ProcessIdentity>,
@@ -195,38 +211,37 @@ pub struct Member {
 /// One row of `/cluster`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberView {
-    pub node: String,
-    pub role: Role,
-    pub state: NodeState,
-    pub status: StatusWord,
-    pub epoch: Option<u64>,
-    pub since: String,
-    pub ready: bool,
-    pub api: String,
-    #[serde(default)]
-    pub endpoints: BTreeMap<String, String>,
-    pub priority: u32,
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-    pub eligible: bool,
-    pub reason: String,
-    pub version: String,
+    #[serde(flatten)]
+    pub row: MemberRow,
     /// How long ago this member was last known to be alive.
     pub last_contact_ms: Option<u64>,
-    /// Its host, for this process only.
-    #[serde(skip)]
-    pub process: Option<ProcessIdentity>,
 }
 
-/// `/cluster`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ClusterView {
+/// The cluster: with what is for the other supervisors alone (`Member`), or as `/cluster` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterView<M = MemberView> {
     pub cluster: String,
     pub epoch: Option<u64>,
     pub active: Option<ActiveView>,
     pub paused: bool,
     pub switchover: Option<serde_json::Value>,
-    pub members: Vec<MemberView>,
+    pub members: Vec<M>,
+}
+
+impl<M> Default for ClusterView<M> {
+    fn default() -> Self {
+        let (cluster, epoch, active, paused, switchover) = Default::default();
+        Self { cluster, epoch, active, paused, switchover, members: Vec::new() }
+    }
+}
+
+impl ClusterView<Member> {
+    /// As it is shown, with how long ago its members were heard of.
+    pub fn shown(self, last_contact_ms: Option<u64>) -> ClusterView {
+        let Self { cluster, epoch, active, paused, switchover, members } = self;
+        let members = members.into_iter().map(|member| MemberView { row: member.row, last_contact_ms }).collect();
+        ClusterView { cluster, epoch, active, paused, switchover, members }
+    }
 }
 
 /// The breadcrumb in `active`: who was last permitted to run a coordinator.
@@ -251,6 +266,17 @@ pub struct Breadcrumb {
     pub to: Option<String>,
 }
 
+impl From<&Breadcrumb> for ActiveView {
+    fn from(breadcrumb: &Breadcrumb) -> Self {
+        Self {
+            node: breadcrumb.node.clone(),
+            api: breadcrumb.api.clone(),
+            epoch: breadcrumb.epoch,
+            endpoints: breadcrumb.endpoints.clone(),
+        }
+    }
+}
+
 /// One leadership.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
@@ -263,6 +289,13 @@ pub struct HistoryEntry {
     /// Between the former coordinator's end and this one's readiness, where both are known.
     pub gap_ms: Option<u64>,
     pub detail: Option<String>,
+}
+
+impl HistoryEntry {
+    /// Of a leadership that has begun.
+    pub const fn begun(epoch: u64, node: String, from: String) -> Self {
+        Self { epoch, node, from, to: None, cause: None, gap_ms: None, detail: None }
+    }
 }
 
 /// One line of `primacy check`.
@@ -296,10 +329,11 @@ pub struct PeerTest {
     pub detail: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerResult {
     /// Not tried, or not to its end.
+    #[default]
     Unverified,
     Verified,
     Failed,
@@ -356,29 +390,5 @@ impl Histogram {
 
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
-    }
-}
-
-impl From<&Member> for MemberView {
-    /// A member that is present has been heard of within its session: its age is given as zero.
-    fn from(member: &Member) -> Self {
-        Self {
-            node: member.node.clone(),
-            role: member.role,
-            state: member.state,
-            status: member.status,
-            epoch: member.epoch,
-            since: member.since.clone(),
-            ready: member.ready,
-            api: member.api.clone(),
-            endpoints: member.endpoints.clone(),
-            priority: member.priority,
-            tags: member.tags.clone(),
-            eligible: member.eligible,
-            reason: member.reason.clone(),
-            version: member.version.clone(),
-            last_contact_ms: Some(0),
-            process: member.process.clone(),
-        }
     }
 }

@@ -42,7 +42,7 @@ pub fn predecessor(data: &[u8]) -> Breadcrumb {
 
 /// `members/<name>`. The znode's name is what ZooKeeper keeps apart, so a content with another name is nobody's.
 pub fn member(name: &str, data: &[u8]) -> Option<Member> {
-    serde_json::from_slice(data).ok().filter(|member: &Member| member.node == name)
+    serde_json::from_slice(data).ok().filter(|member: &Member| member.row.node == name)
 }
 
 /// `history/<10 digits>`, under the number of its epoch.
@@ -96,15 +96,9 @@ fn is_name(text: &str) -> bool {
 /// and the member alone does not know who came after it.
 pub fn active(breadcrumb: Option<&Breadcrumb>, member: impl FnOnce(&str) -> Option<Member>) -> Option<ActiveView> {
     let breadcrumb = breadcrumb.filter(|breadcrumb| !breadcrumb.clean)?;
-    let member = member(&breadcrumb.node)?;
-    let agrees =
-        member.node == breadcrumb.node && member.role == Role::Active && member.epoch == Some(breadcrumb.epoch);
-    agrees.then(|| ActiveView {
-        node: breadcrumb.node.clone(),
-        api: breadcrumb.api.clone(),
-        epoch: breadcrumb.epoch,
-        endpoints: breadcrumb.endpoints.clone(),
-    })
+    let row = member(&breadcrumb.node)?.row;
+    let agrees = row.node == breadcrumb.node && row.role == Role::Active && row.epoch == Some(breadcrumb.epoch);
+    agrees.then(|| ActiveView::from(breadcrumb))
 }
 
 #[cfg(any(test, fuzzing))]

@@ -12,8 +12,9 @@ use primacy::api::{ApiThread, Settings, Tokens};
 use primacy::clock;
 use primacy::moment::Moment;
 use primacy::status::{
-    ActiveView, Cause, ClusterView, CoordinatorView, EndCause, HistoryEntry, LeaseView, LockView, MemberView,
-    MetricsView, NodeState, Role, ServerStatus, Snapshot, StatusWord, WatchdogStatus, ZooKeeperView,
+    ActiveView, Cause, ClusterView, ContactWord, CoordinatorView, EndCause, HistoryEntry, LeaseView, LockView,
+    MemberRow, MemberView, MetricsView, NodeState, PeerResult, Role, ServerStatus, Snapshot, StatusWord,
+    WatchdogStatus, ZooKeeperView,
 };
 
 mod bodies;
@@ -144,7 +145,7 @@ pub fn active() -> Snapshot {
                 holds_lock: Some(true),
             },
             zookeeper: ZooKeeperView {
-                state: Some("connected".into()),
+                state: Some(ContactWord::Connected),
                 session: Some("0x1000".into()),
                 session_timeout_ms: Some(10_000),
                 last_heartbeat_ms: None,
@@ -155,7 +156,7 @@ pub fn active() -> Snapshot {
                 held: true,
                 path: "/mnt/coordinator.lock".into(),
                 holder: Some("node-a".into()),
-                verified: "verified".into(),
+                verified: PeerResult::Verified,
                 verified_detail: None,
             },
             paused: false,
@@ -190,7 +191,7 @@ pub fn active() -> Snapshot {
 
 fn member(node: &str, role: Role) -> MemberView {
     let leads = role == Role::Active;
-    MemberView {
+    let row = MemberRow {
         node: node.into(),
         role,
         state: NodeState::Active,
@@ -205,9 +206,8 @@ fn member(node: &str, role: Role) -> MemberView {
         eligible: !leads,
         reason: "as it should be".into(),
         version: "0.1.0".into(),
-        last_contact_ms: Some(5),
-        process: None,
-    }
+    };
+    MemberView { row, last_contact_ms: Some(5) }
 }
 
 /// node-b, which could take over.
@@ -226,7 +226,7 @@ pub fn standby() -> Snapshot {
 pub fn standby_out_of_contact() -> Snapshot {
     let mut snapshot = standby();
     snapshot.server.status = StatusWord::Disconnected;
-    snapshot.server.zookeeper.state = Some("disconnected".into());
+    snapshot.server.zookeeper.state = Some(ContactWord::Disconnected);
     snapshot.in_contact = false;
     snapshot
 }

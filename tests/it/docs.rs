@@ -232,7 +232,7 @@ fn every_promise_says_what_shows_it() {
 fn operators_find_every_status_word_cause_and_metric() {
     let text = read("docs/operations.md");
     let named = quoted(&text);
-    let mut wanted = words("src/status.rs", "StatusWord");
+    let mut wanted = words("src/status/mod.rs", "StatusWord");
     wanted.extend(words("src/role/cause.rs", "End"));
     wanted.push("host_lost".to_owned());
     wanted.extend(metrics());

@@ -11,7 +11,9 @@ use primacy::election::{ElectionOrder, ElectionOutcome, Fact, Handle, Loss, lock
 use primacy::guardian::protocol::{LastWill, TlsMaterial, ZooKeeperAccess};
 use primacy::host::ProcessIdentity;
 use primacy::moment::Moment;
-use primacy::status::{Breadcrumb, ClusterView, End, EndCause, HistoryEntry, Member, NodeState, Role, StatusWord};
+use primacy::status::{
+    Breadcrumb, ClusterView, End, EndCause, HistoryEntry, Member, MemberRow, NodeState, Role, StatusWord,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -78,8 +80,7 @@ fn settings(servers: &str, cluster: &str, node: &str) -> Settings {
 }
 
 fn member(node: &str) -> Member {
-    Member {
-        format: 1,
+    let row = MemberRow {
         node: node.to_owned(),
         role: Role::Standby,
         state: NodeState::Active,
@@ -94,9 +95,15 @@ fn member(node: &str) -> Member {
         version: "0".to_owned(),
         eligible: true,
         reason: String::new(),
-        process: Some(identity()),
-        session_timeout_ms: None,
-    }
+    };
+    Member { format: 1, row, process: Some(identity()), session_timeout_ms: None }
+}
+
+/// What it tells the others once this has changed.
+fn telling(node: &str, change: impl FnOnce(&mut MemberRow)) -> Box<Member> {
+    let mut member = member(node);
+    change(&mut member.row);
+    Box::new(member)
 }
 
 fn breadcrumb(node: &str, epoch: u64) -> Breadcrumb {
@@ -231,7 +238,7 @@ impl Node {
     }
 
     /// The cluster as it is, or as it becomes.
-    async fn view(&mut self, what: &str, wanted: impl Fn(&ClusterView) -> bool) -> ClusterView {
+    async fn view(&mut self, what: &str, wanted: impl Fn(&ClusterView<Member>) -> bool) -> ClusterView<Member> {
         let latest = self.past.iter().rev().find_map(|fact| match fact {
             Fact::Cluster(view) => Some(view),
             _ => None,

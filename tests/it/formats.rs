@@ -23,7 +23,9 @@ use primacy::recorder;
 use primacy::recorder::header::{self, Header, Part};
 use primacy::recording::guardian::{self, Deed, What};
 use primacy::recording::supervisor;
-use primacy::status::{self, Breadcrumb, End, HistoryEntry, Member, NodeState, Role, StatusWord};
+use primacy::status::{
+    self, Breadcrumb, ClusterView, End, HistoryEntry, Member, MemberRow, NodeState, Role, StatusWord,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -275,10 +277,8 @@ fn records_of_the_lock_file() {
     check("lock-file", protocol::RECORD_FORMAT, &[record(), ended_record()]);
 }
 
-#[test]
-fn contents_in_zookeeper() {
-    let member = Member {
-        format: status::ZOOKEEPER_FORMAT,
+fn member() -> Member {
+    let row = MemberRow {
         node: "a".to_owned(),
         role: Role::Active,
         state: NodeState::Active,
@@ -293,6 +293,10 @@ fn contents_in_zookeeper() {
         version: "0.1.0".to_owned(),
         eligible: false,
         reason: "elected again".to_owned(),
+    };
+    Member {
+        format: status::ZOOKEEPER_FORMAT,
+        row,
         process: Some(ProcessIdentity {
             host_id: "0123456789abcdef0123456789abcdef".to_owned(),
             boot_id: "b7a3c8f0-1111-4222-8333-444455556666".to_owned(),
@@ -302,8 +306,12 @@ fn contents_in_zookeeper() {
             host: Some(host()),
         }),
         session_timeout_ms: Some(10_000),
-    };
-    check("zookeeper-member", status::ZOOKEEPER_FORMAT, &[member]);
+    }
+}
+
+#[test]
+fn contents_in_zookeeper() {
+    check("zookeeper-member", status::ZOOKEEPER_FORMAT, &[member()]);
     let breadcrumb = Breadcrumb {
         node: "a".to_owned(),
         epoch: 7,
@@ -402,4 +410,14 @@ fn lines_of_recordings() {
         wanted(Output::Publish),
     ];
     check("recording-supervisor", header::FORMAT, &lines);
+}
+
+/// A node looks for peers on other hosts, so a recording that is replayed needs what members say of theirs.
+#[test]
+fn the_cluster_is_recorded_with_its_members_hosts() {
+    let cluster = ClusterView { members: vec![member()], ..ClusterView::default() };
+    let heard = Input::Election(Fact::Cluster(Box::new(cluster.clone())));
+    let read: Input = serde_json::from_str(&serde_json::to_string(&heard).unwrap()).unwrap();
+    let Input::Election(Fact::Cluster(read)) = read else { panic!("{read:?}") };
+    assert_eq!(*read, cluster);
 }

@@ -269,12 +269,12 @@ impl<'a> Candidate<'a> {
     /// Who else could take over, by what the members say of themselves: a preference, nothing more.
     fn others(&self) -> Vec<OtherCandidate> {
         let seen = self.seen.borrow();
-        let others = seen.members.values().filter(|member| member.node != self.backend.settings.node);
+        let others = seen.members.values().filter(|member| member.row.node != self.backend.settings.node);
         others
             .map(|member| OtherCandidate {
-                node: member.node.clone(),
-                priority: member.priority,
-                eligible: member.eligible,
+                node: member.row.node.clone(),
+                priority: member.row.priority,
+                eligible: member.row.eligible,
             })
             .collect()
     }

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use crate::election::Fact;
 use crate::host::ProcessIdentity;
 use crate::processes;
-use crate::status::Member;
+use crate::status::{Member, MemberRow};
 use crate::zookeeper::contents;
 use crate::zookeeper::directories;
 use crate::zookeeper::paths::Paths;
@@ -124,7 +124,8 @@ async fn update_or_gone(
 }
 
 fn json(member: &Member) -> Vec<u8> {
-    let member = Member { reason: shortened(&member.reason), ..member.clone() };
+    let row = MemberRow { reason: shortened(&member.row.reason), ..member.row.clone() };
+    let member = Member { row, ..member.clone() };
     serde_json::to_vec(&member).expect("a member has only string keys")
 }
 

@@ -18,7 +18,7 @@ use zookeeper_client::{Client, Error, EventType, MultiReadResult, OneshotWatcher
 use super::requests::before_retry;
 use super::settings::Settings;
 use crate::election::Fact;
-use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member, MemberView};
+use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member};
 use crate::zookeeper::contents::{self, Control};
 use crate::zookeeper::paths::Paths;
 
@@ -257,14 +257,14 @@ impl State {
         Seen { paused: self.control.paused, members: members.collect() }
     }
 
-    fn cluster(&self, cluster: &str) -> ClusterView {
+    fn cluster(&self, cluster: &str) -> ClusterView<Member> {
         ClusterView {
             cluster: cluster.to_owned(),
             epoch: self.epoch,
             active: contents::active(self.active.as_ref(), |node| self.members.get(node)?.clone()),
             paused: self.control.paused,
             switchover: self.control.switchover.clone(),
-            members: self.members.values().flatten().map(MemberView::from).collect(),
+            members: self.members.values().flatten().cloned().collect(),
         }
     }
 

@@ -41,10 +41,10 @@ impl Node {
         let facts = &self.facts;
         let (every, own) = (facts.identity.every_node_is_a_host, &facts.identity.process);
         let elsewhere = |process: &ProcessIdentity| every || process.boot_id != own.boot_id;
-        for member in facts.cluster.members.iter().filter(|member| member.node != facts.config.node) {
+        for member in facts.cluster.members.iter().filter(|member| member.row.node != facts.config.node) {
             let Some(process) = member.process.as_ref().filter(|process| elsewhere(process)) else { continue };
             let host = process.host.as_ref().map_or_else(|| process.host_id.clone(), |host| host.key(&process.host_id));
-            self.peers.note(&member.node, host, facts.volume.id.as_ref(), now);
+            self.peers.note(&member.row.node, host, facts.volume.id.as_ref(), now);
         }
     }
 

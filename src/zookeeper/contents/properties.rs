@@ -44,7 +44,7 @@ fn one_breadcrumb(data: &[u8]) {
 
 fn one_row(name: &str, data: &[u8]) {
     if let Some(member) = member(name, data) {
-        assert_eq!(member.node, name);
+        assert_eq!(member.row.node, name);
         let written = serde_json::to_vec(&member).expect("plain data with string keys");
         assert_eq!(super::member(name, &written), Some(member));
     }
@@ -74,7 +74,7 @@ fn one_volume(data: &[u8]) {
 fn nobody_leads_by_one_voice(crumb: &[u8], row: &[u8]) {
     let crumb = breadcrumb(crumb);
     if let Some(view) = active(crumb.as_ref(), |node| member(node, row)) {
-        let (crumb, row) = (crumb.as_ref().expect("a breadcrumb"), member(&view.node, row).expect("a member"));
+        let (crumb, row) = (crumb.as_ref().expect("a breadcrumb"), member(&view.node, row).expect("a member").row);
         assert!(!crumb.clean && row.role == Role::Active);
         assert_eq!((&view.node, view.epoch), (&crumb.node, crumb.epoch));
         assert_eq!((&view.node, Some(view.epoch)), (&row.node, row.epoch));

@@ -70,7 +70,7 @@ fn the_status_is_a_table_for_people() {
     view.paused = true;
     view.switchover = Some(serde_json::json!({"to": "node-b"}));
     view.members[1].last_contact_ms = Some(2_345);
-    view.members[1].reason = "evil \x1b[31mcolours\nand lines".into();
+    view.members[1].row.reason = "evil \x1b[31mcolours\nand lines".into();
     let expected = "\
 NODE    ROLE     STATE   EPOCH  SINCE                     READY  ADDRESS             LAG    REASON
 node-a  active   ACTIVE  7      2026-01-02T03:04:05.678Z  yes    http://node-a:9090  5 ms   as it should be

@@ -81,27 +81,8 @@ fn config(servers: &str) -> primacy::config::ZooKeeper {
 }
 
 fn member_json(node: &str, role: Role) -> Vec<u8> {
-    let view = member(node, role);
-    serde_json::to_vec(&Member {
-        format: 1,
-        node: view.node,
-        role: view.role,
-        state: view.state,
-        status: view.status,
-        epoch: view.epoch,
-        since: view.since,
-        ready: view.ready,
-        api: view.api,
-        endpoints: view.endpoints,
-        priority: view.priority,
-        tags: view.tags,
-        version: view.version,
-        eligible: view.eligible,
-        reason: view.reason,
-        process: None,
-        session_timeout_ms: None,
-    })
-    .unwrap()
+    let row = member(node, role).row;
+    serde_json::to_vec(&Member { format: 1, row, process: None, session_timeout_ms: None }).unwrap()
 }
 
 fn breadcrumb(clean: bool) -> Vec<u8> {

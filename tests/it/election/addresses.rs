@@ -152,7 +152,7 @@ async fn a_member_that_the_servers_hang_up_on_costs_neither_the_leadership_nor_a
     let before = proxy.accepted();
     // A server takes 1 MiB at once.
     let tags = BTreeMap::from([("note".to_owned(), "x".repeat(2 << 20))]);
-    a.order(ElectionOrder::Publish(Box::new(Member { tags, ..member("a") })));
+    a.order(ElectionOrder::Publish(telling("a", |row| row.tags = tags)));
     a.disconnected().await;
     tokio::time::sleep(Duration::from_secs(12)).await;
     a.renewed_again().await;
@@ -160,8 +160,8 @@ async fn a_member_that_the_servers_hang_up_on_costs_neither_the_leadership_nor_a
     let connections = proxy.accepted() - before;
     assert!((1..=10).contains(&connections), "{connections} connections in 12 s");
     // What fits is published again at once.
-    a.order(ElectionOrder::Publish(Box::new(Member { priority: 7, ..member("a") })));
+    a.order(ElectionOrder::Publish(telling("a", |row| row.priority = 7)));
     let (client, path) = (client(server).await, paths(&cluster).member("a"));
-    eventually("the member is published", async || read::<Member>(&client, &path).await.priority == 7).await;
+    eventually("the member is published", async || read::<Member>(&client, &path).await.row.priority == 7).await;
     a.close().await;
 }

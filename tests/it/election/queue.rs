@@ -225,7 +225,7 @@ async fn yielding_goes_to_the_back_of_the_queue_and_names_the_others_before() {
     let (server, cluster) = (Server::shared(), cluster());
     let (mut a, mut b) = (Node::start(server, &cluster, "a"), Node::start(server, &cluster, "b"));
     for (node, priority) in [(&mut a, 1), (&mut b, 200)] {
-        node.order(ElectionOrder::Publish(Box::new(Member { priority, ..member(&node.name) })));
+        node.order(ElectionOrder::Publish(telling(&node.name, |row| row.priority = priority)));
     }
     a.order(ElectionOrder::Stand);
     a.elected().await;

@@ -39,13 +39,14 @@ pub fn view(data: &[u8]) {
 
 fn holds(state: &State) {
     let cluster = state.cluster("c");
-    let nodes: BTreeSet<&str> = cluster.members.iter().map(|member| member.node.as_str()).collect();
+    let nodes: BTreeSet<&str> = cluster.members.iter().map(|member| member.row.node.as_str()).collect();
     assert_eq!(nodes.len(), cluster.members.len(), "two rows for one node");
     if let Some(active) = &cluster.active {
-        let row = cluster.members.iter().find(|member| member.node == active.node).expect("the active one is a member");
-        assert_eq!((row.role, row.epoch), (crate::status::Role::Active, Some(active.epoch)));
+        let member =
+            cluster.members.iter().find(|member| member.row.node == active.node).expect("the active one is a member");
+        assert_eq!((member.row.role, member.row.epoch), (crate::status::Role::Active, Some(active.epoch)));
     }
-    assert!(state.seen().members.iter().all(|(name, member)| *name == member.node));
+    assert!(state.seen().members.iter().all(|(name, member)| *name == member.row.node));
     let epochs: Vec<u64> = state.entries().iter().map(|entry| entry.epoch).collect();
     assert!(epochs.windows(2).all(|pair| pair[0] > pair[1]), "newest first, each once: {epochs:?}");
 }
