@@ -1,9 +1,9 @@
 //! The table of keys: everything the file may say. The parser, the schema, the reference page and the answer to "does a
-//! reload suffice?" are all made from it, so that they cannot contradict each other.
+//! reload suffice?" are all made from it, and so is the reload itself, so that they cannot contradict each other.
 
 use std::time::Duration;
 
-use super::defaults;
+use super::{Config, defaults};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -12,10 +12,20 @@ pub struct Key {
     pub path: &'static str,
     pub kind: Kind,
     pub default: Default,
-    /// A reload carries a change out; all else needs a restart.
-    pub reloads: bool,
+    /// How a reload carries a change out; without it a change needs a restart.
+    pub carry: Option<Carry>,
     /// One or two sentences, in Markdown.
     pub about: &'static str,
+}
+
+/// Takes over from a configuration that was read again what a key says there.
+pub type Carry = fn(into: &mut Config, from: &Config);
+
+impl Key {
+    /// A reload carries a change out.
+    pub const fn reloads(&self) -> bool {
+        self.carry.is_some()
+    }
 }
 
 /// What a key's value looks like.
@@ -86,11 +96,19 @@ pub fn sections() -> Vec<&'static str> {
 }
 
 const fn key(path: &'static str, kind: Kind, default: Default, about: &'static str) -> Key {
-    Key { path, kind, default, reloads: false, about }
+    Key { path, kind, default, carry: None, about }
 }
 
-const fn live(path: &'static str, kind: Kind, default: Default, about: &'static str) -> Key {
-    Key { path, kind, default, reloads: true, about }
+/// A key that a reload carries out.
+const fn live(path: &'static str, kind: Kind, default: Default, about: &'static str, carry: Carry) -> Key {
+    Key { path, kind, default, carry: Some(carry), about }
+}
+
+/// The place that a key has in [`Config`]; several keys may share one.
+macro_rules! carries {
+    ($($field:ident).+) => {
+        |into, from| into.$($field).+.clone_from(&from.$($field).+)
+    };
 }
 
 const SPAN: Kind = Kind::Duration { zero: false };
@@ -132,6 +150,7 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&LOG_LEVELS),
         Default::Text("info"),
         "How much is logged. `-v`, `-q` and `RUST_LOG` have precedence.",
+        carries!(log_level),
     ),
     key(
         "zookeeper.servers",
@@ -182,14 +201,22 @@ pub const KEYS: &[Key] = &[
         Kind::Path,
         Default::Unset,
         "PEM file with the authorities that the servers' certificates are checked against.",
+        carries!(zookeeper.tls),
     ),
     live(
         "zookeeper.tls.cert",
         Kind::Path,
         Default::Unset,
         "PEM file with the client's certificate; together with `key` and `ca`.",
+        carries!(zookeeper.tls),
     ),
-    live("zookeeper.tls.key", Kind::SecretFile, Default::Unset, "PEM file with the client's private key."),
+    live(
+        "zookeeper.tls.key",
+        Kind::SecretFile,
+        Default::Unset,
+        "PEM file with the client's private key.",
+        carries!(zookeeper.tls),
+    ),
     key(
         "lock.directory",
         Kind::Path,
@@ -298,45 +325,70 @@ pub const KEYS: &[Key] = &[
         SPAN,
         Default::Duration(defaults::HEALTH_STARTUP_TIMEOUT),
         "A coordinator that is not ready by then has failed to start. A change counts from the next start on.",
+        carries!(health.startup_timeout),
     ),
     live(
         "health.http",
         Kind::Text,
         Default::Unset,
         "An `http://` URL that answers 200 when the coordinator is ready. At most one of `http`, `tcp`, `command`; without any it is ready as soon as it runs.",
+        carries!(health.probe),
     ),
     live(
         "health.tcp",
         Kind::Text,
         Default::Unset,
         "`host:port` that accepts connections when the coordinator is ready.",
+        carries!(health.probe),
     ),
-    live("health.command", Kind::Arguments, Default::Unset, "argv that exits with 0 when the coordinator is ready."),
-    live("health.interval", SPAN, Default::Duration(defaults::HEALTH_INTERVAL), "Between two probes."),
+    live(
+        "health.command",
+        Kind::Arguments,
+        Default::Unset,
+        "argv that exits with 0 when the coordinator is ready.",
+        carries!(health.probe),
+    ),
+    live(
+        "health.interval",
+        SPAN,
+        Default::Duration(defaults::HEALTH_INTERVAL),
+        "Between two probes.",
+        carries!(health.interval),
+    ),
     live(
         "health.timeout",
         SPAN,
         Default::Duration(defaults::HEALTH_TIMEOUT),
         "A probe without an answer by then has failed.",
+        carries!(health.timeout),
     ),
     live(
         "health.failures",
         Kind::Count { least: 1 },
         Default::Count(defaults::HEALTH_FAILURES),
         "So many failed probes in a row: unhealthy, and the role is given away.",
+        carries!(health.failures),
     ),
     live(
         "drain.grace_period",
         SPAN_OR_ZERO,
         Default::Duration(defaults::DRAIN_GRACE_PERIOD),
         "How long the health checks answer 503 before draining begins: time for load balancers to notice. Nothing uses `[drain]` in this version, which is said at the start.",
+        carries!(drain.grace_period),
     ),
-    live("drain.command", Kind::Arguments, Default::Unset, "argv that exits with 0 when nothing is in flight."),
+    live(
+        "drain.command",
+        Kind::Arguments,
+        Default::Unset,
+        "argv that exits with 0 when nothing is in flight.",
+        carries!(drain.command),
+    ),
     live(
         "drain.timeout",
         SPAN_OR_ZERO,
         Default::Duration(defaults::DRAIN_TIMEOUT),
         "Then the coordinator is stopped all the same.",
+        carries!(drain.timeout),
     ),
     key(
         "fencing.command",
@@ -375,26 +427,47 @@ pub const KEYS: &[Key] = &[
         "A device that resets this host if a coordinator could outlive its lease: never, where there is one, or no start without it.",
     ),
     key("fencing.watchdog_device", Kind::Path, Default::Text(defaults::WATCHDOG_DEVICE), "The watchdog's device."),
-    live("hooks.on_active", Kind::Arguments, Default::Unset, "argv run when this node has become active."),
-    live("hooks.on_standby", Kind::Arguments, Default::Unset, "argv run when this node has become a standby."),
+    live(
+        "hooks.on_active",
+        Kind::Arguments,
+        Default::Unset,
+        "argv run when this node has become active.",
+        carries!(hooks.on_active),
+    ),
+    live(
+        "hooks.on_standby",
+        Kind::Arguments,
+        Default::Unset,
+        "argv run when this node has become a standby.",
+        carries!(hooks.on_standby),
+    ),
     live(
         "hooks.before_start",
         Kind::Arguments,
         Default::Unset,
         "argv run before the coordinator is started; must exit with 0, else the role is given away.",
+        carries!(hooks.before_start),
     ),
-    live("hooks.after_stop", Kind::Arguments, Default::Unset, "argv run after the coordinator has ended."),
+    live(
+        "hooks.after_stop",
+        Kind::Arguments,
+        Default::Unset,
+        "argv run after the coordinator has ended.",
+        carries!(hooks.after_stop),
+    ),
     live(
         "candidate.priority",
         Kind::Count { least: 0 },
         Default::Count(defaults::PRIORITY),
         "Higher is preferred at the next election; 0 never becomes active.",
+        carries!(candidate.priority),
     ),
     live(
         "candidate.tags",
         Kind::Texts,
         Default::Unset,
         "Labels for people and scripts: at most 64, each with a name of at most 64 and a value of at most 256 bytes.",
+        carries!(candidate.tags),
     ),
     key(
         "recorder.directory",
@@ -422,24 +495,28 @@ pub const KEYS: &[Key] = &[
         Kind::SecretFile,
         Default::Unset,
         "A file with one line, readable by its owner only: calls that change something need it as bearer token. Without one they are taken from loopback only.",
+        carries!(api.token),
     ),
     live(
         "api.read_token_file",
         Kind::SecretFile,
         Default::Unset,
         "As `token_file`; with it, reading needs a token too, the health checks aside.",
+        carries!(api.read_token),
     ),
     live(
         "api.tls.cert",
         Kind::Path,
         Default::Unset,
         "PEM file with the server's certificate chain; together with `key`. Switching TLS on or off needs a restart.",
+        carries!(api.tls),
     ),
-    live("api.tls.key", Kind::SecretFile, Default::Unset, "PEM file with the server's private key."),
+    live("api.tls.key", Kind::SecretFile, Default::Unset, "PEM file with the server's private key.", carries!(api.tls)),
     live(
         "api.tls.client_ca",
         Kind::Path,
         Default::Unset,
         "PEM file with the authorities that clients' certificates are checked against; with it a client must have one.",
+        carries!(api.tls),
     ),
 ];

@@ -27,7 +27,7 @@ pub fn reference() -> String {
             let _ = write!(page, "\n## {title}\n\n| key | type | default | reload | |\n|---|---|---|---|---|\n");
         }
         let name = if of.is_empty() { key.path } else { &key.path[of.len() + 1..] };
-        let reload = if key.reloads { "yes" } else { "" };
+        let reload = if key.reloads() { "yes" } else { "" };
         let about = key.about.replace('|', "\\|");
         let _ = writeln!(page, "| `{name}` | {} | {} | {reload} | {about} |", kind(key.kind), default(key));
     }

@@ -173,7 +173,7 @@ fn every_key_is_reloaded_or_said_to_need_a_restart_and_what_is_reloaded_applies(
         let differs = |a: &Config, b: &Config| config::reload_differences(a, b).into_iter().find(|it| it.key == path);
         let change =
             differs(&current, &read).unwrap_or_else(|| panic!("{path}: a change is not noticed\n{one}\n{two}"));
-        assert_eq!(change.takes_effect, config::keys::find(path).unwrap().reloads, "{path}");
+        assert_eq!(change.takes_effect, config::keys::find(path).unwrap().reloads(), "{path}");
         let merged = config::merge(&current, &read);
         assert_eq!(differs(&merged, &read).is_none(), change.takes_effect, "{path}: what is said is not what applies");
         assert_eq!(
