@@ -10,7 +10,7 @@
 //! election > {guardian's protocol, status, config, zookeeper};   guardian > {syscalls, processes, zookeeper}
 //! zookeeper > {config, guardian's protocol};   client > {config, status, zookeeper}
 //! preflight > {peer_test, election, guardian's volume, processes, role, config};   peer_test > {election, guardian's volume, zookeeper}
-//!   api > {status, config};   status > {host, the words of role's causes};   role > std (and moment)
+//!   api > {status, config, processes};   status > {host, the words of role's causes};   role > std (and moment)
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "both may panic, and wait: crate::output prints")]

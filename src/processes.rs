@@ -19,6 +19,9 @@ pub struct Stat {
     pub state: char,
     pub parent: i32,
     pub session: i32,
+    /// Clock ticks of CPU of this process, and of those that it has reaped.
+    pub own: u64,
+    pub reaped: u64,
     /// Clock ticks since boot: with the pid this names one process for ever (until the next boot).
     pub started: u64,
 }
@@ -44,13 +47,19 @@ impl Stat {
         let (head, tail) = text.rsplit_once(") ")?;
         let (pid, command) = head.split_once(" (")?;
         let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
+        // proc(5) counts from 1, and the first field after the name is its third.
+        let field = |number: usize| fields.get(number - 3).copied();
+        // Nothing is decided on these: who cannot be counted lives all the same.
+        let ticks = |number| field(number).and_then(|text| text.parse().ok()).unwrap_or(0_u64);
         Some(Self {
             pid: pid.parse().ok()?,
             command: command.to_owned(),
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            session: fields.get(3)?.parse().ok()?,
-            started: fields.get(19)?.parse().ok()?,
+            state: field(3)?.chars().next()?,
+            parent: field(4)?.parse().ok()?,
+            session: field(6)?.parse().ok()?,
+            own: ticks(14).saturating_add(ticks(15)),
+            reaped: ticks(16).saturating_add(ticks(17)),
+            started: field(22)?.parse().ok()?,
         })
     }
 
@@ -285,10 +294,11 @@ mod tests {
     fn a_command_name_with_blanks_and_parentheses_does_not_confuse_the_fields() {
         let text = "42 (a) b (c) S 7 42 43 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 100 200";
         let stat = Stat::parse(text).unwrap();
-        assert_eq!(
-            stat,
-            Stat { pid: 42, command: "a) b (c".to_owned(), state: 'S', parent: 7, session: 43, started: 12345 }
-        );
+        assert_eq!((stat.pid, stat.command.as_str(), stat.state), (42, "a) b (c", 'S'));
+        assert_eq!((stat.parent, stat.session, stat.started), (7, 43, 12345));
+        assert_eq!((stat.own, stat.reaped), (11, 15));
+        assert_eq!(Stat::parse("42 (short) S 1"), None);
+        assert_eq!(Stat::parse(""), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde_json::json;
 
@@ -73,13 +73,9 @@ fn uptime(duration: Duration) -> String {
 }
 
 /// The host of a URL, without the brackets of an IPv6 address.
-fn host(url: &str) -> &str {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    }
+fn host(url: &str) -> String {
+    let url = url.parse::<Uri>().unwrap_or_default();
+    url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned()
 }
 
 #[cfg(test)]

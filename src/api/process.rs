@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::moment::Moment;
+use crate::processes::{self, Stat};
 
 /// Kernel ticks per second in `/proc` (USER_HZ): 100 on every architecture that Rust's standard library supports.
 const TICKS: f64 = 100.0;
@@ -59,16 +60,6 @@ struct CpuTime {
     total: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Stat {
-    parent: i32,
-    /// Seconds of CPU of this process, and of those that it has reaped.
-    own: f64,
-    reaped: f64,
-    /// Seconds after boot.
-    started: f64,
-}
-
 impl Sampler {
     /// The usage of the tree around the coordinator `pid`, at most a second old. The first load of a tree is the mean
     /// since its start, the machine's the mean since boot.
@@ -105,7 +96,7 @@ fn share(part: f64, whole: f64) -> f64 {
 
 /// The tree around `pid`, and when `pid` was started.
 fn tree(pid: i32) -> Option<(Tree, f64)> {
-    let stats = all_stats();
+    let stats: BTreeMap<i32, Stat> = processes::pids().filter_map(|pid| Some((pid, Stat::of(pid)?))).collect();
     let coordinator = stats.get(&pid)?;
     let guardian = (coordinator.parent > 1 && coordinator.parent != std::process::id().cast_signed())
         .then_some(coordinator.parent)
@@ -117,45 +108,23 @@ fn tree(pid: i32) -> Option<(Tree, f64)> {
     let mut tree = Tree { memory_limit: memory_limit(pid), ..Tree::default() };
     let mut open = match guardian {
         Some(guardian) => {
-            tree.cpu_seconds += stats[&guardian].reaped;
+            tree.cpu_seconds += seconds(stats[&guardian].reaped);
             children.remove(&guardian).unwrap_or_default()
         }
         None => vec![pid],
     };
     while let Some(process) = open.pop() {
         if let Some(stat) = stats.get(&process) {
-            tree.cpu_seconds += stat.own + stat.reaped;
+            tree.cpu_seconds += seconds(stat.own) + seconds(stat.reaped);
             tree.resident_bytes += resident(process).unwrap_or_default();
         }
         open.extend(children.remove(&process).unwrap_or_default());
     }
-    Some((tree, coordinator.started))
+    Some((tree, seconds(coordinator.started)))
 }
 
-fn all_stats() -> BTreeMap<i32, Stat> {
-    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
-    entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            // A process may give itself any bytes as its name.
-            let stat = fs::read(entry.path().join("stat")).ok()?;
-            Some((pid, parse_stat(&String::from_utf8_lossy(&stat))?))
-        })
-        .collect()
-}
-
-/// Parses `/proc/PID/stat`; the name in parentheses may hold anything, so the fields count from the last parenthesis.
-fn parse_stat(line: &str) -> Option<Stat> {
-    let fields: Vec<&str> = line.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    // proc(5) counts from 1, and the first field after the name is its third.
-    let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
-    Some(Stat {
-        parent: fields.get(1)?.parse().ok()?,
-        own: (field(14)? + field(15)?) / TICKS,
-        reaped: (field(16)? + field(17)?) / TICKS,
-        started: field(22)? / TICKS,
-    })
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / TICKS
 }
 
 fn resident(pid: i32) -> Option<u64> {
@@ -200,15 +169,6 @@ fn memory_limit(pid: i32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_name_may_look_like_fields() {
-        let line = "42 (a) S 1 (b) R 7 42 42 0 -1 0 0 0 0 0 150 50 30 20 20 0 3 0 12345 1000000 250";
-        let stat = parse_stat(line).unwrap();
-        assert_eq!(stat, Stat { parent: 7, own: 2.0, reaped: 0.5, started: 123.45 });
-        assert_eq!(parse_stat("42 (short) S 1"), None);
-        assert_eq!(parse_stat(""), None);
-    }
 
     #[test]
     fn the_tree_of_a_busy_child_has_time_and_memory() {

@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
-use futures::StreamExt as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::server::conn::http1;
 use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -226,14 +226,11 @@ async fn bounded(request: Request, next: Next) -> Response {
 
 /// The body's bytes.
 async fn receive(body: Body) -> Result<Bytes, Response> {
-    let mut stream = body.into_data_stream();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = stream.next().await {
-        match chunk {
-            Ok(chunk) if bytes.len() + chunk.len() <= BODY => bytes.extend_from_slice(&chunk),
-            Ok(_) => return Err(answer::last_failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB")),
-            Err(_) => return Err(answer::last_failure(StatusCode::BAD_REQUEST, "the body is broken")),
+    match Limited::new(body, BODY).collect().await {
+        Ok(received) => Ok(received.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(answer::last_failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB"))
         }
+        Err(_) => Err(answer::last_failure(StatusCode::BAD_REQUEST, "the body is broken")),
     }
-    Ok(bytes.into())
 }

@@ -92,7 +92,7 @@ fn free_space(place: &Path, least: u64) -> CheckResult {
     if problems::has_no_inodes(place) {
         return warn(NAME, "no inodes are left: no file can be created", "delete files on the volume");
     }
-    match fs2::available_space(place) {
+    match problems::free_bytes(place) {
         Ok(free) if free >= least => ok(NAME, format!("{} free", bytesize::ByteSize(free))),
         Ok(free) => warn(
             NAME,

@@ -392,3 +392,38 @@ impl Histogram {
         self.counts.iter().sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_the_same_in_json_and_in_a_line() {
+        let roles = Role::ALL.map(|it| (serde_json::to_value(it), it.as_str()));
+        let states = [
+            NodeState::Active,
+            NodeState::Isolating,
+            NodeState::Isolated,
+            NodeState::ShuttingDown,
+            NodeState::Inactive,
+        ];
+        let states = states.map(|it| (serde_json::to_value(it), it.as_str()));
+        let words = [
+            StatusWord::Ok,
+            StatusWord::Standby,
+            StatusWord::WaitingForLock,
+            StatusWord::WaitingForFence,
+            StatusWord::Starting,
+            StatusWord::Stopping,
+            StatusWord::Fencing,
+            StatusWord::Isolating,
+            StatusWord::Isolated,
+            StatusWord::ShuttingDown,
+            StatusWord::Disconnected,
+        ];
+        let words = words.map(|it| (serde_json::to_value(it), it.as_str()));
+        for (json, line) in roles.into_iter().chain(states).chain(words) {
+            assert_eq!(json.unwrap(), line);
+        }
+    }
+}

@@ -453,7 +453,7 @@ impl Thread {
             return;
         }
         self.probing.due(self.next);
-        held.free_bytes = fs2::available_space(directory).unwrap_or(held.free_bytes);
+        held.free_bytes = problems::free_bytes(directory).unwrap_or(held.free_bytes);
         let (took, free_bytes) = (clock::now().since(started), held.free_bytes);
         let probed = VolumeEvent::Probed { started, took, free_bytes };
         if held.urgent {

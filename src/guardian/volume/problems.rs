@@ -42,6 +42,15 @@ pub fn has_no_inodes(path: &Path) -> bool {
     nix::sys::statvfs::statvfs(path).is_ok_and(|found| found.files() > 0 && found.files_available() == 0)
 }
 
+/// Bytes that this account may still write to the file system at `path`.
+///
+/// # Errors
+/// The file system does not say.
+pub fn free_bytes(path: &Path) -> nix::Result<u64> {
+    let found = nix::sys::statvfs::statvfs(path)?;
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
+}
+
 /// What is wrong with `lock.directory` itself.
 pub fn directory(directory: &Path, error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::NotFound {

@@ -33,7 +33,7 @@ pub fn look(
     if view.problem.is_none() {
         view.problem = try_to_write(directory, node, &mut view, trial);
     }
-    view.free_bytes = fs2::available_space(directory).ok();
+    view.free_bytes = problems::free_bytes(directory).ok();
     view.warnings.extend(view.free_bytes.and_then(|free| scarce(directory, free, min_free_space)));
     view.record = file.as_ref().and_then(|file| file.read().ok()).and_then(|content| record_in(&content));
     if view.problem.is_none() {
