@@ -6,7 +6,7 @@
 //! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment, timer, host, output are everybody's
 //! supervisor > {node, election, guardian's protocol and frames, api, status, config, processes}
 //! node > {role, redacted, and as plain data: election's port, guardian's protocol, status, config, host}
-//! supervisor, guardian > {recorder, recording};   recording > {recorder, node, guardian's protocol}
+//! cli > verify > {recording, node};   supervisor, guardian > {recorder, recording};   recording > {recorder, node, guardian's protocol}
 //! election > {guardian's protocol, status, config, zookeeper};   guardian > {syscalls, processes, zookeeper}
 //! zookeeper > {config, guardian's protocol};   client > {config, status, zookeeper}
 //! preflight > {peer_test, election, guardian's volume, processes, role, config};   peer_test > {election, guardian's volume, zookeeper}
@@ -41,4 +41,5 @@ pub mod supervisor;
 #[expect(unsafe_code, reason = "the one module that makes system calls that nix does not wrap safely")]
 pub mod syscalls;
 pub mod timer;
+pub mod verify;
 pub mod zookeeper;

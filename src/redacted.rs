@@ -33,9 +33,13 @@ fn is_redacted(text: &str) -> bool {
     number.is_some_and(|number| number.len() == 16 && number.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
-/// The values of variables: any of them may be a secret.
+/// How the variables are called that this program sets. The configuration may set none of that name.
+const OWN: &str = "PRIMACY_";
+
+/// The values of variables: any of them may be a secret, but for this program's own, which it has to want again in a replay.
 pub fn values(variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    variables.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+    let shown = |name: &str, value: &str| if name.starts_with(OWN) { value.to_owned() } else { text(value) };
+    variables.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect()
 }
 
 /// A program's arguments: any of them may be a secret. The program itself is none.

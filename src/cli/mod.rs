@@ -36,6 +36,7 @@ mod run;
 mod runner;
 mod status;
 mod try_lock;
+mod verify;
 mod which_active;
 
 pub use exit::Exit;
@@ -99,6 +100,7 @@ pub enum Command {
     Status(status::Arguments),
     WhichActive(which_active::Arguments),
     History(history::Arguments),
+    Verify(verify::Arguments),
     Config(config_command::Arguments),
     Demo(demo::Arguments),
     DemoChild(demo::ChildArguments),
@@ -150,6 +152,7 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(&options, before, arguments),
         Command::WhichActive(arguments) => which_active::run(&options, before, arguments),
         Command::History(arguments) => history::run(&options, before, arguments),
+        Command::Verify(arguments) => verify::run(&options, &arguments),
         Command::Config(arguments) => config_command::run(&options, &arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::DemoChild(arguments) => demo::run_child(&arguments),

@@ -14,7 +14,7 @@ use crate::host::{ProcessIdentity, Whose};
 use crate::moment::Moment;
 use crate::role::{self, End, Recorded, WatchdogTiming, Witness};
 use crate::status::{
-    Breadcrumb, ClusterView, CoordinatorView, EndCause, HistoryEntry, Member, MetricsView, PeerResult,
+    Breadcrumb, ClusterView, CoordinatorView, EndCause, Evidence, HistoryEntry, Member, MetricsView, PeerResult,
 };
 
 use super::input::At;
@@ -81,6 +81,8 @@ pub struct Facts {
     pub lock_holder: Option<LockRecord>,
     /// What the lock file said when the lock was acquired: the former leadership's last note.
     pub predecessor_record: Option<LockRecord>,
+    /// The fencing command has succeeded in this promotion.
+    pub predecessor_fenced: bool,
     /// When and why the former leadership ended, as far as anybody noted it.
     pub predecessor_end: Option<Ended>,
     pub coordinator: CoordinatorView,
@@ -135,6 +137,7 @@ impl Facts {
             cluster_is_current: false,
             lock_holder: None,
             predecessor_record: None,
+            predecessor_fenced: false,
             predecessor_end: None,
             coordinator: CoordinatorView::default(),
             story: "started".to_owned(),
@@ -303,9 +306,22 @@ impl Facts {
         predecessor::by(self.witness, breadcrumb, self.predecessor_record.as_ref())
     }
 
+    /// By what whoever led before is known to be gone.
+    pub fn evidence(&self) -> Evidence {
+        match (self.predecessor(), self.witness) {
+            (None, _) => Evidence::NoneBefore,
+            (Some(_), _) if self.predecessor_fenced => Evidence::Fenced,
+            // A guardian's last will leaves out when it ended: it was composed before.
+            (Some(Breadcrumb { clean: true, to: Some(_), .. }), Witness::Breadcrumb) => Evidence::CleanEnd,
+            (Some(Breadcrumb { clean: true, .. }), _) => Evidence::GuardianRecord,
+            (Some(_), _) => Evidence::LockAndSession,
+        }
+    }
+
     /// Takes in what the election found.
     pub fn hear_outcome(&mut self, outcome: &ElectionOutcome) -> role::Succession {
         self.witness = Witness::Breadcrumb;
+        self.predecessor_fenced = false;
         self.own().succession(outcome, self.config.candidate.priority)
     }
 

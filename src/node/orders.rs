@@ -89,7 +89,8 @@ impl Node {
         let facts = &mut self.facts;
         let breadcrumb = facts.breadcrumb(epoch, since.clone());
         let begun = HistoryEntry::begun(epoch, facts.config.node.clone(), since);
-        let entry = HistoryEntry { detail: Some(facts.story.clone()), ..begun };
+        let evidence = Some(facts.evidence());
+        let entry = HistoryEntry { detail: Some(facts.story.clone()), evidence, ..begun };
         facts.entry = Some(entry.clone());
         let predecessor_ended = predecessor_ended(facts, at);
         let volume = facts.volume_id.clone().unwrap_or_default();
@@ -229,13 +230,16 @@ fn predecessor_ended(facts: &mut Facts, at: At) -> Option<HistoryEntry> {
     if breadcrumb.is_some_and(|said| said.epoch == predecessor.epoch && said.clean && said.to.is_some()) {
         return None;
     }
+    // What was known of it before stays: how it began, and how long the gap before it was.
+    let known = facts.history.iter().find(|entry| entry.epoch == predecessor.epoch);
     Some(HistoryEntry {
+        gap_ms: known.and_then(|entry| entry.gap_ms),
+        evidence: known.and_then(|entry| entry.evidence.clone()),
         epoch: predecessor.epoch,
         node: predecessor.node,
         from: predecessor.since,
         to: ended_at.or_else(|| Some(at.timestamp())),
         cause: Some(cause),
-        gap_ms: None,
         detail: Some(if predecessor.clean {
             "ended by its guardian".to_owned()
         } else {

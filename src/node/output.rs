@@ -12,6 +12,7 @@ use super::say::Say;
 /// Something to be done. Whoever does it does not wait for it: what comes of it is another input.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a few at a time, and they are taken out at once")]
 pub enum Output {
     /// A line of the log.
     Say(Say),

@@ -9,8 +9,10 @@ use crate::host::{HostIdentity, ProcessIdentity};
 pub use crate::role::cause::{Cause, End, Role};
 
 pub mod cause;
+pub mod evidence;
 
 pub use cause::EndCause;
+pub use evidence::Evidence;
 
 /// One of the words in the `status` field: what this node is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -288,13 +290,16 @@ pub struct HistoryEntry {
     pub cause: Option<EndCause>,
     /// Between the former coordinator's end and this one's readiness, where both are known.
     pub gap_ms: Option<u64>,
+    /// By what the former active was known to be gone when this one began; `None` where an older version has not said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
     pub detail: Option<String>,
 }
 
 impl HistoryEntry {
     /// Of a leadership that has begun.
     pub const fn begun(epoch: u64, node: String, from: String) -> Self {
-        Self { epoch, node, from, to: None, cause: None, gap_ms: None, detail: None }
+        Self { epoch, node, from, to: None, cause: None, gap_ms: None, evidence: None, detail: None }
     }
 }
 

@@ -180,6 +180,7 @@ pub fn active() -> Snapshot {
             to: None,
             cause: None,
             gap_ms: Some(1_234),
+            evidence: None,
             detail: None,
         }],
         eligible: false,

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use primacy::verify::{timeline, verify};
 use primacy::{clock, processes};
 use tempfile::TempDir;
 use testbed::ticks::TickLog;
@@ -398,6 +399,18 @@ impl Cluster {
         self.ledger.runs().to_vec()
     }
 
+    /// Holds what its processes have recorded against the code and the rules.
+    fn verify(&self) {
+        if !self.recordings().is_dir() {
+            return;
+        }
+        let verdict = verify(&[self.recordings()]).unwrap_or_else(|error| panic!("{error}"));
+        if !verdict.contradictions.is_empty() {
+            eprintln!("{}", timeline::render(&verdict.steps));
+        }
+        assert!(verdict.contradictions.is_empty(), "{:#?}", verdict.contradictions);
+    }
+
     /// As a power cut of all hosts: every process of this cluster is killed.
     pub fn cut_power(&mut self) {
         for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
@@ -451,6 +464,7 @@ impl Drop for Cluster {
         }
         if !std::thread::panicking() {
             self.judge();
+            self.verify();
         }
     }
 }

@@ -128,6 +128,7 @@ fn entry(node: &str, epoch: u64) -> HistoryEntry {
         to: None,
         cause: None,
         gap_ms: None,
+        evidence: None,
         detail: None,
     }
 }

@@ -333,6 +333,7 @@ fn contents_in_zookeeper() {
         to,
         cause,
         gap_ms: Some(12),
+        evidence: Some(status::Evidence::CleanEnd),
         detail: Some("elected again".to_owned()),
     };
     check("zookeeper-history", status::ZOOKEEPER_FORMAT, &[entry]);

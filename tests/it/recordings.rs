@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::sys::signal::Signal;
 
@@ -84,4 +85,93 @@ fn nothing_is_recorded_where_nobody_wants_it() {
     cluster.signal("a", Signal::SIGTERM);
     assert_eq!(cluster.until_exit("a"), 0);
     assert!(!cluster.recordings().exists());
+}
+
+fn verified(cluster: &Cluster, folder: &Path) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primacy"));
+    let output = command.arg("verify").arg(folder).current_dir(cluster.path("")).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+}
+
+/// The recordings of a fail-over, with one file changed.
+fn forged(cluster: &Cluster, name: &str, part: &str, forge: impl Fn(&str) -> Option<String>) -> (Option<i32>, String) {
+    let folder = cluster.path(name);
+    fs::create_dir(&folder).unwrap();
+    let mut changed = 0;
+    for path in segments(&cluster.recordings()) {
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let forgery = if changed == 0 && file.starts_with(part) { forge(&text) } else { None };
+        changed += usize::from(forgery.is_some());
+        fs::write(folder.join(file), forgery.unwrap_or(text)).unwrap();
+    }
+    assert_eq!(changed, 1, "{name}: nothing to forge");
+    verified(cluster, &folder)
+}
+
+#[test]
+fn a_fail_over_is_verified_and_a_forged_one_is_convicted() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    cluster.start_with_active(&["a", "b"]);
+    cluster.until_eligible("b");
+    cluster.signal("a", Signal::SIGKILL);
+    cluster.until_active_is("b");
+    cluster.signal("b", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("b"), 0);
+
+    let (code, text) = verified(&cluster, &cluster.recordings());
+    assert_eq!(code, Some(0), "{text}");
+    let steps = [
+        "forks the coordinator in epoch 1",
+        "begins to end by itself: supervisor lost",
+        "nothing of it lives any more",
+        "has closed the lock",
+        "executes its last will",
+        "is first in the queue; the last epoch was 1",
+        "the record proves that epoch 1 of a is over",
+        "has epoch 2",
+        "forks the coordinator in epoch 2",
+        "promoting -> active: ready",
+        "a coordinator runs again after",
+        "is asked to stop: SIGTERM",
+        "ends: Stopped",
+    ];
+    let mut at = 0;
+    for step in steps {
+        let found = text[at..].find(step);
+        at += found.unwrap_or_else(|| panic!("{step:?} is not told, or not in its place:\n{text}")) + step.len();
+    }
+    assert!(text.contains("no contradiction: "), "{text}");
+
+    let without = |text: &str, word: &str| {
+        let line = text.lines().find(|line| line.contains(word))?;
+        Some(text.replace(&format!("{line}\n"), ""))
+    };
+    let lock = |text: &str| without(text, "\"lock_acquired\"");
+    let dead = |text: &str| without(text, "\"saw_all_dead\"");
+    let heard = |text: &str| without(text, "\"record_written\"");
+    let wanted = |text: &str| without(text, "{\"wanted\":{\"guardian\":{\"start\"");
+    let taken = "\"claimed\":{\"epoch\":2";
+    let epoch = |text: &str| text.contains(taken).then(|| text.replace(taken, "\"claimed\":{\"epoch\":3"));
+    type Forgery<'a> = (&'a str, &'a str, &'a dyn Fn(&str) -> Option<String>, &'a str);
+    let forgeries: [Forgery<'_>; 5] = [
+        ("lock", "guardian", &lock, "nothing starts without the lock"),
+        ("dead", "guardian", &dead, "the lock is not closed before everything is dead"),
+        ("heard", "supervisor", &heard, "a node wants what follows from what it has heard"),
+        ("wanted", "supervisor", &wanted, "a node wants what follows from what it has heard"),
+        ("epoch", "supervisor", &epoch, "a node wants what follows from what it has heard"),
+    ];
+    for (name, part, forge, rule) in forgeries {
+        let (code, text) = forged(&cluster, name, part, forge);
+        assert_eq!(code, Some(1), "{name}: {text}");
+        assert!(text.contains(&format!("CONTRADICTION: {rule}")), "{name}: {text}");
+    }
+
+    let nothing = cluster.path("nothing");
+    fs::create_dir(&nothing).unwrap();
+    let (code, text) = verified(&cluster, &nothing);
+    assert!(code == Some(1) && text.contains("no recordings there"), "{text}");
+    // The last line of a process that was killed may be half written.
+    let (code, text) = forged(&cluster, "cut", "supervisor", |text| Some(text[..text.len() - 7].to_owned()));
+    assert_eq!(code, Some(0), "{text}");
 }

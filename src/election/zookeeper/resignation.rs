@@ -75,6 +75,7 @@ fn ended_at_once(breadcrumb: &Breadcrumb) -> HistoryEntry {
         to: Some(clock::timestamp()),
         cause: Some(End::StartFailed.into()),
         gap_ms: None,
+        evidence: None,
         detail: Some("given back as soon as it was taken".to_owned()),
     }
 }

@@ -68,6 +68,7 @@ impl Node {
                 if !succeeded && !required {
                     self.say(Say::FencingFailed { error: outcome.to_string() });
                 }
+                self.facts.predecessor_fenced |= succeeded;
                 Some(Event::PredecessorFenced { epoch, succeeded })
             }
             Purpose::BeforeStart { epoch } => Some(Event::Prepared { epoch, succeeded }),

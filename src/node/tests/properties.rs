@@ -8,7 +8,7 @@ use super::*;
 use crate::election::port::{Loss, OtherCandidate};
 use crate::guardian::protocol::{LockRecord, StuckProcess, WatchdogView};
 use crate::role::Phase;
-use crate::status::{PeerResult, PeerTest};
+use crate::status::{Member, PeerResult, PeerTest};
 
 /// Something to hear; the numbers give its content.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,10 @@ pub(super) fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input 
         35 => told(Fact::Renewed { sent, counts_from: sent, acknowledged: now }),
         36 => told(Fact::Lost(if yes { Loss::NodeDeleted } else { Loss::Backend(text()) })),
         37 => told(Fact::Resigned),
-        38 => told(Fact::Cluster(Box::new(ClusterView { epoch: Some(number), ..ClusterView::default() }))),
+        38 => {
+            let members = if yes { vec![member(number)] } else { Vec::new() };
+            told(Fact::Cluster(Box::new(ClusterView { epoch: Some(number), members, ..ClusterView::default() })))
+        }
         39 => Input::OrphansDead { leadership: number },
         40 => Input::Answered { question: number, answer: if yes { Ok(()) } else { Err(text()) } },
         41 => {
@@ -103,6 +106,17 @@ pub(super) fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input 
         42 => Input::ReloadAsked,
         _ => Input::TimePassed,
     }
+}
+
+/// Another node, on a host that has been booted so often.
+fn member(boots: u64) -> Member {
+    let mut process = identity().process;
+    process.boot_id = boots.to_string();
+    serde_json::from_value(serde_json::json!({
+        "node": "b", "role": "standby", "state": "ACTIVE", "status": "STANDBY", "epoch": null, "since": "", "ready": false,
+        "api": "http://b:1", "priority": 100, "version": "0", "eligible": true, "reason": "", "process": process,
+    }))
+    .unwrap()
 }
 
 /// What comes of an order if all goes well.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use primacy::verify::verify;
 
 use testbed::ticks::TickLog;
 
@@ -17,8 +18,12 @@ use crate::{
     zookeeper::Server,
 };
 
-/// What the judge says of the runs; forgotten afterwards, so that the cluster's own judgement at its end is silent.
-fn conviction(cluster: &mut Cluster) -> String {
+/// What the judge says of the runs, and what the recordings contradict; both are forgotten afterwards, so that the cluster's own
+/// judgement at its end is silent.
+fn conviction(cluster: &mut Cluster, rule: &str) -> String {
+    let recorded = verify(&[cluster.recordings()]).unwrap();
+    assert!(recorded.contradictions.iter().any(|it| it.rule == rule), "{:#?}", recorded.contradictions);
+    std::fs::rename(cluster.recordings(), cluster.path("judged")).unwrap();
     let verdict = catch_unwind(AssertUnwindSafe(|| cluster.judge())).expect_err("the judge has seen nothing");
     cluster.ledger = TickLog::new(PathBuf::new());
     verdict.downcast_ref::<String>().cloned().unwrap_or_default()
@@ -33,7 +38,7 @@ fn two_at_once(cluster: &mut Cluster, former: &Run) {
         (again.last > next.first + 500_000_000).then(|| again.last - next.first)
     });
     println!("two coordinators for at least {:?}", Duration::from_nanos(both));
-    let verdict = conviction(cluster);
+    let verdict = conviction(cluster, "the lock is not closed before everything is dead that ran under it");
     assert!(verdict.contains("TWO COORDINATORS RAN"), "{verdict}");
 }
 
@@ -68,6 +73,6 @@ fn with_the_seeded_bug_the_second_leadership_has_the_epoch_of_the_first() {
     cluster.signal("a", Signal::SIGTERM);
     let next = cluster.until_run_after(&former);
     assert_eq!((former.epoch, next.epoch), (1, 1));
-    let verdict = conviction(&mut cluster);
+    let verdict = conviction(&mut cluster, "a coordinator is told the epoch that is in the lock file");
     assert!(verdict.contains("the epoch did not grow"), "{verdict}");
 }

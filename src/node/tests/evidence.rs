@@ -1,0 +1,83 @@
+//! By what whoever led before is known to be gone, and what is kept of its own entry in the history.
+
+use super::*;
+use crate::guardian::protocol::{Ended, LockRecord, Over};
+use crate::status::{Breadcrumb, EndCause, Evidence, HistoryEntry};
+
+const FENCED: &str = "[fencing]\ncommand = [\"/bin/fence\"]\n";
+
+fn breadcrumb(clean: bool, to: Option<&str>) -> Breadcrumb {
+    Breadcrumb {
+        node: "b".to_owned(),
+        epoch: 6,
+        api: "http://b:1".to_owned(),
+        endpoints: Default::default(),
+        since: "2026-01-02T03:04:05.678Z".to_owned(),
+        clean,
+        host: None,
+        cause: None,
+        to: to.map(str::to_owned),
+    }
+}
+
+fn proven() -> LockRecord {
+    let ended =
+        Ended { at: "2026-01-02T03:05:00.000Z".to_owned(), cause: EndCause::Found(crate::role::End::LeaseExpired) };
+    let over = Over { epoch: 6, election_node: None };
+    LockRecord { ended: Some(ended), over: Some(over), ..LockRecord::of("b", 6) }
+}
+
+/// Elected after somebody; what it wants to write into the history, of itself and of the one before.
+fn claimed(
+    more: &str,
+    predecessor: Option<Breadcrumb>,
+    record: Option<LockRecord>,
+) -> (HistoryEntry, Option<HistoryEntry>) {
+    let mut bench = Bench::standing(more);
+    let known = HistoryEntry {
+        gap_ms: Some(17),
+        evidence: Some(Evidence::NoneBefore),
+        ..HistoryEntry::begun(6, "b".to_owned(), "2026-01-02T03:04:05.678Z".to_owned())
+    };
+    bench.fact(Fact::History(vec![known]));
+    let epoch = if predecessor.is_some() || record.is_some() { 6 } else { 0 };
+    let volume = Some("v".to_owned());
+    bench.fact(Fact::Elected(Box::new(ElectionOutcome { epoch, predecessor, volume, ..ElectionOutcome::default() })));
+    let mut words = bench.report(Report::LockAcquired { volume: "v".to_owned(), record, write_back: false });
+    if words.starts_with("Run(fencing.command)") {
+        let outcome = CommandOutcome::Ended(ExitStatus::Code(0));
+        words = bench.report(Report::CommandEnded { id: 1, outcome });
+    }
+    let order = bench.wanted.iter().find_map(|output| match output {
+        Output::Election(ElectionOrder::Claim { entry, predecessor_ended, .. }) => {
+            Some((entry.clone(), predecessor_ended.clone()))
+        }
+        _ => None,
+    });
+    order.unwrap_or_else(|| panic!("it does not claim: {words}"))
+}
+
+#[test]
+fn a_leadership_begins_with_what_is_known_of_the_end_of_the_one_before() {
+    let ended = Some("2026-01-02T03:05:00.000Z");
+    for (more, predecessor, record, evidence) in [
+        ("", None, None, Evidence::NoneBefore),
+        ("", Some(breadcrumb(true, ended)), Some(proven()), Evidence::CleanEnd),
+        ("", Some(breadcrumb(true, None)), None, Evidence::GuardianRecord),
+        ("", Some(breadcrumb(false, None)), Some(proven()), Evidence::GuardianRecord),
+        ("", Some(breadcrumb(false, None)), Some(LockRecord::of("b", 6)), Evidence::LockAndSession),
+        (FENCED, Some(breadcrumb(false, None)), Some(LockRecord::of("b", 6)), Evidence::Fenced),
+        (FENCED, Some(breadcrumb(false, None)), Some(proven()), Evidence::GuardianRecord),
+    ] {
+        let (entry, _) = claimed(more, predecessor.clone(), record.clone());
+        assert_eq!(entry.evidence, Some(evidence), "{predecessor:?} {record:?}");
+    }
+}
+
+#[test]
+fn what_was_known_of_the_one_before_stays_in_its_entry() {
+    let (_, before) = claimed("", Some(breadcrumb(false, None)), Some(LockRecord::of("b", 6)));
+    let before = before.unwrap();
+    assert_eq!((before.epoch, before.gap_ms, before.evidence), (6, Some(17), Some(Evidence::NoneBefore)));
+    assert_eq!(before.cause, Some(EndCause::HostLost));
+}
