@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{AfterLoss, ApiTls, Config, CoordinatorKind, ElectionKind, HealthProbe, Secret, ZooKeeperTls, checks};
+use super::{ApiTls, Config, HealthProbe, Secret, ZooKeeperTls, checks};
 
 /// What stands for a secret.
 const SECRET: &str = "(secret)";
@@ -59,10 +59,7 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
     json!({
         "cluster": cluster,
         "node": node,
-        "election": match config.election {
-            ElectionKind::ZooKeeper => "zookeeper",
-            ElectionKind::Lock => "lock",
-        },
+        "election": config.election.as_str(),
         "environment": environment,
         "mode": "active-standby",
         "log_level": config.log_level.as_str(),
@@ -75,10 +72,7 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
         },
         "coordinator": {
             "command": command(&coordinator.command),
-            "kind": match coordinator.kind {
-                CoordinatorKind::Foreground => "foreground",
-                CoordinatorKind::Forking => "forking",
-            },
+            "kind": coordinator.kind.as_str(),
             "working_directory": text(coordinator.working_directory.as_deref()),
             "environment": variables,
             "user": coordinator.user.as_deref().unwrap_or_default(),
@@ -112,10 +106,7 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
             "timeout": span(fencing.timeout),
             "required": fencing.required,
             "frees_lock": fencing.frees_lock,
-            "after_loss": match fencing.after_loss {
-                AfterLoss::Exit => "exit",
-                AfterLoss::Rejoin => "rejoin",
-            },
+            "after_loss": fencing.after_loss.as_str(),
             "watchdog": fencing.watchdog.as_str(),
             "watchdog_device": fencing.watchdog_device,
         },

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::choices::{AfterLoss, CoordinatorKind, ElectionKind, LogLevel, WatchdogUse};
 use super::{Config, defaults};
 
 /// One key.
@@ -114,9 +115,6 @@ macro_rules! carries {
 const SPAN: Kind = Kind::Duration { zero: false };
 const SPAN_OR_ZERO: Kind = Kind::Duration { zero: true };
 
-/// The words of `log_level`, quietest first.
-pub const LOG_LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
-
 /// In the order in which people should read them.
 pub const KEYS: &[Key] = &[
     key(
@@ -133,8 +131,8 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "election",
-        Kind::Choice(&["zookeeper", "lock"]),
-        Default::Text("zookeeper"),
+        Kind::Choice(ElectionKind::WORDS),
+        Default::Text(ElectionKind::ZooKeeper.as_str()),
         "Who decides which node is active. `lock`: the shared lock alone, without ZooKeeper; a dead host is then \
          replaced only when the volume's server has dropped its lock (90 s for an NFS server by default).",
     ),
@@ -147,8 +145,8 @@ pub const KEYS: &[Key] = &[
     ),
     live(
         "log_level",
-        Kind::Choice(&LOG_LEVELS),
-        Default::Text("info"),
+        Kind::Choice(LogLevel::WORDS),
+        Default::Text(LogLevel::Info.as_str()),
         "How much is logged. `-v`, `-q` and `RUST_LOG` have precedence.",
         carries!(log_level),
     ),
@@ -249,8 +247,8 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "coordinator.kind",
-        Kind::Choice(&["foreground", "forking"]),
-        Default::Text("foreground"),
+        Kind::Choice(CoordinatorKind::WORDS),
+        Default::Text(CoordinatorKind::Foreground.as_str()),
         "`foreground`: the main process's exit is the coordinator's end, and the rest of its tree is killed. `forking`: the command is a start script; once that has ended with 0 the coordinator has started, and lives as long as its tree.",
     ),
     key(
@@ -416,14 +414,14 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "fencing.after_loss",
-        Kind::Choice(&["exit", "rejoin"]),
-        Default::Text("exit"),
+        Kind::Choice(AfterLoss::WORDS),
+        Default::Text(AfterLoss::Exit.as_str()),
         "After fencing itself the supervisor exits with 3, or stands by again in the same process.",
     ),
     key(
         "fencing.watchdog",
-        Kind::Choice(&["off", "automatic", "required"]),
-        Default::Text("off"),
+        Kind::Choice(WatchdogUse::WORDS),
+        Default::Text(WatchdogUse::Off.as_str()),
         "A device that resets this host if a coordinator could outlive its lease: never, where there is one, or no start without it.",
     ),
     key("fencing.watchdog_device", Kind::Path, Default::Text(defaults::WATCHDOG_DEVICE), "The watchdog's device."),

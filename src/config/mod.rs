@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::recorder::settings as recorder;
 
 mod checks;
+mod choices;
 pub mod defaults;
 mod effective;
 mod files;
@@ -26,6 +27,7 @@ mod schema;
 mod suggest;
 mod validate;
 
+pub use choices::{AfterLoss, CoordinatorKind, ElectionKind, LogLevel, WatchdogUse};
 pub use effective::{effective, shown_url};
 pub use problems::{Problem, Problems};
 pub use reference::reference;
@@ -141,36 +143,6 @@ impl Config {
     }
 }
 
-/// The names are those of the keys' table, quietest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
-}
-
-impl LogLevel {
-    /// Quietest first.
-    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
-
-    pub fn as_str(self) -> &'static str {
-        keys::LOG_LEVELS[self as usize]
-    }
-
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|level| level.as_str() == word)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum ElectionKind {
-    ZooKeeper,
-    Lock,
-}
-
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ZooKeeper {
     /// `host:port,host:port`; empty with `election = "lock"`.
@@ -222,12 +194,6 @@ pub struct Coordinator {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum CoordinatorKind {
-    Foreground,
-    Forking,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Restarts {
     pub max: u32,
     pub within: Duration,
@@ -276,32 +242,6 @@ pub struct Fencing {
     pub after_loss: AfterLoss,
     pub watchdog: WatchdogUse,
     pub watchdog_device: PathBuf,
-}
-
-/// `fencing.watchdog`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum WatchdogUse {
-    Off,
-    /// Used where there is one.
-    Automatic,
-    /// Without one this node never becomes active.
-    Required,
-}
-
-impl WatchdogUse {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Automatic => "automatic",
-            Self::Required => "required",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum AfterLoss {
-    Exit,
-    Rejoin,
 }
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]

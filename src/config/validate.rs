@@ -28,10 +28,7 @@ pub enum Command {
 
 /// The whole configuration. `host`: this machine's name.
 pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
-    let election = match reader.text("election").as_deref() {
-        Some("lock") => ElectionKind::Lock,
-        _ => ElectionKind::ZooKeeper,
-    };
+    let election = choice(reader, "election", ElectionKind::from_word);
     if reader.text("mode").as_deref() == Some("always-on") {
         reader.reject("mode", "is not supported by this version", "write \"active-standby\", or leave it out");
     }
@@ -45,7 +42,7 @@ pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
         node,
         election,
         environment: reader.text("environment").unwrap_or_else(|| defaults::ENVIRONMENT.to_owned()),
-        log_level: reader.text("log_level").and_then(|word| LogLevel::from_word(&word)).unwrap_or_default(),
+        log_level: choice(reader, "log_level", LogLevel::from_word),
         zookeeper: zookeeper(reader, election),
         lock: lock(reader),
         coordinator: coordinator(reader, command),
@@ -107,6 +104,11 @@ fn without_effect(reader: &Reader, election: ElectionKind) -> Vec<String> {
 /// Reports a refusal; gives what was accepted.
 fn check<T>(reader: &mut Reader, key: &'static str, result: Result<T, Refusal>) -> Option<T> {
     result.map_err(|(what, remedy)| reader.reject(key, what, remedy)).ok()
+}
+
+/// What a key's word stands for; the default if there is none, or it was refused.
+fn choice<T: Default>(reader: &Reader, key: &'static str, from_word: fn(&str) -> Option<T>) -> T {
+    reader.text(key).and_then(|word| from_word(&word)).unwrap_or_default()
 }
 
 /// The text of a key that must be given; empty if it is not, which is then reported.
@@ -257,10 +259,7 @@ fn coordinator(reader: &mut Reader, command: Command) -> Coordinator {
     }
     Coordinator {
         command,
-        kind: match reader.text("coordinator.kind").as_deref() {
-            Some("forking") => CoordinatorKind::Forking,
-            _ => CoordinatorKind::Foreground,
-        },
+        kind: choice(reader, "coordinator.kind", CoordinatorKind::from_word),
         working_directory: reader.text("coordinator.working_directory").map(PathBuf::from),
         environment: environment(reader),
         user: user(reader),
@@ -391,15 +390,8 @@ fn fencing(reader: &mut Reader) -> Fencing {
         timeout: reader.duration("fencing.timeout").unwrap_or(defaults::FENCING_TIMEOUT),
         required,
         frees_lock: reader.boolean("fencing.frees_lock").unwrap_or(false),
-        after_loss: match reader.text("fencing.after_loss").as_deref() {
-            Some("rejoin") => AfterLoss::Rejoin,
-            _ => AfterLoss::Exit,
-        },
-        watchdog: match reader.text("fencing.watchdog").as_deref() {
-            Some("automatic") => WatchdogUse::Automatic,
-            Some("required") => WatchdogUse::Required,
-            _ => WatchdogUse::Off,
-        },
+        after_loss: choice(reader, "fencing.after_loss", AfterLoss::from_word),
+        watchdog: choice(reader, "fencing.watchdog", WatchdogUse::from_word),
         watchdog_device: reader
             .text("fencing.watchdog_device")
             .map_or_else(|| PathBuf::from(defaults::WATCHDOG_DEVICE), PathBuf::from),

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use primacy::config::{self, Config, Problem, keys::KEYS};
+use primacy::config::keys::{KEYS, Kind};
+use primacy::config::{self, Config, Problem};
 use proptest::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -282,6 +283,19 @@ fn the_least_configuration_has_the_documented_defaults() {
     assert_eq!(effective["api"]["advertise"], format!("http://{}:9090", config::host_name()));
     let longer = valid(&with("zookeeper", "session_timeout = \"20s\""));
     assert_eq!(longer.zookeeper.heartbeat_interval.as_secs(), 2);
+}
+
+#[test]
+fn every_word_of_a_choice_means_what_it_says() {
+    for key in KEYS.iter().filter(|key| key.path != "mode") {
+        let Kind::Choice(words) = key.kind else { continue };
+        let (section, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        for word in words {
+            let shown = config::effective(&valid(&with(section, &format!("{name} = {word:?}"))));
+            let shown = key.path.split('.').fold(&shown, |value, name| &value[name]);
+            assert_eq!(shown, word, "{}", key.path);
+        }
+    }
 }
 
 #[test]
