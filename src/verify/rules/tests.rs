@@ -164,16 +164,16 @@ fn leadership(node: &str, epoch: u64, elected: u64, bound: u64) -> Leadership {
 #[test]
 fn one_that_is_let_in_while_the_session_before_it_may_live_is_convicted() {
     let bound = "nobody is elected before the session of whoever led can have ended";
-    let former = leadership("a", 5, 100, 4000);
-    assert_eq!(judged(Vec::new(), &[former.clone(), leadership("b", 6, 3999, 9000)]), [bound]);
-    assert!(judged(Vec::new(), &[former.clone(), leadership("b", 6, 4000, 9000)]).is_empty());
-    let resigned = Leadership { given_up: true, ..former.clone() };
+    let predecessor = leadership("a", 5, 100, 4000);
+    assert_eq!(judged(Vec::new(), &[predecessor.clone(), leadership("b", 6, 3999, 9000)]), [bound]);
+    assert!(judged(Vec::new(), &[predecessor.clone(), leadership("b", 6, 4000, 9000)]).is_empty());
+    let resigned = Leadership { given_up: true, ..predecessor.clone() };
     assert!(judged(Vec::new(), &[resigned, leadership("b", 6, 300, 9000)]).is_empty());
     let mut after_goodbye = leadership("b", 6, 300, 9000);
     after_goodbye.elected = Some(Elected { at: at(300), after_clean_end: true });
-    assert!(judged(Vec::new(), &[former.clone(), after_goodbye]).is_empty());
+    assert!(judged(Vec::new(), &[predecessor.clone(), after_goodbye]).is_empty());
     let will = vec![did(200, Deed::Left { election_node: Some("n".to_owned()) })];
-    assert!(judged(vec![guardian("a", 1, &will)], &[former, leadership("b", 6, 300, 9000)]).is_empty());
+    assert!(judged(vec![guardian("a", 1, &will)], &[predecessor, leadership("b", 6, 300, 9000)]).is_empty());
 }
 
 #[test]
