@@ -1,4 +1,5 @@
-//! What the cluster's nodes in ZooKeeper say, read: pure functions from bytes to what may be believed.
+//! What the cluster's nodes in ZooKeeper say, read: pure functions from bytes to what may be believed. And how long what is
+//! written may be.
 //!
 //! Whoever may write there may have written anything: an older version, an operator with a shell, a stranger. So nothing
 //! here panics, and what cannot be understood counts as the worse case: an unreadable breadcrumb is somebody's who did not
@@ -84,6 +85,17 @@ impl Control {
 /// `volume`. What is no id is never absent: a cluster without an id adopts whatever directory it finds.
 pub fn volume(data: &[u8]) -> String {
     std::str::from_utf8(data).ok().filter(|text| is_volume_id(text)).unwrap_or(UNREADABLE).to_owned()
+}
+
+/// How much of a sentence others get to read, in bytes: a server hangs up on who sends more than `jute.maxbuffer` (1 MiB).
+const SENTENCE: usize = 2048;
+
+/// A sentence for people as it is written in ZooKeeper.
+pub fn shortened(text: &str) -> String {
+    if text.len() <= SENTENCE {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(SENTENCE)])
 }
 
 fn is_name(text: &str) -> bool {

@@ -1,39 +1,39 @@
-//! What is known of the ensemble and of this node's wishes, whichever session there is.
+//! What carries a candidacy out, whichever session there is: the supervisor's two channels, and what is kept from one session to
+//! the next. Decides nothing.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tracing::warn;
-use zookeeper_client::SessionId;
+use tracing::{info, warn};
 
-use super::course::End;
+use super::candidacy::{At, Candidacy, Connection, Input, Leadership, Output, Say, Terms, Turn};
+use super::last_will;
 use super::member::HungUp;
-use super::orders::Orders;
+use super::service::Announcement;
 use super::settings::Settings;
+use crate::clock;
 use crate::election::{ElectionOrder, Fact};
 use crate::moment::Moment;
-use crate::role::lease::LeaseTiming;
 use crate::status::Member;
+use crate::timer::Timer;
 use crate::zookeeper::paths::Paths;
 use crate::zookeeper::{self, Backoff, Session};
 
 pub struct Backend {
     pub settings: Arc<Settings>,
     pub paths: Arc<Paths>,
+    pub candidacy: Candidacy,
     pub orders: Orders,
+    pub alarm: Alarm,
     pub facts: mpsc::UnboundedSender<Fact>,
     /// What `Publish` said last.
     pub member: watch::Sender<Option<Member>>,
-    /// Whether a candidacy is wanted. It survives a session that ended before there was a candidacy.
-    pub stands: bool,
-    /// The reason of the disconnection that was told last; `None` while connected.
-    pub told: Option<String>,
-    /// What was granted to the session.
-    pub grant: Grant,
+    /// Of the latest leadership.
+    pub announcement: Arc<Announcement>,
     /// How the servers' tick differs from the one that is configured, as it was told last.
-    pub other_tick: Option<String>,
+    other_tick: Option<String>,
     /// Before a connection is looked for again whose predecessor broke as soon as it was there.
     pub pause: Backoff,
     /// Whether this process has seen every node of the cluster protected by the digest.
@@ -42,21 +42,8 @@ pub struct Backend {
     pub hung_up: Arc<Mutex<HungUp>>,
 }
 
-/// What is granted to a session. Every connection of it negotiates anew, and the shortest grant is the one that counts: what a
-/// server has still to tell of the session carries what that server had granted, and may be told late.
-#[derive(Clone, Copy, Debug)]
-pub struct Grant {
-    pub session: Option<SessionId>,
-    /// The shortest.
-    pub timeout: Duration,
-    /// The latest.
-    pub latest: Duration,
-    /// When its connection had not been asked for yet.
-    pub asked: Moment,
-}
-
 /// The pauses between connections that break at once: because of what this node sends over them, say.
-pub const fn between_connections() -> Backoff {
+const fn between_connections() -> Backoff {
     Backoff::new(Duration::from_millis(20), Duration::from_secs(2))
 }
 
@@ -67,17 +54,17 @@ impl Backend {
         orders: mpsc::UnboundedReceiver<ElectionOrder>,
         facts: mpsc::UnboundedSender<Fact>,
     ) -> Self {
-        let nothing =
-            Grant { session: None, timeout: Duration::ZERO, latest: Duration::ZERO, asked: Moment::from_nanos(0) };
+        let paths = Arc::new(Paths::new(&settings.root, &settings.cluster));
+        let terms = Terms { node: settings.node.clone(), paths: Arc::clone(&paths), timing: settings.timing() };
         Self {
-            paths: Arc::new(Paths::new(&settings.root, &settings.cluster)),
+            candidacy: Candidacy::new(terms),
+            paths,
             settings: Arc::new(settings),
-            orders: Orders::new(orders),
+            orders: Orders { receiver: Some(orders) },
+            alarm: Alarm { timer: None },
             facts,
             member: watch::channel(None).0,
-            stands: false,
-            told: None,
-            grant: nothing,
+            announcement: Arc::default(),
             other_tick: None,
             pause: between_connections(),
             protected: Arc::default(),
@@ -85,35 +72,88 @@ impl Backend {
         }
     }
 
-    pub fn tell(&self, fact: Fact) {
+    pub fn hear(&mut self, input: Input) {
+        self.candidacy.handle(At { moment: clock::now(), wall: clock::wall() }, input);
+    }
+
+    pub fn hear_connected(&mut self, session: &Session) {
+        let id = session.client.session_id();
+        self.hear(Input::Connected(Connection {
+            session: id.0,
+            name: id.to_string(),
+            granted: session.client.session_timeout(),
+            asked: session.asked(),
+            several: zookeeper::has_alternatives(&self.settings.access),
+        }));
+    }
+
+    /// Does what is wanted while there is no connection, up to the next turn.
+    pub fn obey(&mut self) -> Option<Turn> {
+        while let Some(output) = self.candidacy.poll_output() {
+            if let Output::Turn(turn) = output {
+                return Some(turn);
+            }
+            self.carry_out(output);
+        }
+        None
+    }
+
+    /// What needs no connection.
+    pub fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Tell(fact) => {
+                if let Fact::Disconnected { reason } = &fact {
+                    warn!(reason, "no contact with ZooKeeper");
+                }
+                self.tell(fact);
+            }
+            Output::TellQueued { session, node } => {
+                let will = last_will::of_a_standby(&self.settings, &self.paths, session, &node);
+                self.tell(Fact::Queued(Box::new(will)));
+            }
+            Output::TellClaimed { session, counts_from, leadership } => {
+                self.announcement = Arc::default();
+                self.tell_claimed(session, counts_from, &leadership);
+            }
+            Output::Say(line) => self.say(&line),
+            Output::Publish(member) => self.publish(*member),
+            Output::Announce(breadcrumb) => self.announcement.want(breadcrumb.map(|breadcrumb| *breadcrumb)),
+            Output::Ask(..)
+            | Output::Forget(_)
+            | Output::Amend(_)
+            | Output::Share
+            | Output::Attend { .. }
+            | Output::Desist
+            | Output::Turn(_) => {}
+        }
+    }
+
+    fn tell_claimed(&self, session: i64, counts_from: Moment, leadership: &Leadership) {
+        let will = last_will::of_a_leader(&self.settings, &self.paths, session, leadership);
+        let (epoch, last_will) = (leadership.breadcrumb.epoch, Some(Box::new(will)));
+        self.tell(Fact::Claimed { epoch, counts_from, last_will });
+    }
+
+    fn tell(&self, fact: Fact) {
         // Whoever dropped the receiver dropped the orders too, and that ends the task.
         let _ = self.facts.send(fact);
     }
 
-    /// Takes in what was granted to a session's new connection, and says so.
-    pub fn tell_connected(&mut self, session: &Session) {
-        self.told = None;
-        let (id, latest) = (session.client.session_id(), session.client.session_timeout());
-        let known = (self.grant.session == Some(id)).then_some(self.grant.timeout);
-        if let Some(former) = known.filter(|former| *former != latest) {
-            warn!(session = %id, ?former, ?latest, "the servers have changed the session's time-out");
-        }
-        let timeout = known.map_or(latest, |former| former.min(latest));
-        self.grant = Grant { session: Some(id), timeout, latest, asked: session.asked() };
-        self.tell(Fact::Connected { session: Some(id.to_string()), timeout, asked: session.asked() });
-    }
-
-    /// How the lease is reckoned under what was granted.
-    pub fn timing(&self) -> LeaseTiming {
-        self.settings.timing(self.grant.timeout)
-    }
-
-    /// Says why there is no contact, once per reason.
-    pub fn tell_disconnected(&mut self, reason: String) {
-        if self.told.as_ref() != Some(&reason) {
-            warn!(reason, "no contact with ZooKeeper");
-            self.tell(Fact::Disconnected { reason: reason.clone() });
-            self.told = Some(reason);
+    fn say(&self, line: &Say) {
+        match line {
+            Say::EpochTaken { epoch, node } => info!(epoch, node, "epoch taken"),
+            Say::EpochUnreadable => {
+                let path = &self.paths.epoch;
+                warn!(path, "the epoch is not readable; the breadcrumb's and the lock file's count");
+            }
+            Say::GrantChanged { session, before, latest } => {
+                warn!(session, former = ?before, ?latest, "the servers have changed the session's time-out");
+            }
+            Say::HeartbeatFailed(error) => warn!(%error, "a heartbeat was not acknowledged"),
+            Say::ResignationUntold => {
+                warn!("ZooKeeper could not be told of the resignation; the session will expire");
+            }
+            Say::SessionEnded { session } => warn!(session, "the session has ended"),
         }
     }
 
@@ -126,32 +166,60 @@ impl Backend {
         self.other_tick = problem;
     }
 
-    /// Takes an order while there is no candidacy; an error means that the task has to end.
-    pub fn without_candidacy(&mut self, order: Option<ElectionOrder>) -> Result<(), End> {
-        match order {
-            Some(ElectionOrder::Stand) => self.stands = true,
-            Some(ElectionOrder::Resign { .. }) => {
-                self.stands = false;
-                self.tell(Fact::Resigned);
-            }
-            Some(ElectionOrder::Claim { .. }) => self.refuse("this node does not stand first in the queue"),
-            Some(ElectionOrder::Publish(member)) => self.publish(*member),
-            Some(ElectionOrder::Yield | ElectionOrder::Announce(_) | ElectionOrder::Amend(_)) => {}
-            Some(ElectionOrder::AskAgain) => return Err(End::Abandoned),
-            Some(ElectionOrder::Close) | None => return Err(End::Closed),
-        }
-        Ok(())
-    }
-
-    pub fn refuse(&self, reason: &str) {
-        self.tell(Fact::ClaimRefused { reason: reason.to_owned() });
-    }
-
-    pub fn publish(&self, member: Member) {
+    fn publish(&self, member: Member) {
         self.member.send_if_modified(|published| {
             let changed = published.as_ref() != Some(&member);
             *published = Some(member);
             changed
         });
+    }
+}
+
+/// What the supervisor orders.
+pub struct Orders {
+    /// `None` once there will be no more.
+    receiver: Option<mpsc::UnboundedReceiver<ElectionOrder>>,
+}
+
+impl Orders {
+    /// The next one; whoever can order nothing more has ordered to close. Cancel safe.
+    pub async fn next(&mut self) -> Input {
+        let Some(receiver) = &mut self.receiver else { return std::future::pending().await };
+        let order = receiver.recv().await.unwrap_or_else(|| {
+            self.receiver = None;
+            ElectionOrder::Close
+        });
+        Input::Order(order)
+    }
+}
+
+/// Rings at the candidacy's deadline.
+pub struct Alarm {
+    timer: Option<Timer>,
+}
+
+impl Alarm {
+    /// No session is begun without a timer: its heartbeats would depend on it.
+    pub fn prepare(&mut self) -> Result<(), String> {
+        if self.timer.is_none() {
+            let timer = Timer::new().map_err(|error| format!("no timer can be had for the heartbeats: {error}"))?;
+            self.timer = Some(timer);
+        }
+        Ok(())
+    }
+
+    pub fn set(&mut self, deadline: Option<Moment>) {
+        if let (Some(timer), Some(deadline)) = (&mut self.timer, deadline) {
+            timer.set(deadline);
+        }
+    }
+
+    /// Cancel safe.
+    pub async fn rings(&mut self) -> Input {
+        match &mut self.timer {
+            Some(timer) => timer.rings().await,
+            None => std::future::pending().await,
+        }
+        Input::TimePassed
     }
 }

@@ -1,6 +1,6 @@
 //! What a guardian undoes in ZooKeeper in the name of a supervisor that is dead.
 
-use super::claim::{Leadership, json};
+use super::candidacy::Leadership;
 use super::settings::Settings;
 use crate::guardian::protocol::LastWill;
 use crate::status::{Breadcrumb, End};
@@ -27,7 +27,7 @@ pub fn of_a_leader(settings: &Settings, paths: &Paths, session: i64, leadership:
         breadcrumb: Some((
             paths.active.clone(),
             leadership.breadcrumb_version,
-            String::from_utf8(json(&clean)).expect("JSON is UTF-8"),
+            serde_json::to_string(&clean).expect("a breadcrumb has only string keys"),
         )),
         session: Some(session),
         also_delete: vec![paths.service(&settings.node), paths.member(&settings.node)],

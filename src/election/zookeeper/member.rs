@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 use zookeeper_client::{Client, CreateMode, Error, Stat};
 
-use super::requests::{before_retry, is_definite, shortened, until_deleted};
+use super::requests::{before_retry, is_definite, until_deleted};
 use super::settings::Settings;
 use crate::election::Fact;
 use crate::host::ProcessIdentity;
 use crate::processes;
 use crate::status::{Member, MemberRow};
-use crate::zookeeper::contents;
+use crate::zookeeper::contents::{self, shortened};
 use crate::zookeeper::directories;
 use crate::zookeeper::paths::Paths;
 

@@ -11,6 +11,9 @@
 //!               members/<node> and the view of the cluster are kept beside, on the same session
 //! ```
 //!
+//! What is asked next, and what an answer means, is decided by one value without I/O ([`candidacy`]). Around it are the outer
+//! loop (`sessions`), what is done over one connection (`serve`), and the requests themselves (`requests`).
+//!
 //! * **Queue.** Curator's LeaderLatch layout. The predecessor's deletion is answered by one pipelined look (sync, list,
 //!   own node, epoch, breadcrumb, volume, control): a server answers one session's requests in their order, so the look
 //!   costs one round trip.
@@ -28,18 +31,13 @@
 //! Rejected as a whole: the crate's own lock client. It has no loss signal and no lease.
 
 mod backend;
-mod candidate;
-mod claim;
-mod course;
+mod candidacy;
 mod last_will;
-mod leadership;
 mod member;
-mod orders;
 mod protection;
-mod pulse;
 mod reattach;
 mod requests;
-mod resignation;
+mod serve;
 mod service;
 mod sessions;
 mod settings;

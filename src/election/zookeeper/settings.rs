@@ -26,15 +26,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// How the lease is reckoned under a session of `granted`.
-    pub fn timing(&self, granted: Duration) -> LeaseTiming {
-        let asked = LeaseTiming {
+    /// How the lease is reckoned with the session that is asked for.
+    pub fn timing(&self) -> LeaseTiming {
+        LeaseTiming {
             session_timeout: self.access.session_timeout,
             tick_time: self.tick_time,
             heartbeat_interval: self.heartbeat_interval,
             margin: self.margin,
-        };
-        asked.granted(self.access.session_timeout, granted)
+        }
     }
 
     /// Where the id of the cluster's volume is.

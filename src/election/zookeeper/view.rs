@@ -15,19 +15,13 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use zookeeper_client::{Client, Error, EventType, MultiReadResult, OneshotWatcher};
 
+use super::candidacy::Seen;
 use super::requests::before_retry;
 use super::settings::Settings;
 use crate::election::Fact;
 use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member};
 use crate::zookeeper::contents::{self, Control};
 use crate::zookeeper::paths::Paths;
-
-/// The part of the view that the election itself looks at: who there is, and whether elections are paused.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    pub paused: bool,
-    pub members: BTreeMap<String, Member>,
-}
 
 #[derive(Clone, Debug)]
 enum Part {
