@@ -8,15 +8,17 @@ use nix::time::{ClockId, clock_gettime};
 pub type At = Duration;
 
 pub fn now() -> At {
-    read(ClockId::CLOCK_MONOTONIC)
+    Duration::from_nanos(testbed::clock::now())
+}
+
+/// As the history counts.
+pub fn nanoseconds(at: At) -> u64 {
+    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// When a packet arrived, from the kernel's stamp, which is in wall-clock time. Both clocks are read here, so a wall
 /// clock that steps disturbs no more than the packets in flight at that moment.
 pub fn of_stamp(stamp: Duration) -> At {
-    now().saturating_sub(read(ClockId::CLOCK_REALTIME).saturating_sub(stamp))
-}
-
-fn read(clock: ClockId) -> Duration {
-    clock_gettime(clock).expect("Linux has this clock").into()
+    let wall: Duration = clock_gettime(ClockId::CLOCK_REALTIME).expect("Linux has this clock").into();
+    now().saturating_sub(wall.saturating_sub(stamp))
 }

@@ -1,9 +1,11 @@
 //! The cluster on a lab's hosts: an NFS server, candidates, ZooKeeper; and what drills do to it and ask of it.
 
-use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use drill::history::{Entry, Writer};
+use drill::lab::Leaderships;
 
 use crate::clock::{self, At};
 use crate::host::{Host, Order, Service};
@@ -64,6 +66,10 @@ pub struct Cluster {
     pub zookeepers: Vec<Box<dyn ZooKeeper>>,
     pub candidates: Vec<Candidate>,
     pub ticks: Ticks,
+    /// What happens is noted there, in `directory`.
+    pub history: Writer,
+    pub directory: PathBuf,
+    pub leaderships: Leaderships,
     pub timing: Timing,
     /// What runs the hosts.
     pub about: String,
@@ -74,18 +80,27 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Brings it up on these hosts.
-    pub fn create(lab: Lab) -> Result<Self> {
+    /// Brings it up on these hosts, with a history in `directory`.
+    pub fn create(lab: Lab, directory: &Path) -> Result<Self> {
         let began = clock::now();
-        let candidates = lab.candidates.into_iter().map(|machine| {
-            let observer = Observer::watch(machine.api());
+        let history = Writer::create(directory)?;
+        let lease = lab.timing.lease();
+        let candidates = lab.candidates.into_iter().map(|mut machine| {
+            machine.note_in(&history, lease);
+            let observer = Observer::watch(&machine.name, machine.api(), &history);
             Candidate { machine, observer, serving: false }
         });
+        let candidates = candidates.collect();
+        let mut server = lab.server;
+        server.note_in(&history, lease);
         let mut cluster = Self {
-            candidates: candidates.collect(),
-            server: lab.server,
+            candidates,
+            server,
             zookeepers: lab.zookeepers,
             ticks: Ticks::receive(lab.listen)?,
+            history,
+            directory: directory.to_owned(),
+            leaderships: Leaderships::default(),
             settings: Settings::usual(&lab.timing),
             timing: lab.timing,
             about: lab.about,
@@ -383,8 +398,16 @@ probe_timeout = "{probe_timeout}ms"
         }
     }
 
-    pub fn freezes(&self) -> BTreeMap<String, Vec<(At, At)>> {
-        self.candidates.iter().map(|one| (one.machine.name.clone(), one.machine.freezes.clone())).collect()
+    /// What candidates know of past leaderships: they forget all but the last hundred.
+    pub fn remember_leaderships(&mut self) {
+        self.leaderships.ask(self.candidates.iter().map(|one| one.machine.api()));
+    }
+
+    /// Whatever was broken is whole, and somebody is active.
+    pub fn note_recovery(&self) -> Result<()> {
+        self.history.note(Entry::Healed)?;
+        let (active, epoch) = self.active()?;
+        self.history.note(Entry::Recovered { node: self.candidates[active].machine.name.clone(), epoch })
     }
 
     /// Bytes on the server's disk of what a coordinator of this epoch wrote: with and without syncing.

@@ -9,8 +9,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use drill::history::{Entry, Writer};
 
-use crate::clock::{self, At};
+use crate::clock::{self, At, nanoseconds};
 use crate::network::Network;
 use crate::resets::Resets;
 use crate::starvation::peak_memory;
@@ -36,6 +37,20 @@ pub enum Stop {
     /// By the hypervisor, its clock included: it learns from nothing of its own that time has passed. As a snapshot or a
     /// migration does.
     Pause,
+}
+
+/// From the end of [`Stop::Freeze`] to the last tick of what ran: the guardian's timer is due at once.
+const DEAD_AFTER_THAW: Duration = Duration::from_millis(100);
+
+impl Stop {
+    /// For how long what ran may run on beside a successor after the end, with this lease.
+    pub fn grace(self, lease: Duration) -> Duration {
+        match self {
+            Self::Freeze => DEAD_AFTER_THAW,
+            // Its lease has not run out by its own clock; it ends when ZooKeeper answers, and with the lease at the latest.
+            Self::Pause => lease,
+        }
+    }
 }
 
 /// What runs on hosts.
@@ -102,14 +117,20 @@ pub trait Machine: Send + Sync {
 /// For a command to end. Emulated and starved, a log-in alone may take half a minute.
 const COMMAND: Duration = Duration::from_secs(120);
 
+/// Where it is noted what is done to it.
+struct Notes {
+    history: Writer,
+    /// Of a leadership on it.
+    lease: Duration,
+}
+
 pub struct Host {
     pub name: String,
     /// Last octet of its addresses in the cluster's networks.
     pub number: u8,
     machine: Box<dyn Machine>,
     stopped: Option<(At, Stop)>,
-    /// From when to when nothing ran on it.
-    pub freezes: Vec<(At, At)>,
+    notes: Option<Notes>,
     pub resets: Resets,
     cut: Vec<Network>,
     peak: u64,
@@ -123,10 +144,27 @@ impl Host {
             resets: machine.resets(),
             machine,
             stopped: None,
-            freezes: Vec::new(),
+            notes: None,
             cut: Vec::new(),
             peak: 0,
         }
+    }
+
+    /// What is done to it goes into the history from here on.
+    pub fn note_in(&mut self, history: &Writer, lease: Duration) {
+        self.notes = Some(Notes { history: history.clone(), lease });
+    }
+
+    fn note(&self, at: At, deed: &str) -> Result<()> {
+        let Some(notes) = &self.notes else { return Ok(()) };
+        notes.history.note_at(nanoseconds(at), Entry::Note { text: format!("{}: {deed}", self.name) })
+    }
+
+    /// Nothing ran on it; what had run has so long to find out.
+    fn stood_still(&self, since: At, until: At, grace: Duration) -> Result<()> {
+        let Some(notes) = &self.notes else { return Ok(()) };
+        let (begin, end, grace) = (nanoseconds(since), nanoseconds(until), nanoseconds(grace));
+        notes.history.note(Entry::Standstill { node: self.name.clone(), begin, end, grace })
     }
 
     /// Runs a shell command on it, whatever it comes to.
@@ -176,6 +214,7 @@ impl Host {
 
     /// Switches it on. [`Host::wait`] until it is up.
     pub fn boot(&mut self) -> Result<()> {
+        self.note(clock::now(), "power on")?;
         self.machine.power_on().with_context(|| format!("{}: power on", self.name))
     }
 
@@ -188,8 +227,9 @@ impl Host {
         self.note_memory();
         let at = clock::now();
         self.machine.power_off().with_context(|| format!("{}: power off", self.name))?;
+        self.note(at, "power off")?;
         if let Some((since, _)) = self.stopped.take() {
-            self.freezes.push((since, clock::now()));
+            self.stood_still(since, clock::now(), Duration::ZERO)?;
         }
         Ok(at)
     }
@@ -198,6 +238,7 @@ impl Host {
     pub fn shut_down(&mut self) -> Result<At> {
         self.note_memory();
         let at = clock::now();
+        self.note(at, "shut down")?;
         self.machine.shut_down().with_context(|| format!("{}: shut down", self.name))?;
         Ok(at)
     }
@@ -222,6 +263,7 @@ impl Host {
     fn stop(&mut self, how: Stop) -> Result<At> {
         self.machine.stop(how).with_context(|| format!("{}: {how:?}", self.name))?;
         let at = clock::now();
+        self.note(at, &format!("{how:?}"))?;
         self.stopped = Some((at, how));
         Ok(at)
     }
@@ -231,8 +273,9 @@ impl Host {
         let at = clock::now();
         if let Some((since, how)) = self.stopped {
             self.machine.go(how).with_context(|| format!("{}: the end of {how:?}", self.name))?;
-            self.freezes.push((since, at));
             self.stopped = None;
+            let grace = self.notes.as_ref().map_or(Duration::ZERO, |notes| how.grace(notes.lease));
+            self.stood_still(since, at, grace)?;
         }
         Ok(at)
     }
@@ -242,6 +285,7 @@ impl Host {
         let at = clock::now();
         self.machine.connect(network, false).with_context(|| format!("{}: cut {}", self.name, network.word()))?;
         self.cut.push(network);
+        self.note(at, &format!("cut {}", network.word()))?;
         Ok(at)
     }
 
@@ -249,6 +293,7 @@ impl Host {
         while let Some(network) = self.cut.last().copied() {
             self.machine.connect(network, true).with_context(|| format!("{}: heal {}", self.name, network.word()))?;
             self.cut.pop();
+            self.note(clock::now(), &format!("heal {}", network.word()))?;
         }
         Ok(clock::now())
     }

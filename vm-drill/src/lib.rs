@@ -16,6 +16,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod drills;
+pub mod evidence;
 pub mod host;
 pub mod lab;
 pub mod network;

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use primacy_vm_drill::clock::{self, At};
+use drill::history::{self, Entry, Run};
+use drill::judge;
+use primacy_vm_drill::clock::{self, At, nanoseconds};
 use primacy_vm_drill::cluster::Cluster;
 use primacy_vm_drill::drills::{ALL, Drill};
 use primacy_vm_drill::lab::Need;
 use primacy_vm_drill::outcome::{Outcome, Verdict};
 use primacy_vm_drill::report::{Report, Row, in_milliseconds};
-use primacy_vm_drill::{qemu, vagrant};
+use primacy_vm_drill::{evidence, qemu, vagrant};
 
 /// Where the hosts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -133,7 +135,12 @@ fn prepare(arguments: &Arguments, drills: &[&'static Drill]) -> Result<Cluster> 
         }),
         Hosts::Vagrant => vagrant::lab(&vagrant::Options { vagrant: arguments.vagrant.canonicalize()?, directory }),
     };
-    Cluster::create(lab?)
+    // Of an earlier run: two in one file could not be told apart.
+    let history = arguments.out.join(history::FILE);
+    if history.exists() {
+        fs::remove_file(&history)?;
+    }
+    Cluster::create(lab?, &arguments.out.canonicalize()?)
 }
 
 fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -> Result<Verdict> {
@@ -141,9 +148,13 @@ fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -
     eprintln!("cluster up in {:.1} s", cluster.up.1.as_secs_f64());
     let guest_kernel = cluster.server.must("uname -r")?;
     let primacy = cluster.candidates[0].machine.must("primacy --version")?;
+    let run = description(&cluster, &primacy, &guest_kernel)?;
+    cluster.history.note_at(nanoseconds(began), Entry::Run(run))?;
     let calm = clock::now();
     std::thread::sleep(Duration::from_secs(2));
     let precision = cluster.ticks.with(|book| book.precision(calm, clock::now())).map(in_milliseconds);
+    cluster.history.note(Entry::Ready)?;
+    let mut faults = 0;
     let mut outcomes: BTreeMap<&str, Vec<Outcome>> = BTreeMap::new();
     let limit = arguments.limit.map(Duration::from_secs);
     'rounds: for round in 1..=arguments.n {
@@ -152,11 +163,14 @@ fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -
                 println!("SKIP {:20} and what follows: {limit:?} have passed", drill.name);
                 break 'rounds;
             }
-            let outcome = once(drill, &mut cluster);
+            faults += 1;
+            let outcome = once(drill, faults, &mut cluster)?;
             tell(drill, round, &outcome);
             outcomes.entry(drill.name).or_default().push(outcome);
         }
     }
+    let ran = outcomes.values().flatten().any(|outcome| outcome.not_here.is_none());
+    let judged = if ran { Some(judge(&mut cluster, &arguments.out)?) } else { None };
     let rows = drills.iter().filter_map(|drill| {
         let outcomes = outcomes.remove(drill.name)?;
         Some(Row { name: drill.name.to_owned(), what: drill.what.to_owned(), outcomes })
@@ -176,6 +190,7 @@ fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -
         precision_ms: precision,
         memory_mib: cluster.peak_memory() >> 20,
         seconds: since(began),
+        judged,
     };
     for file in &arguments.merge {
         report.merge(&fs::read_to_string(file).with_context(|| file.display().to_string())?)?;
@@ -189,26 +204,69 @@ fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -
     Ok(report.verdict())
 }
 
-/// One run of a drill on a cluster at rest.
-fn once(drill: &Drill, cluster: &mut Cluster) -> Outcome {
+fn description(cluster: &Cluster, primacy: &str, kernel: &str) -> Result<Run> {
+    let milliseconds = |duration: Duration| u64::try_from(duration.as_millis());
+    // When it began to come up.
+    let ago = format!("-{:.3} seconds", cluster.up.1.as_secs_f64());
+    let date = Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S.%3NZ", "-d", &ago]).output().context("date")?;
+    Ok(Run {
+        seed: 0,
+        session_ms: milliseconds(cluster.timing.session)?,
+        tick_ms: milliseconds(cluster.timing.tick)?,
+        nodes: cluster.candidates.iter().map(|one| one.machine.name.clone()).collect(),
+        workload: "journal".to_owned(),
+        hosts: cluster.about.clone(),
+        primacy_version: primacy.to_owned(),
+        kernel: kernel.to_owned(),
+        started: String::from_utf8_lossy(&date.stdout).trim().to_owned(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        own_clocks: true,
+    })
+}
+
+/// The whole run, by the drill's judge.
+fn judge(cluster: &mut Cluster, out: &Path) -> Result<judge::Verdict> {
+    evidence::collect(cluster, out)?;
+    history::sort(out)?;
+    let lines = history::read(out)?;
+    let verdict = judge::judge(&lines);
+    print!("{}", judge::told(&out.display().to_string(), &verdict));
+    print!("{}", judge::table_text(&verdict.table));
+    drill::report::write(&[(&lines, &verdict)], &out.join("report"))?;
+    Ok(verdict)
+}
+
+/// One run of a drill on a cluster at rest, and back to rest: for the history, one fault.
+fn once(drill: &Drill, id: u32, cluster: &mut Cluster) -> Result<Outcome> {
     let began = clock::now();
     let mut outcome = Outcome::default();
     if let Some(reason) = cluster.lacks(drill.needs) {
         outcome.not_here = Some(reason.to_owned());
-        return outcome;
+        return Ok(outcome);
     }
     let before = cluster.shares();
+    let (kind, detail) = (drill.name.to_owned(), drill.what.to_owned());
+    cluster.history.note(Entry::FaultBegin { id, kind, targets: Vec::new(), detail })?;
     let prepared = cluster.settle().and_then(|()| cluster.change(cluster.usual()));
-    let result = prepared.and_then(|()| (drill.run)(cluster, &mut outcome));
+    let result = prepared.and_then(|()| (drill.run)(cluster, &mut outcome)).and_then(|()| cluster.settle());
     outcome.waited_percent = cluster.shares().waited_since(&before);
-    if let Err(error) = result {
+    let mut whole = true;
+    if let Err(error) = &result {
         outcome.error = Some(format!("{error:#}"));
-        if let Err(error) = cluster.reset() {
+        // What is wrong must not be the next one's trouble.
+        if let Err(error) = cluster.reset().and_then(|()| cluster.settle()) {
             eprintln!("vm-drill: {error:#}");
+            whole = false;
         }
     }
+    cluster.remember_leaderships();
+    let detail = outcome.error.clone().unwrap_or_default();
+    cluster.history.note(Entry::FaultEnd { id, ok: result.is_ok(), detail })?;
+    if whole && let Err(error) = cluster.note_recovery() {
+        cluster.history.note(Entry::Note { text: format!("{error:#}") })?;
+    }
     outcome.seconds = since(began);
-    outcome
+    Ok(outcome)
 }
 
 fn tell(drill: &Drill, round: usize, outcome: &Outcome) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use drill::history::{Entry, Writer};
 use serde_json::Value;
 
 use crate::clock::{self, At};
@@ -30,10 +31,12 @@ type Saying = (At, Option<Said>);
 pub struct Observer(Arc<Mutex<Vec<Saying>>>);
 
 impl Observer {
-    pub fn watch(api: SocketAddr) -> Self {
+    /// What it sees goes into the history, too.
+    pub fn watch(node: &str, api: SocketAddr, history: &Writer) -> Self {
         let observer = Self(Arc::default());
         let sayings = observer.clone();
         let url = format!("http://{api}");
+        let (node, history) = (node.to_owned(), history.clone());
         std::thread::spawn(move || {
             let asker: ureq::Agent =
                 ureq::Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build().into();
@@ -41,6 +44,7 @@ impl Observer {
                 let said = ask(&asker, &url);
                 let mut sayings = sayings.0.lock().unwrap_or_else(PoisonError::into_inner);
                 if sayings.last().is_none_or(|(_, last)| *last != said) {
+                    let _ = history.note(sight(&node, said.as_ref()));
                     sayings.push((clock::now(), said));
                 }
                 drop(sayings);
@@ -67,6 +71,12 @@ impl Observer {
     fn with<T>(&self, look: impl FnOnce(&[Saying]) -> T) -> T {
         look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn sight(node: &str, said: Option<&Said>) -> Entry {
+    let (role, status) = said.map(|said| (said.role.clone(), said.status.clone())).unwrap_or_default();
+    let epoch = said.map(|said| said.epoch).filter(|epoch| *epoch > 0);
+    Entry::Role { node: node.to_owned(), role, status, epoch, reachable: said.is_some() }
 }
 
 fn ask(asker: &ureq::Agent, url: &str) -> Option<Said> {

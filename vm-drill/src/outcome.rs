@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use drill::judge::Offence;
 use serde::{Deserialize, Serialize};
 
 /// One expectation, as a sentence, and what was found.
@@ -25,6 +26,20 @@ pub enum Verdict {
     Starved,
     /// These hosts lack what the drill needs.
     NotHere,
+}
+
+impl Verdict {
+    /// What the judge of the whole history found. `starved`: the host had not let the machines run for long enough.
+    pub fn of(judged: &drill::judge::Verdict, starved: bool) -> Self {
+        let late = |charge: &drill::judge::Charge| {
+            matches!(charge.offence, Offence::NotRecovered | Offence::UnexplainedGap | Offence::Vacuous)
+        };
+        match judged.charges.iter().all(late) {
+            _ if judged.charges.is_empty() => Self::Passed,
+            true if starved => Self::Starved,
+            _ => Self::Failed,
+        }
+    }
 }
 
 /// Machines that wait for so much of their time are slowed down by half, and in fits of seconds.
@@ -59,10 +74,15 @@ impl Outcome {
         let late = self.error.is_some() || unmet(true);
         match (unmet(false) || self.expectations.is_empty() && self.error.is_none(), late) {
             (true, _) => Verdict::Failed,
-            (false, true) if self.waited_percent >= STARVED_PERCENT => Verdict::Starved,
+            (false, true) if self.starved() => Verdict::Starved,
             (false, true) => Verdict::Failed,
             (false, false) => Verdict::Passed,
         }
+    }
+
+    /// The machines wanted a processor and had none.
+    pub fn starved(&self) -> bool {
+        self.waited_percent >= STARVED_PERCENT
     }
 
     /// Expects something that no lack of processor time excuses.

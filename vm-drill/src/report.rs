@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
+use drill::judge::told;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Outcome, Verdict, milliseconds};
@@ -36,6 +37,8 @@ pub struct Report {
     /// Resident memory of all machines at its highest, and of ZooKeeper's Java machine, in MiB.
     pub memory_mib: u64,
     pub rows: Vec<Row>,
+    /// What the drill's judge made of the run's history; none where nothing was run.
+    pub judged: Option<drill::judge::Verdict>,
 }
 
 impl Report {
@@ -66,7 +69,10 @@ impl Report {
 
     /// The worst of all.
     pub fn verdict(&self) -> Verdict {
-        let found: Vec<Verdict> = self.rows.iter().flat_map(|row| &row.outcomes).map(Outcome::verdict).collect();
+        let outcomes = || self.rows.iter().flat_map(|row| &row.outcomes);
+        let starved = outcomes().any(Outcome::starved);
+        let judged = self.judged.iter().map(|judged| Verdict::of(judged, starved));
+        let found: Vec<Verdict> = outcomes().map(Outcome::verdict).chain(judged).collect();
         let order = [Verdict::Failed, Verdict::Starved, Verdict::Passed, Verdict::NotHere];
         // Nothing run is nothing passed.
         order.into_iter().find(|verdict| found.contains(verdict)).unwrap_or(Verdict::Failed)
@@ -119,6 +125,12 @@ impl Report {
             line(format!(
                 "Precision: between two ticks of an undisturbed coordinator passed {half:.1} ms (median), {most:.1} ms \
                  (99 of 100), {all:.1} ms (longest): so uncertain is each end of a gap or overlap."
+            ));
+        }
+        if let Some(judged) = &self.judged {
+            line(format!(
+                "The judge of `docs/drill.md`, of the whole run: {}",
+                told("this history", judged).trim_end()
             ));
         }
         line(String::new());

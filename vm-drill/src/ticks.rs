@@ -4,7 +4,6 @@
 //! the way out of the machine, which delays it and never advances it, and the period. So a life's begin is at most one
 //! delay late, its end at most one period early; [`Book::precision`] says what that came to.
 
-use std::collections::BTreeMap;
 use std::io::IoSliceMut;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -42,21 +41,6 @@ impl Life {
 
     pub fn last(&self) -> At {
         self.ticks.last().copied().unwrap_or_default()
-    }
-
-    /// The stretches in which it ran: from the first tick to the last, less the machine's freezes.
-    fn stretches(&self, freezes: &[(At, At)]) -> Vec<(At, At)> {
-        let (mut from, last) = (self.first(), self.last());
-        let mut stretches = Vec::new();
-        for (begin, end) in freezes.iter().copied().filter(|(begin, _)| (self.first()..last).contains(begin)) {
-            stretches.push((from, begin));
-            from = end;
-        }
-        // What was on its way when the machine was frozen arrives after that, and is no life after the thaw.
-        if from <= last {
-            stretches.push((from, last));
-        }
-        stretches
     }
 }
 
@@ -102,42 +86,6 @@ impl Book {
             Kind::Failed => life.failed.push((at, datagram.error)),
             Kind::Killed | Kind::Locked => {}
         }
-    }
-
-    /// For how long two or more ran at the same time, after `since`.
-    pub fn overlap(&self, since: At, freezes: &BTreeMap<String, Vec<(At, At)>>) -> Duration {
-        let mut edges = self.edges(freezes);
-        edges.sort_unstable();
-        let (mut running, mut from, mut sum) = (0, since, Duration::ZERO);
-        for (at, change) in edges {
-            if running >= 2 {
-                sum += at.max(since).saturating_sub(from.max(since));
-            }
-            running += change;
-            from = at;
-        }
-        sum
-    }
-
-    /// The longest time in which none ran, between `since` and `until`.
-    pub fn gap(&self, since: At, until: At, freezes: &BTreeMap<String, Vec<(At, At)>>) -> Duration {
-        let mut edges = self.edges(freezes);
-        edges.sort_unstable();
-        let (mut running, mut empty_from, mut longest) = (0, since, Duration::ZERO);
-        for (at, change) in edges {
-            if running == 0 {
-                longest = longest.max(at.min(until).saturating_sub(empty_from.max(since)));
-            }
-            running += change;
-            empty_from = at;
-        }
-        if running == 0 { longest.max(until.saturating_sub(empty_from.max(since))) } else { longest }
-    }
-
-    fn edges(&self, freezes: &BTreeMap<String, Vec<(At, At)>>) -> Vec<(At, i32)> {
-        let none = Vec::new();
-        let stretches = self.lives.iter().flat_map(|life| life.stretches(freezes.get(&life.node).unwrap_or(&none)));
-        stretches.flat_map(|(from, to)| [(from, 1), (to, -1)]).collect()
     }
 
     /// Time between two ticks of a coordinator, in a stretch in which nothing was done to anybody: half of them, 99 of
@@ -203,25 +151,6 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn book(lives: &[(&str, u32, &[u32])]) -> Book {
-        let mut book = Book::default();
-        for (node, pid, ticks) in lives {
-            for tick in *ticks {
-                book.take(MS * *tick, &Datagram::of(Kind::Tick, node, *pid, u64::from(*pid)));
-            }
-        }
-        book
-    }
-
-    #[test]
-    fn one_after_the_other_leaves_a_gap_and_two_at_once_an_overlap() {
-        let calm = BTreeMap::new();
-        let after = book(&[("a", 1, &[0, 10]), ("b", 2, &[50, 90])]);
-        assert_eq!((after.gap(MS, MS * 80, &calm), after.overlap(MS, &calm)), (MS * 40, Duration::ZERO));
-        let beside = book(&[("a", 1, &[0, 60]), ("b", 2, &[50, 90])]);
-        assert_eq!((beside.gap(MS, MS * 80, &calm), beside.overlap(MS, &calm)), (Duration::ZERO, MS * 10));
-    }
-
     #[test]
     fn a_datagram_arrives_with_the_moment_of_its_arrival() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -237,20 +166,5 @@ mod tests {
         assert_eq!((life.node.as_str(), life.pid, life.epoch), ("a", 1, 7));
         // The stamp is the wall clock's: it may be slewed against this one.
         assert!(life.first() + MS > before && life.first() < clock::now() + MS);
-    }
-
-    #[test]
-    fn nobody_after_the_last_tick_is_a_gap_too() {
-        assert_eq!(book(&[("a", 1, &[0, 10])]).gap(MS, MS * 80, &BTreeMap::new()), MS * 70);
-    }
-
-    #[test]
-    fn a_frozen_machine_runs_nothing_and_what_it_runs_after_the_thaw_counts() {
-        let freezes = BTreeMap::from([("a".to_owned(), vec![(MS * 20, MS * 100)])]);
-        let dead_at_thaw = book(&[("a", 1, &[0, 19, 21]), ("b", 2, &[50, 200])]);
-        assert_eq!(dead_at_thaw.overlap(MS, &freezes), Duration::ZERO);
-        assert_eq!(dead_at_thaw.gap(MS, MS * 200, &freezes), MS * 30);
-        let alive_at_thaw = book(&[("a", 1, &[0, 19, 103]), ("b", 2, &[50, 200])]);
-        assert_eq!(alive_at_thaw.overlap(MS, &freezes), MS * 3);
     }
 }

@@ -56,6 +56,20 @@ pub fn read(path: &Path) -> Result<Vec<Line>> {
     parse(&text).with_context(|| format!("{} is not a history", file.display()))
 }
 
+/// Puts a history into the order of its times, for people and for line numbers that mean something.
+pub fn sort(dir: &Path) -> Result<()> {
+    let mut lines = read(dir)?;
+    lines.sort_by_key(|line| line.at);
+    let draft = dir.join("history.draft");
+    let mut file = std::io::BufWriter::new(File::create(&draft)?);
+    for line in lines {
+        serde_json::to_writer(&mut file, &line)?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()?;
+    std::fs::rename(draft, dir.join(FILE)).context("cannot replace the history")
+}
+
 /// The lines of a history's text.
 pub fn parse(text: &str) -> Result<Vec<Line>> {
     let mut lines = Vec::new();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 mod file;
 
-pub use file::{FILE, Writer, parse, read};
+pub use file::{FILE, Writer, parse, read, sort};
 
 /// One line of `history.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,22 @@ pub enum Entry {
         last: u64,
         ticks: u64,
     },
+    /// Nothing ran on a host: it was stopped as a whole. What had run on it may run on beside its successor for `grace` ns
+    /// after the end, as documented, and not a moment longer.
+    Standstill {
+        node: String,
+        begin: u64,
+        end: u64,
+        grace: u64,
+    },
+    /// Records that a coordinator says it has written and synced, runs of consecutive sequences folded.
+    Acknowledged {
+        node: String,
+        pid: u32,
+        epoch: u64,
+        first_sequence: u64,
+        last_sequence: u64,
+    },
     Client {
         op: String,
         what: String,
@@ -95,6 +111,9 @@ pub struct Run {
     /// RFC 3339, wall clock.
     pub started: String,
     pub command: String,
+    /// Each host has a wall clock of its own, which may stand still and is set by nobody.
+    #[serde(default)]
+    pub own_clocks: bool,
 }
 
 /// What a client was told. `Unknown`: it may or may not have happened.

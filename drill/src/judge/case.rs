@@ -2,7 +2,7 @@
 
 use super::episodes::{self, Episode};
 use super::leaderships::{self, Leadership};
-use super::lives::{self, Life};
+use super::lives::{self, Life, Standstill};
 use super::numbered::numbered;
 use crate::history::{Entry, Line, Metadata, Outcome, Run};
 
@@ -57,6 +57,17 @@ pub struct Outage {
     pub failures: u64,
 }
 
+/// Records that a coordinator says are synced.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledged<'a> {
+    pub node: &'a str,
+    pub pid: u32,
+    pub epoch: u64,
+    pub first_sequence: u64,
+    pub last_sequence: u64,
+    pub line: usize,
+}
+
 /// Everything that a history holds, by kind and in time.
 #[derive(Clone, Debug)]
 pub struct Case<'a> {
@@ -69,6 +80,7 @@ pub struct Case<'a> {
     /// The last moment at which the cluster was still meant to serve; ns.
     pub end: u64,
     pub lives: Vec<Life>,
+    pub standstills: Vec<Standstill<'a>>,
     pub leaderships: Vec<Leadership>,
     /// Lines that `primacy history` should not have.
     pub unreadable_leaderships: Vec<usize>,
@@ -76,6 +88,7 @@ pub struct Case<'a> {
     /// Ends without a begin and the like, with their lines.
     pub strays: Vec<(String, usize)>,
     pub ops: Vec<Op<'a>>,
+    pub acknowledged: Vec<Acknowledged<'a>>,
     pub outages: Vec<Outage>,
     pub sights: Vec<Sight<'a>>,
     pub metadata: Vec<(usize, &'a Metadata)>,
@@ -90,7 +103,8 @@ impl<'a> Case<'a> {
         // A history that does not say how long it may take is vacuous, and nothing is late in it.
         let bound = run.map_or(u64::MAX, |(run, _)| recovery_bound(run));
         let ready = lines.iter().filter(|line| line.entry == Entry::Ready).map(|line| line.at).min();
-        let lives = lives::of(lines);
+        let standstills = lives::standstills(lines);
+        let lives = lives::of(lines, &standstills);
         let (leaderships, unreadable_leaderships) = leaderships::of(lines, run);
         let mut case = Self {
             lines,
@@ -100,11 +114,13 @@ impl<'a> Case<'a> {
             ready,
             end: end(lines),
             lives,
+            standstills,
             leaderships,
             unreadable_leaderships,
             episodes: Vec::new(),
             strays: Vec::new(),
             ops: Vec::new(),
+            acknowledged: Vec::new(),
             outages: Vec::new(),
             sights: Vec::new(),
             metadata: Vec::new(),
@@ -132,6 +148,16 @@ impl<'a> Case<'a> {
                     reachable: *reachable,
                     line: number,
                 }),
+                Entry::Acknowledged { node, pid, epoch, first_sequence, last_sequence } => {
+                    self.acknowledged.push(Acknowledged {
+                        node,
+                        pid: *pid,
+                        epoch: *epoch,
+                        first_sequence: *first_sequence,
+                        last_sequence: *last_sequence,
+                        line: number,
+                    });
+                }
                 Entry::Metadata(metadata) => self.metadata.push((number, metadata)),
                 Entry::Run(_)
                 | Entry::Ready
@@ -140,6 +166,7 @@ impl<'a> Case<'a> {
                 | Entry::Healed
                 | Entry::Recovered { .. }
                 | Entry::Coordinator { .. }
+                | Entry::Standstill { .. }
                 | Entry::Leadership(_)
                 | Entry::Leftover { .. }
                 | Entry::Note { .. } => {}
@@ -159,6 +186,12 @@ impl<'a> Case<'a> {
     #[must_use]
     pub fn recovery_bound(&self) -> u64 {
         self.run.map_or(0, recovery_bound)
+    }
+
+    /// Whether `primacy history` was written by clocks that are not the run's.
+    #[must_use]
+    pub fn own_clocks(&self) -> bool {
+        self.run.is_some_and(|run| run.own_clocks)
     }
 
     /// What the metadata held at the end. The last word counts, should there be several.

@@ -97,7 +97,7 @@ pub(super) fn of(case: &Case<'_>, gaps: &[Gap], charges: &[Charge], table: &[Row
         gaps: gaps.iter().filter(|gap| gap.lack == Lack::Coordinator).count(),
         longest_gap_ms: longest(Lack::Coordinator),
         longest_inactive_ms: longest(Lack::Active),
-        acknowledged: result(Outcome::Ok).count(),
+        acknowledged: result(Outcome::Ok).count() + recorded(case),
         refused: result(Outcome::Refused).count(),
         unknown: result(Outcome::Unknown).count(),
         unknown_applied: result(Outcome::Unknown).filter(|op| applied.contains(op.id)).count(),
@@ -106,6 +106,12 @@ pub(super) fn of(case: &Case<'_>, gaps: &[Gap], charges: &[Charge], table: &[Row
         lost: count(Offence::LostWrite),
         doubled: count(Offence::DoubledWrite),
     }
+}
+
+/// What coordinators say they have synced.
+fn recorded(case: &Case<'_>) -> usize {
+    let runs = case.acknowledged.iter().map(|said| said.last_sequence.saturating_sub(said.first_sequence) + 1);
+    usize::try_from(runs.sum::<u64>()).unwrap_or(usize::MAX)
 }
 
 fn failures_in_calm(case: &Case<'_>) -> usize {

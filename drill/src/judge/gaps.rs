@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 use testbed::judge;
-use testbed::lives::spans;
 use testbed::span::Span;
 
 use super::case::Case;
 use super::episodes::{Episode, LAST_TICK, SLACK};
-use super::lives::Life;
+use super::lives::{Life, stretches};
 use crate::history::Outcome;
 
 /// For how long an active node may escape the observer, outside of all faults, without anything being wrong but the
@@ -50,7 +49,7 @@ impl Gap {
 pub(super) fn find(case: &Case<'_>) -> Vec<Gap> {
     let Some(ready) = case.ready else { return Vec::new() };
     let served = Span { first: ready, last: case.end };
-    let lifeless = judge::gaps(&spans(&case.lives), served);
+    let lifeless = judge::gaps(&stretches(&case.lives), served);
     let mut gaps: Vec<Gap> = lifeless.into_iter().map(|gap| explain(case, Lack::Coordinator, gap)).collect();
     if !case.sights.is_empty() {
         let inactive = judge::gaps(&seen_active(case), served);

@@ -34,13 +34,13 @@ mod table;
 use serde::Serialize;
 
 pub use case::{Case, Seconds};
-pub use charges::overlaps;
+pub use charges::{overlaps, together};
 pub use command::{cli, table as table_text, told};
 pub use episodes::{Episode, Fault};
 pub use figures::Figures;
 pub use gaps::{Gap, Lack};
 pub use leaderships::Leadership;
-pub use lives::Life;
+pub use lives::{Life, Standstill, stretches};
 pub use offence::{Charge, Offence};
 pub use table::{Row, Spread, merge};
 

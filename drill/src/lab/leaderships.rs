@@ -2,13 +2,11 @@
 //! its ZooKeeper is wiped.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-
-use super::observer::API_PORT;
 
 const ASK_FOR: Duration = Duration::from_millis(500);
 
@@ -17,12 +15,12 @@ const ASK_FOR: Duration = Duration::from_millis(500);
 pub struct Leaderships(BTreeMap<(u64, String), Value>);
 
 impl Leaderships {
-    /// Asks the candidates at these addresses in turn until one answers.
-    pub fn ask(&mut self, addresses: impl Iterator<Item = Ipv4Addr>) {
+    /// Asks the candidates whose APIs these are in turn until one answers.
+    pub fn ask(&mut self, apis: impl Iterator<Item = SocketAddr>) {
         let config = ureq::Agent::config_builder().timeout_global(Some(ASK_FOR)).max_idle_connections(0).proxy(None);
         let agent: ureq::Agent = config.build().into();
-        for address in addresses {
-            let answer = agent.get(format!("http://{address}:{API_PORT}/history")).call();
+        for api in apis {
+            let answer = agent.get(format!("http://{api}/history")).call();
             if let Ok(body) = answer.map_err(drop).and_then(|mut answer| answer.body_mut().read_to_vec().map_err(drop))
                 && self.learn(&body).is_ok()
             {

@@ -33,7 +33,7 @@ pub mod zookeeper;
 
 pub use candidate::{Candidate, nanoseconds};
 pub use coordinator::Workload;
-use leaderships::Leaderships;
+pub use leaderships::Leaderships;
 pub use observer::{API_PORT, Observer};
 pub use volume::Volume;
 pub use zookeeper::Server;
@@ -235,8 +235,8 @@ impl Lab {
     pub fn remember_leaderships(&mut self) {
         let first = self.active().unwrap_or(0);
         let count = self.candidates.len();
-        let mut addresses = (0..count).map(|offset| self.candidates[(first + offset) % count].host.address());
-        self.leaderships.ask(addresses.by_ref());
+        let hosts = (0..count).map(|offset| &self.candidates[(first + offset) % count].host);
+        self.leaderships.ask(hosts.map(|host| SocketAddr::from((host.address(), API_PORT))));
     }
 
     /// The leaderships that were ever heard of, and those that `primacy history` tells of; and why it does not.

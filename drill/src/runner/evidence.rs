@@ -1,8 +1,7 @@
 //! What is gathered at the end, from sources that know nothing of each other, and in which order: whoever could still
 //! change something is stopped before it is looked at.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
@@ -153,20 +152,6 @@ fn merge(out: &Path, history: &Writer) -> Result<()> {
         history.note_at(at, entry)?;
     }
     fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
-}
-
-/// Puts a history into the order of its times, for people and for line numbers that mean something.
-pub fn sort(out: &Path) -> Result<()> {
-    let mut lines = history::read(out)?;
-    lines.sort_by_key(|line| line.at);
-    let draft = out.join("history.draft");
-    let mut file = std::io::BufWriter::new(File::create(&draft)?);
-    for line in lines {
-        serde_json::to_writer(&mut file, &line)?;
-        file.write_all(b"\n")?;
-    }
-    file.flush()?;
-    fs::rename(draft, out.join(history::FILE)).context("cannot replace the history")
 }
 
 /// The longest time between `from` and `to` in which no coordinator lived, for the line that is printed.

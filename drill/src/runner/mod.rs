@@ -105,7 +105,7 @@ fn break_it(lab: &mut Lab, sandbox: &Sandbox, options: &Options, schedule: impl 
 fn conclude(lab: Lab, clients: evidence::Clients, out: &Path) -> Result<Verdict> {
     println!("drill: collecting the evidence");
     evidence::collect(lab, clients)?;
-    evidence::sort(out)?;
+    history::sort(out)?;
     let lines = history::read(out)?;
     let verdict = judge::judge(&lines);
     print!("{}", judge::told(&out.display().to_string(), &verdict));
@@ -148,6 +148,7 @@ fn description(options: &Options, plan: &Plan) -> Result<Run> {
         kernel: said(Command::new("uname").arg("-r"))?,
         started: said(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S.%3NZ"]))?,
         command: std::env::args().collect::<Vec<_>>().join(" "),
+        own_clocks: false,
     })
 }
 

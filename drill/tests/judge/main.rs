@@ -5,6 +5,7 @@ mod convictions;
 mod files;
 mod forge;
 mod forgeries;
+mod machines;
 mod page;
 mod property;
 mod scribe;

@@ -31,8 +31,7 @@ pub fn zookeeper(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     outcome.figure("fault to the old coordinator's last tick, ms", milliseconds(last.saturating_sub(fault)));
     std::thread::sleep(ALONE);
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 pub fn nfs(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
@@ -82,8 +81,7 @@ fn cut_off(
     std::thread::sleep(AFTER);
     late_records(cluster, outcome, epoch, before)?;
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 fn last_tick(cluster: &Cluster, epoch: u64) -> At {

@@ -57,8 +57,7 @@ pub fn crash(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     cluster.candidates[active].machine.must(&format!("kill -9 {pid}"))?;
     expect_successor(cluster, outcome, fault, epoch, Duration::from_secs(1) + cluster.ordered())?;
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 /// The guest's pid of the coordinator of this epoch.

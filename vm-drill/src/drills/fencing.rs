@@ -81,15 +81,12 @@ pub fn open(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
         format!("{} records synced, {} not synced", late.0, late.1),
     );
     cluster.settle()?;
-    judge(cluster, outcome, old.fault, cluster.timing.lease());
-    Ok(())
+    judge(cluster, outcome, old.fault)
 }
 
 pub fn closed(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     let limit = takeover_limit(cluster) + COMMAND;
-    // Its coordinator runs on until it finds out, without its volume.
-    let overlap = cluster.timing.lease();
-    nothing_late(cluster, outcome, AFTER_THE_LOCK, Fault::Stop, limit, overlap)
+    nothing_late(cluster, outcome, AFTER_THE_LOCK, Fault::Stop, limit)
 }
 
 pub fn closed_early(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
@@ -97,7 +94,7 @@ pub fn closed_early(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> 
     // The NFS server's lease is no part of it, but the election, a lease in which the lock is waited for, and a start.
     let timing = cluster.timing;
     let limit = early(cluster) + COMMAND + Duration::from_secs(3) + cluster.allowance();
-    nothing_late(cluster, outcome, FREES_LOCK, Fault::Stop, limit, timing.lease())?;
+    nothing_late(cluster, outcome, FREES_LOCK, Fault::Stop, limit)?;
     lease(cluster, timing.nfs_lease)
 }
 
@@ -105,7 +102,7 @@ pub fn closed_after_cut(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<
     // As `cut-nfs`: a probe, and a tree that cannot be killed.
     let stuck = Duration::from_secs(10);
     let limit = PROBE_INTERVAL + PROBE_TIMEOUT + stuck + Duration::from_secs(3) + cluster.allowance() + COMMAND;
-    nothing_late(cluster, outcome, AFTER_THE_LOCK, Fault::Cut, limit, Duration::ZERO)
+    nothing_late(cluster, outcome, AFTER_THE_LOCK, Fault::Cut, limit)
 }
 
 fn nothing_late(
@@ -114,7 +111,6 @@ fn nothing_late(
     fencing: &'static str,
     fault: Fault,
     limit: Duration,
-    overlap: Duration,
 ) -> Result<()> {
     fenced(cluster, fencing, |cluster| {
         let old = come_back(cluster, outcome, fault, limit)?;
@@ -137,8 +133,7 @@ fn nothing_late(
             late == (0, 0),
             format!("{} records synced, {} not synced", late.0, late.1),
         );
-        judge(cluster, outcome, old.fault, overlap);
-        Ok(())
+        judge(cluster, outcome, old.fault)
     })
 }
 
@@ -239,7 +234,7 @@ pub fn fails(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
         let (first, _) = cluster.successor(epoch, NEXT_ATTEMPT + cluster.allowance())?.context("nobody ever starts")?;
         outcome.figure("repair to the next coordinator, ms", milliseconds(first.saturating_sub(mended)));
         reboot(cluster, outcome, active)?;
-        judge(cluster, outcome, fault, Duration::ZERO);
+        judge(cluster, outcome, fault)?;
         outcome.gap_ms = None;
         Ok(())
     })
@@ -261,7 +256,7 @@ pub fn frees_lock(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
             format!("{:.1} s, without it {:.1} s", frees.as_secs_f64(), waits.as_secs_f64()),
         );
         outcome.figures.remove("fault to the next coordinator, ms");
-        judge(cluster, outcome, since, Duration::ZERO);
+        judge(cluster, outcome, since)?;
         outcome.gap_ms = None;
         lease(cluster, cluster.timing.nfs_lease)
     })

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::{expect_successor, judge, late_records, takeover_limit};
 use crate::clock::{self, At};
 use crate::cluster::Cluster;
-use crate::host::Host;
+use crate::host::{Host, Stop};
 use crate::outcome::{Outcome, milliseconds};
 use crate::ticks::Life;
 
@@ -15,16 +15,13 @@ use crate::ticks::Life;
 const HANDOVER: Duration = Duration::from_secs(1);
 /// How long the new coordinator works before the old host comes back.
 const ALONE: Duration = Duration::from_secs(2);
-/// From the thaw to the old coordinator's last tick, when its clock has gone on: the guardian's timer is due at once.
-const DEAD_AFTER_THAW: Duration = Duration::from_millis(100);
 
 pub fn graceful_halt(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     let (active, epoch) = cluster.active()?;
     let fault = cluster.shut_down(active)?;
     expect_successor(cluster, outcome, fault, epoch, HANDOVER + cluster.ordered())?;
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 pub fn power_loss(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
@@ -37,29 +34,20 @@ pub fn power_loss(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
         format!("{acknowledged} acknowledged, {found} found")
     });
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 pub fn freeze(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
-    stop_and_go(cluster, outcome, Host::freeze, Host::thaw, DEAD_AFTER_THAW)
+    stop_and_go(cluster, outcome, Host::freeze, Host::thaw, Stop::Freeze)
 }
 
 pub fn clock_stop(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
-    // Its lease has not run out by its own clock; it ends when ZooKeeper answers, and with the lease at the latest.
-    let lease = cluster.timing.lease();
-    stop_and_go(cluster, outcome, Host::pause, Host::resume, lease)
+    stop_and_go(cluster, outcome, Host::pause, Host::resume, Stop::Pause)
 }
 
 type Order = fn(&mut Host) -> Result<At>;
 
-fn stop_and_go(
-    cluster: &mut Cluster,
-    outcome: &mut Outcome,
-    stop: Order,
-    go: Order,
-    dead_within: Duration,
-) -> Result<()> {
+fn stop_and_go(cluster: &mut Cluster, outcome: &mut Outcome, stop: Order, go: Order, how: Stop) -> Result<()> {
     let (active, epoch) = cluster.active()?;
     let fault = stop(&mut cluster.candidates[active].machine)?;
     expect_successor(cluster, outcome, fault, epoch, takeover_limit(cluster))?;
@@ -79,7 +67,7 @@ fn stop_and_go(
         anyhow::Ok((life.ticks.iter().filter(|at| after(at)).max().copied(), wrote, failed))
     })?;
     let lived = last.map_or(Duration::ZERO, |last| last.saturating_sub(thaw));
-    outcome.expect_within("thaw to the old coordinator's last tick", lived, dead_within);
+    outcome.expect_within("thaw to the old coordinator's last tick", lived, how.grace(cluster.timing.lease()));
     outcome.figure("records synced after the thaw", f64::from(u32::try_from(wrote)?));
     if !failed.is_empty() {
         outcome.note(format!("writes after the thaw failed with errno {failed:?}"));
@@ -92,7 +80,7 @@ fn stop_and_go(
     )?;
     outcome.expect("nothing of it is left", gone.succeeded(), format!("exit {} {}", gone.code, gone.text));
     cluster.settle()?;
-    judge(cluster, outcome, fault, dead_within);
+    judge(cluster, outcome, fault)?;
     outcome.note(format!("frozen for {:.1} s", milliseconds(thaw.saturating_sub(fault)) / 1e3));
     Ok(())
 }

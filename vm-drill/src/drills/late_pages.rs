@@ -83,8 +83,7 @@ fn late(cluster: &mut Cluster, outcome: &mut Outcome, limit: Duration, fault: Fa
     cluster.settle()?;
     cluster.change(cluster.usual())?;
     cluster.server.must("rm -f /srv/export/journal/mapped-* /srv/export/journal/plain-*")?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 /// On the server.

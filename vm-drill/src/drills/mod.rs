@@ -14,9 +14,13 @@ mod with_peer;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use drill::judge::{Case, overlaps, stretches, together};
+use testbed::judge::{Overlap, longest_gap};
+use testbed::span::Span;
 
-use crate::clock::{self, At};
+use crate::clock::{At, nanoseconds};
 use crate::cluster::Cluster;
+use crate::evidence;
 use crate::lab::Need;
 use crate::outcome::{Outcome, milliseconds};
 
@@ -371,18 +375,25 @@ fn expect_successor(
     Ok((first, next))
 }
 
-/// Notes gap and overlap since `since`, and expects that two never ran for longer than `overlap`.
-fn judge(cluster: &Cluster, outcome: &mut Outcome, since: At, overlap: Duration) {
-    let (freezes, now) = (cluster.freezes(), clock::now());
-    let (gap, found) = cluster.ticks.with(|book| (book.gap(since, now, &freezes), book.overlap(since, &freezes)));
-    outcome.gap_ms = Some(milliseconds(gap));
-    outcome.overlap_ms = Some(milliseconds(found));
-    let text = if overlap.is_zero() {
-        "two never run at the same time".to_owned()
-    } else {
-        format!("two run for at most {} ms", overlap.as_millis())
+/// Notes gap and overlap since `since`, and expects what the judge will of the run: that two never ran at the same time, or
+/// no longer than a host may that stood still.
+fn judge(cluster: &Cluster, outcome: &mut Outcome, since: At) -> Result<()> {
+    let lines = evidence::so_far(cluster)?;
+    let case = Case::of(&lines);
+    let since = nanoseconds(since);
+    let within = Span { first: since, last: testbed::clock::now() };
+    outcome.gap_ms = Some(milliseconds(longest_gap(&stretches(&case.lives), within)));
+    let sum = |found: Vec<Overlap>| found.iter().filter_map(|one| one.both.after(since)).map(Span::length).sum();
+    let both: Duration = sum(together(&case));
+    outcome.overlap_ms = Some(milliseconds(both));
+    let after = case.standstills.iter().filter(|stood| stood.span.last >= since).map(|stood| stood.grace);
+    let text = match after.max().unwrap_or(0) {
+        0 => "two never run at the same time".to_owned(),
+        grace => format!("two run for at most {} ms", Duration::from_nanos(grace).as_millis()),
     };
-    outcome.expect(text, found <= overlap, format!("{:.1} ms", milliseconds(found)));
+    let charged = overlaps(&case).iter().any(|one| one.both.last >= since);
+    outcome.expect(text, !charged, format!("{:.1} ms", milliseconds(both)));
+    Ok(())
 }
 
 /// What reached the server's disk, of an old coordinator, since `before`: records synced and not synced.

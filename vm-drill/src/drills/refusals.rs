@@ -50,7 +50,7 @@ fn unfit(cluster: &mut Cluster, outcome: &mut Outcome, instead: &str, reason: &s
     let first = cluster.successor(epoch, Duration::from_secs(15))?.context("the fit one does not start again")?;
     outcome.note(format!("the fit one started again as epoch {}", first.1));
     repair(cluster, other)?;
-    judge(cluster, outcome, since, Duration::ZERO);
+    judge(cluster, outcome, since)?;
     outcome.gap_ms = None;
     Ok(())
 }
@@ -90,7 +90,7 @@ fn mounted_badly(cluster: &mut Cluster, outcome: &mut Outcome, options: &str, wo
     cluster.mount(other, options)?;
     said_by_both(cluster, outcome, other, word, check)?;
     repair(cluster, other)?;
-    judge(cluster, outcome, since, Duration::ZERO);
+    judge(cluster, outcome, since)?;
     outcome.gap_ms = None;
     Ok(())
 }
@@ -139,7 +139,7 @@ pub fn duplicate_identity(cluster: &mut Cluster, outcome: &mut Outcome) -> Resul
     outcome.note(format!("the active one went from epoch {epoch} to {after}"));
     outcome.note(format!("{own} called itself {name}"));
     repair(cluster, other)?;
-    judge(cluster, outcome, since, Duration::ZERO);
+    judge(cluster, outcome, since)?;
     outcome.gap_ms = None;
     Ok(())
 }

@@ -91,7 +91,7 @@ fn undisturbed(
     cluster.settle()?;
     let (_, after) = cluster.active()?;
     outcome.expect_timely("nobody fails over", after == epoch, format!("epoch {epoch} -> {after}"));
-    judge(cluster, outcome, fault, Duration::ZERO);
+    judge(cluster, outcome, fault)?;
     let gap = Duration::from_secs_f64(outcome.gap_ms.unwrap_or(0.0) / 1e3);
     outcome.expect_timely("the coordinator runs on", gap <= UNDISTURBED, format!("{:.0} ms", gap.as_secs_f64() * 1e3));
     let (said, found) = acknowledged(cluster, epoch)?;
@@ -139,8 +139,7 @@ pub fn disk_full(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     expect_successor(cluster, outcome, crash, epoch, Duration::from_secs(3) + cluster.ordered())?;
     cluster.server.must("rm -f /srv/export/fill; sync")?;
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 pub fn lock_deleted(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
@@ -158,8 +157,7 @@ pub fn lock_deleted(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> 
     cluster.settle()?;
     let (_, after) = cluster.active()?;
     outcome.expect("the epoch grows", after > epoch, format!("{epoch} -> {after}"));
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 pub fn rolling_restart(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
@@ -178,7 +176,7 @@ pub fn rolling_restart(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<(
         leaderships == 1,
         format!("{leaderships}, epoch {epoch} -> {after}"),
     );
-    judge(cluster, outcome, fault, Duration::ZERO);
+    judge(cluster, outcome, fault)?;
     let gap = outcome.gap_ms.unwrap_or(f64::INFINITY);
     let limit = milliseconds(Duration::from_secs(1) + cluster.allowance());
     outcome.expect_timely(format!("the gap is at most {limit:.0} ms"), gap <= limit, format!("{gap:.0} ms"));

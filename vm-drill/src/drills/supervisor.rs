@@ -51,6 +51,5 @@ fn ended(
     let history = cluster.candidates[other].machine.must(&format!("primacy history -c {CONFIG} -o json"))?;
     let said = history.contains("supervisor_lost");
     outcome.expect("the history says that a guardian ended it", said, if said { "supervisor_lost" } else { &history });
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }

@@ -196,8 +196,7 @@ fn frozen_with(cluster: &mut Cluster, outcome: &mut Outcome, driver: &'static st
     scene.expect_next_after(cluster, outcome, fault, reset, TIMEOUT + takeover(cluster))?;
     scene.expect_boot(cluster, outcome)?;
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 /// The same fault without a watchdog: what it is for.
@@ -225,8 +224,7 @@ pub fn off(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
         format!("{:.0} ms before", milliseconds(next.saturating_sub(last))),
     );
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 /// A coordinator that SIGKILL does not end.
@@ -254,8 +252,7 @@ pub fn stuck(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     super::late_records(cluster, outcome, scene.epoch, before)?;
     let late: f64 = outcome.figures.iter().filter(|(name, _)| name.starts_with("late")).map(|(_, count)| count).sum();
     outcome.expect("nothing of it arrives late: its page cache is gone", late < 0.5, format!("{late} records"));
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 pub fn clean_stop(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
@@ -276,8 +273,7 @@ pub fn clean_stop(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
         format!("{reset:?}, boot {:.8} -> {boot:.8}", scene.boot),
     );
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 pub fn guardian_killed(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
@@ -305,8 +301,7 @@ fn guardian_killed_with(cluster: &mut Cluster, outcome: &mut Outcome, driver: &'
     scene.expect_reset(cluster, outcome, fault, TIMEOUT + cluster.allowance())?;
     scene.expect_boot(cluster, outcome)?;
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 pub fn both_killed(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
@@ -318,8 +313,7 @@ pub fn both_killed(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     scene.expect_next_after(cluster, outcome, fault, reset, TIMEOUT + takeover(cluster))?;
     scene.expect_boot(cluster, outcome)?;
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 /// A process of the tree that has no parent-death signal outlives them both, frozen as they were for a while: the device
@@ -352,8 +346,7 @@ pub fn orphan(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     scene.expect_next_after(cluster, outcome, fault, reset, TIMEOUT + takeover(cluster))?;
     scene.expect_boot(cluster, outcome)?;
     cluster.settle()?;
-    judge(cluster, outcome, fault, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, fault)
 }
 
 /// A host without a device: with "required" it never stands, with "automatic" it does, and says so.
@@ -416,7 +409,7 @@ pub fn missing(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     outcome.expect("and its log warns", warned.is_some(), warned.unwrap_or_default());
     cluster.stop_service(other)?;
     cluster.settle()?;
-    judge(cluster, outcome, since, Duration::ZERO);
+    judge(cluster, outcome, since)?;
     outcome.gap_ms = None;
     Ok(())
 }

@@ -36,8 +36,7 @@ pub fn sound(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     }
     let (_, after) = cluster.active()?;
     outcome.expect("the active coordinator is not disturbed", after == epoch, format!("epoch {epoch} -> {after}"));
-    judge(cluster, outcome, since, Duration::ZERO);
-    Ok(())
+    judge(cluster, outcome, since)
 }
 
 pub fn local_locks(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
@@ -50,7 +49,7 @@ pub fn local_locks(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     cluster.power_off(other)?;
     cluster.server.power_off()?;
     cluster.settle()?;
-    judge(cluster, outcome, since, Duration::ZERO);
+    judge(cluster, outcome, since)?;
     outcome.gap_ms = None;
     result
 }
@@ -105,6 +104,8 @@ fn with_local_locks(cluster: &mut Cluster, outcome: &mut Outcome, active: usize,
     outcome.expect("what is active goes on", role == "active", format!("{role}, epoch {}", sound.1));
     cluster.stop_service(active)?;
     thread::sleep(NOBODY);
+    // What the drill's own cluster knows nothing of.
+    cluster.remember_leaderships();
     let count = started(cluster, epoch, &own);
     outcome.expect("nothing is ever started on the host whose lock excludes nobody", count == 0, format!("{count}"));
     Ok(())

@@ -17,7 +17,9 @@ pub(super) fn charges(case: &Case<'_>, remarks: &mut Vec<String>) -> Vec<Charge>
         .collect();
     charges.extend(two_for_one_epoch(case));
     charges.extend(lasting_but_followed(case));
-    if case.episodes.iter().any(Episode::moves_clocks) {
+    if case.own_clocks() {
+        remarks.push("the times of `primacy history`: each host has a clock of its own".to_owned());
+    } else if case.episodes.iter().any(Episode::moves_clocks) {
         remarks.push("the times of leaderships during which a fault moved a clock".to_owned());
     }
     if !case.leaderships.is_empty() && case.leaderships.iter().all(|leadership| leadership.from.is_none()) {
@@ -30,6 +32,9 @@ pub(super) fn charges(case: &Case<'_>, remarks: &mut Vec<String>) -> Vec<Charge>
 
 /// Whether a wall clock was wrong during a leadership: one without a life may have been at any time.
 fn clock_moved(case: &Case<'_>, epoch: u64) -> bool {
+    if case.own_clocks() {
+        return true;
+    }
     let covers = || case.episodes.iter().filter(|episode| episode.moves_clocks()).map(Episode::cover);
     let lives = || case.lives.iter().filter(|life| life.epoch == epoch);
     let beside =

@@ -1,9 +1,10 @@
 //! An acknowledged write that is not there at the end, or records that are missing in the middle of what one appender
-//! wrote: it numbers them one by one, and whatever fails to be written is its last.
+//! wrote: it numbers them one by one, and whatever fails to be written is its last. Or a record of which its coordinator
+//! itself said that it was synced.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Case, Charge, Offence, charge_at, is_write};
+use super::{Case, Charge, Offence, charge, charge_at, is_write};
 use crate::history::{Metadata, Outcome};
 
 pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
@@ -26,6 +27,7 @@ pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
         })
         .collect();
     charges.extend(holes(case, metadata));
+    charges.extend(gone(case, metadata));
     charges
 }
 
@@ -49,6 +51,31 @@ fn holes(case: &Case<'_>, metadata: &Metadata) -> Vec<Charge> {
             );
             charges.push(charge_at(case, record.begin, Offence::LostWrite, evidence, case.metadata_line()));
         }
+    }
+    charges
+}
+
+fn gone(case: &Case<'_>, metadata: &Metadata) -> Vec<Charge> {
+    let mut charges = Vec::new();
+    for said in &case.acknowledged {
+        let own = || metadata.journal.iter().filter(|record| (record.pid, record.epoch) == (said.pid, said.epoch));
+        let there = |number: &u64| {
+            let mut own = own().filter(|record| record.node == said.node);
+            own.any(|record| (record.first_sequence..=record.last_sequence).contains(number))
+        };
+        let missing: Vec<u64> = (said.first_sequence..=said.last_sequence).filter(|number| !there(number)).collect();
+        let Some(first) = missing.first() else { continue };
+        let evidence = format!(
+            "{} (pid {}, epoch {}) said that its records {}–{} were synced, and {} of them are not there, the first {first}",
+            said.node,
+            said.pid,
+            said.epoch,
+            said.first_sequence,
+            said.last_sequence,
+            missing.len(),
+        );
+        let lines = [said.line].into_iter().chain(case.metadata_line()).collect();
+        charges.push(charge(Offence::LostWrite, evidence, lines));
     }
     charges
 }

@@ -16,7 +16,7 @@ mod uncaused_failover;
 mod unexplained_gap;
 mod vacuous;
 
-pub use two_alive::overlaps;
+pub use two_alive::{overlaps, together};
 
 use super::case::Case;
 use super::gaps::Gap;
