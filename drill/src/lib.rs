@@ -4,7 +4,8 @@
 //! the code is not repeated in what judges it. Four rooms and one table between them:
 //!
 //! ```text
-//! hosts + lab   machines (namespaces; virtual machines), three ZooKeepers, a volume, candidates, a client host
+//! hosts + lab   hosts (namespaces; vm-drill has machines and a lab of its own), three ZooKeepers, a volume, candidates,
+//!               a client host
 //! nemesis       what breaks them: drawn from a seed, alone and in pairs, each fault with a begin and an end
 //! workload      clients that note each operation and what they were told
 //!      └──────► history: one JSON object a line, on one clock (CLOCK_MONOTONIC of the one kernel)

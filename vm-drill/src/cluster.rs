@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use drill::history::{Entry, Writer};
+use drill::hosts::Network;
 use drill::lab::Leaderships;
 
 use crate::clock::{self, At};
-use crate::host::{Host, Order, Service};
+use crate::host::{Machine, Order, Service};
 use crate::lab::{Lab, Need, Timing, ZOOKEEPER_PORT, ZooKeeper};
-use crate::network::Network;
 use crate::observer::Observer;
 use crate::starvation::{Shares, peak_memory};
 use crate::ticks::{Life, Ticks};
@@ -55,14 +55,14 @@ impl Settings {
 }
 
 pub struct Candidate {
-    pub machine: Host,
+    pub machine: Machine,
     pub observer: Observer,
     /// Its supervisor was started since its last boot.
     serving: bool,
 }
 
 pub struct Cluster {
-    pub server: Host,
+    pub server: Machine,
     pub zookeepers: Vec<Box<dyn ZooKeeper>>,
     pub candidates: Vec<Candidate>,
     pub ticks: Ticks,
@@ -359,7 +359,7 @@ probe_timeout = "{probe_timeout}ms"
     /// What the hosts' threads got of this machine's processors up to now.
     pub fn shares(&self) -> Shares {
         let candidates = self.candidates.iter().map(|one| &one.machine);
-        Shares::of(candidates.chain([&self.server]).filter_map(Host::pid))
+        Shares::of(candidates.chain([&self.server]).filter_map(Machine::pid))
     }
 
     /// The most memory that hosts and ZooKeeper servers have had, in bytes.

@@ -10,7 +10,7 @@ use drill::history::{Entry, JournalRun, Line, Metadata};
 
 use crate::clock::nanoseconds;
 use crate::cluster::Cluster;
-use crate::host::Host;
+use crate::host::Machine;
 use crate::ticks::Life;
 
 /// Everything, once all drills are over; `directory` takes what hosts have to tell.
@@ -52,7 +52,7 @@ fn in_order(cluster: &Cluster) -> Vec<usize> {
 }
 
 /// What a host has written of its own, its services stopped.
-fn from_host(host: &Host, directory: &Path) -> Result<()> {
+fn from_host(host: &Machine, directory: &Path) -> Result<()> {
     let log = host.supervisor_log()?;
     let file = directory.join(format!("{}.log", host.name));
     fs::write(&file, log).with_context(|| file.display().to_string())

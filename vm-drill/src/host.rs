@@ -1,57 +1,21 @@
 //! A host of the cluster, as drills see it, whoever provides it.
 //!
-//! [`Machine`] is all that a provider has to do: run a command, switch on and off, stop and go on, pull a cable, start and
-//! stop a service by whatever its hosts have for that. [`Host`] keeps what was done to it, which is the same everywhere: what
-//! has to be undone, and from when to when nothing ran on it. Rejected: a provider that keeps books of its own. Which
-//! moments count would be decided once for each, and gaps and overlaps of two labs could not be compared.
+//! [`Guest`] is all that a provider has to do: be a [`Host`] of the drill's, and start and stop services by whatever its hosts
+//! have for that. [`Machine`] keeps what was done to it, which is the same everywhere: what has to be undone, and, in the
+//! history, from when to when nothing ran on it. Rejected: a provider that keeps books of its own. Which moments count would
+//! be decided once for each, and gaps and overlaps of two labs could not be compared.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use drill::history::{Entry, Writer};
+use drill::hosts::{Answer, COMMAND, Cut, Host, Kind, Network, Stop};
+use nix::sys::signal::Signal;
 
 use crate::clock::{self, At, nanoseconds};
-use crate::network::Network;
 use crate::resets::Resets;
 use crate::starvation::peak_memory;
-
-/// What a command came to.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub code: i32,
-    pub text: String,
-}
-
-impl Answer {
-    pub fn succeeded(&self) -> bool {
-        self.code == 0
-    }
-}
-
-/// How a host is stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// Everything but its clock: after the thaw it sees that time has passed. As a host that was suspended or starved.
-    Freeze,
-    /// By the hypervisor, its clock included: it learns from nothing of its own that time has passed. As a snapshot or a
-    /// migration does.
-    Pause,
-}
-
-/// From the end of [`Stop::Freeze`] to the last tick of what ran: the guardian's timer is due at once.
-const DEAD_AFTER_THAW: Duration = Duration::from_millis(100);
-
-impl Stop {
-    /// For how long what ran may run on beside a successor after the end, with this lease.
-    pub fn grace(self, lease: Duration) -> Duration {
-        match self {
-            Self::Freeze => DEAD_AFTER_THAW,
-            // Its lease has not run out by its own clock; it ends when ZooKeeper answers, and with the lease at the latest.
-            Self::Pause => lease,
-        }
-    }
-}
 
 /// What runs on hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,50 +36,25 @@ pub enum Order {
     Stop,
 }
 
-/// One host, by its provider.
-pub trait Machine: Send + Sync {
-    /// Runs a shell command as root, whatever it comes to.
-    fn run(&self, command: &str, limit: Duration) -> Result<Answer>;
+/// A host with a kernel of its own: what primacy needs of it, beside what every [`Host`] is.
+pub trait Guest: Host {
     fn service(&self, service: Service, order: Order) -> Result<()>;
     /// What its supervisor has logged up to now, over its restarts.
     fn supervisor_log(&self) -> Result<String>;
 
-    /// Where its peers reach its interfaces.
-    fn address(&self) -> Ipv4Addr;
     /// Where the drill reaches its HTTP interface.
     fn api(&self) -> SocketAddr;
     /// Where it reaches the drill, on a network that is never cut.
     fn drill(&self) -> Result<Ipv4Addr>;
 
-    fn is_on(&self) -> bool;
-    fn power_on(&mut self) -> Result<()>;
-    /// Until it is up: commands can be run.
-    fn wait(&mut self) -> Result<()>;
-    /// Power loss. It is off when this returns.
-    fn power_off(&mut self) -> Result<()>;
-    /// As an operator shuts it down: services stopped, volume unmounted, off when this returns.
-    fn shut_down(&mut self) -> Result<()>;
-
-    fn stop(&mut self, how: Stop) -> Result<()>;
-    fn go(&mut self, how: Stop) -> Result<()>;
-    /// Pulls the cable of its card on this network, or puts it back.
-    fn connect(&mut self, network: Network, connected: bool) -> Result<()>;
-
     /// Everything that it has printed to its console.
-    fn console(&self) -> Result<Vec<u8>> {
-        bail!("no console is recorded")
-    }
-    /// Its resets from here on. None are known of by default.
-    fn resets(&self) -> Resets {
-        Resets::default()
-    }
+    fn console(&self) -> Result<Vec<u8>>;
+    /// Its resets from here on, as far as anybody is told of them.
+    fn resets(&self) -> Resets;
 
     /// Of the process that the hypervisor runs it in, where it is one of this host's.
     fn pid(&self) -> Option<u32>;
 }
-
-/// For a command to end. Emulated and starved, a log-in alone may take half a minute.
-const COMMAND: Duration = Duration::from_secs(120);
 
 /// Where it is noted what is done to it.
 struct Notes {
@@ -124,11 +63,11 @@ struct Notes {
     lease: Duration,
 }
 
-pub struct Host {
+pub struct Machine {
     pub name: String,
     /// Last octet of its addresses in the cluster's networks.
     pub number: u8,
-    machine: Box<dyn Machine>,
+    host: Box<dyn Guest>,
     stopped: Option<(At, Stop)>,
     notes: Option<Notes>,
     pub resets: Resets,
@@ -136,13 +75,13 @@ pub struct Host {
     peak: u64,
 }
 
-impl Host {
-    pub fn of(name: &str, number: u8, machine: Box<dyn Machine>) -> Self {
+impl Machine {
+    pub fn of(number: u8, host: Box<dyn Guest>) -> Self {
         Self {
-            name: name.to_owned(),
+            name: host.name().to_owned(),
             number,
-            resets: machine.resets(),
-            machine,
+            resets: host.resets(),
+            host,
             stopped: None,
             notes: None,
             cut: Vec::new(),
@@ -173,7 +112,7 @@ impl Host {
     }
 
     pub fn run_within(&self, command: &str, limit: Duration) -> Result<Answer> {
-        self.machine.run(command, limit).with_context(|| self.name.clone())
+        self.host.run(command, limit).with_context(|| self.name.clone())
     }
 
     /// Runs a shell command on it that must succeed.
@@ -183,50 +122,65 @@ impl Host {
         Ok(answer.text)
     }
 
+    /// Kills a process of it.
+    pub fn kill(&self, pid: u32) -> Result<()> {
+        self.host.signal(pid, Signal::SIGKILL)
+    }
+
+    /// The text of a file on it.
+    pub fn read(&self, file: &str) -> Result<String> {
+        self.host.read(file.as_ref())
+    }
+
+    /// Which kind of host it is.
+    pub fn kind(&self) -> Kind {
+        self.host.kind()
+    }
+
     pub fn service(&self, service: Service, order: Order) -> Result<()> {
-        self.machine.service(service, order).with_context(|| format!("{}: {order:?} {service:?}", self.name))
+        self.host.service(service, order).with_context(|| format!("{}: {order:?} {service:?}", self.name))
     }
 
     pub fn supervisor_log(&self) -> Result<String> {
-        self.machine.supervisor_log().with_context(|| self.name.clone())
+        self.host.supervisor_log().with_context(|| self.name.clone())
     }
 
     pub fn console(&self) -> Result<Vec<u8>> {
-        self.machine.console().with_context(|| self.name.clone())
+        self.host.console().with_context(|| self.name.clone())
     }
 
     pub fn address(&self) -> Ipv4Addr {
-        self.machine.address()
+        self.host.address()
     }
 
     pub fn api(&self) -> SocketAddr {
-        self.machine.api()
+        self.host.api()
     }
 
     /// Where it sends datagrams to the drill.
     pub fn drill(&self) -> Result<SocketAddr> {
-        Ok(SocketAddr::from((self.machine.drill()?, crate::ticks::PORT)))
+        Ok(SocketAddr::from((self.host.drill()?, crate::ticks::PORT)))
     }
 
     pub fn is_on(&self) -> bool {
-        self.machine.is_on()
+        self.host.is_on()
     }
 
     /// Switches it on. [`Host::wait`] until it is up.
     pub fn boot(&mut self) -> Result<()> {
         self.note(clock::now(), "power on")?;
-        self.machine.power_on().with_context(|| format!("{}: power on", self.name))
+        self.host.power_on().with_context(|| format!("{}: power on", self.name))
     }
 
     pub fn wait(&mut self) -> Result<()> {
-        self.machine.wait().with_context(|| self.name.clone())
+        self.host.wait().with_context(|| self.name.clone())
     }
 
     /// Power loss. The moment of the order: limits count from there.
     pub fn power_off(&mut self) -> Result<At> {
         self.note_memory();
         let at = clock::now();
-        self.machine.power_off().with_context(|| format!("{}: power off", self.name))?;
+        self.host.power_off().with_context(|| format!("{}: power off", self.name))?;
         self.note(at, "power off")?;
         if let Some((since, _)) = self.stopped.take() {
             self.stood_still(since, clock::now(), Duration::ZERO)?;
@@ -239,40 +193,24 @@ impl Host {
         self.note_memory();
         let at = clock::now();
         self.note(at, "shut down")?;
-        self.machine.shut_down().with_context(|| format!("{}: shut down", self.name))?;
+        self.host.shut_down().with_context(|| format!("{}: shut down", self.name))?;
         Ok(at)
     }
 
-    pub fn freeze(&mut self) -> Result<At> {
-        self.stop(Stop::Freeze)
-    }
-
-    pub fn thaw(&mut self) -> Result<At> {
-        self.go()
-    }
-
-    pub fn pause(&mut self) -> Result<At> {
-        self.stop(Stop::Pause)
-    }
-
-    pub fn resume(&mut self) -> Result<At> {
-        self.go()
-    }
-
     /// The moment of the order's end: nothing runs after it.
-    fn stop(&mut self, how: Stop) -> Result<At> {
-        self.machine.stop(how).with_context(|| format!("{}: {how:?}", self.name))?;
+    pub fn stop(&mut self, how: Stop) -> Result<At> {
+        self.host.stop(how).with_context(|| format!("{}: {how:?}", self.name))?;
         let at = clock::now();
         self.note(at, &format!("{how:?}"))?;
         self.stopped = Some((at, how));
         Ok(at)
     }
 
-    /// The moment of the order: nothing ran before it.
-    fn go(&mut self) -> Result<At> {
+    /// Ends that. The moment of the order: nothing ran before it.
+    pub fn go(&mut self) -> Result<At> {
         let at = clock::now();
         if let Some((since, how)) = self.stopped {
-            self.machine.go(how).with_context(|| format!("{}: the end of {how:?}", self.name))?;
+            self.host.go(how).with_context(|| format!("{}: the end of {how:?}", self.name))?;
             self.stopped = None;
             let grace = self.notes.as_ref().map_or(Duration::ZERO, |notes| how.grace(notes.lease));
             self.stood_still(since, at, grace)?;
@@ -283,7 +221,7 @@ impl Host {
     /// The moment of the order.
     pub fn cut(&mut self, network: Network) -> Result<At> {
         let at = clock::now();
-        self.machine.connect(network, false).with_context(|| format!("{}: cut {}", self.name, network.word()))?;
+        self.host.cut(&Cut::Card(network)).with_context(|| format!("{}: cut {}", self.name, network.word()))?;
         self.cut.push(network);
         self.note(at, &format!("cut {}", network.word()))?;
         Ok(at)
@@ -291,7 +229,7 @@ impl Host {
 
     pub fn heal(&mut self) -> Result<At> {
         while let Some(network) = self.cut.last().copied() {
-            self.machine.connect(network, true).with_context(|| format!("{}: heal {}", self.name, network.word()))?;
+            self.host.heal(&Cut::Card(network)).with_context(|| format!("{}: heal {}", self.name, network.word()))?;
             self.cut.pop();
             self.note(clock::now(), &format!("heal {}", network.word()))?;
         }
@@ -305,7 +243,7 @@ impl Host {
     }
 
     pub fn pid(&self) -> Option<u32> {
-        self.machine.pid()
+        self.host.pid()
     }
 
     /// The most memory that its process has ever had, in bytes.
@@ -315,7 +253,7 @@ impl Host {
     }
 
     fn note_memory(&mut self) {
-        if let Some(pid) = self.machine.pid() {
+        if let Some(pid) = self.host.pid() {
             self.peak = self.peak.max(peak_memory(pid));
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::host::Host;
+use crate::host::Machine;
 
 /// What some drill needs and some lab lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +80,9 @@ pub trait ZooKeeper {
 }
 
 pub struct Lab {
-    pub candidates: Vec<Host>,
+    pub candidates: Vec<Machine>,
     /// The NFS server.
-    pub server: Host,
+    pub server: Machine,
     pub zookeepers: Vec<Box<dyn ZooKeeper>>,
     /// Where the coordinators' datagrams arrive.
     pub listen: SocketAddr,

@@ -220,7 +220,7 @@ fn description(cluster: &Cluster, primacy: &str, kernel: &str) -> Result<Run> {
         kernel: kernel.to_owned(),
         started: String::from_utf8_lossy(&date.stdout).trim().to_owned(),
         command: std::env::args().collect::<Vec<_>>().join(" "),
-        own_clocks: true,
+        own_clocks: cluster.server.kind().own_clocks(),
     })
 }
 

@@ -44,7 +44,10 @@ impl Observer {
                 let said = ask(&asker, &url);
                 let mut sayings = sayings.0.lock().unwrap_or_else(PoisonError::into_inner);
                 if sayings.last().is_none_or(|(_, last)| *last != said) {
-                    let _ = history.note(sight(&node, said.as_ref()));
+                    let seen = sight(&node, said.as_ref());
+                    if sayings.last().is_none_or(|(_, last)| sight(&node, last.as_ref()) != seen) {
+                        let _ = history.note(seen);
+                    }
                     sayings.push((clock::now(), said));
                 }
                 drop(sayings);

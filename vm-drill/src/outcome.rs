@@ -146,4 +146,28 @@ mod tests {
         let lost = Outcome { waited_percent: 60.0, error: Some("not at rest".to_owned()), ..Outcome::default() };
         assert_eq!(lost.verdict(), Verdict::Starved);
     }
+
+    #[test]
+    fn what_the_judge_finds_fails_a_run_and_a_starved_host_excuses_only_what_is_late() {
+        let judged = |offences: &[Offence]| {
+            let charge = |offence: &Offence| drill::judge::Charge {
+                offence: *offence,
+                at_s: None,
+                evidence: String::new(),
+                lines: Vec::new(),
+            };
+            drill::judge::Verdict { charges: offences.iter().map(charge).collect(), ..drill::judge::judge(&[]) }
+        };
+        for starved in [false, true] {
+            assert_eq!(Verdict::of(&judged(&[]), starved), Verdict::Passed);
+            for offence in Offence::ALL {
+                let late =
+                    matches!(offence, Offence::NotRecovered | Offence::UnexplainedGap | Offence::Vacuous) && starved;
+                let expected = if late { Verdict::Starved } else { Verdict::Failed };
+                assert_eq!(Verdict::of(&judged(&[offence]), starved), expected, "{offence:?}");
+            }
+            let both = judged(&[Offence::UnexplainedGap, Offence::TwoAlive]);
+            assert_eq!(Verdict::of(&both, starved), Verdict::Failed);
+        }
+    }
 }

@@ -3,13 +3,13 @@
 
 use anyhow::Result;
 
-use crate::host::Host;
+use crate::host::Machine;
 
 pub const SOFTDOG: &str = "softdog";
 pub const I6300ESB: &str = "i6300esb";
 
 /// Loads this driver and no other; the line for primacy's configuration.
-pub fn configure(machine: &Host, driver: Option<&str>) -> Result<String> {
+pub fn configure(machine: &Machine, driver: Option<&str>) -> Result<String> {
     let Some(driver) = driver else { return Ok(String::new()) };
     unload(machine, Some(driver))?;
     machine.must(&format!("modprobe {driver}; until [ -c /dev/watchdog ]; do sleep 0.1; done"))?;
@@ -17,7 +17,7 @@ pub fn configure(machine: &Host, driver: Option<&str>) -> Result<String> {
 }
 
 /// Unloads all drivers but this one.
-pub fn unload(machine: &Host, except: Option<&str>) -> Result<()> {
+pub fn unload(machine: &Machine, except: Option<&str>) -> Result<()> {
     for driver in [SOFTDOG, I6300ESB].into_iter().filter(|driver| Some(*driver) != except) {
         machine.must(&format!("if grep -q '^{driver} ' /proc/modules; then rmmod {driver}; fi"))?;
     }
@@ -25,7 +25,7 @@ pub fn unload(machine: &Host, except: Option<&str>) -> Result<()> {
 }
 
 /// What sysfs says of the device: `inactive` or `active`, and its time-out.
-pub fn state(machine: &Host) -> Result<String> {
+pub fn state(machine: &Machine) -> Result<String> {
     machine
         .must("cd /sys/class/watchdog/watchdog0; for name in identity state timeout; do cat $name; done | tr '\\n' ' '")
 }

@@ -8,12 +8,16 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::cgroup::Group;
 use super::network::{Net, Switch, cut};
-use super::{Direction, Host};
+use super::{Answer, Cut, Deed, Direction, Host, Kind, Stop};
+
+/// Of `timeout`, for what did not end.
+const TIMED_OUT: i32 = 124;
 
 /// See the module.
 pub struct NamespaceHost {
@@ -27,7 +31,7 @@ pub struct NamespaceHost {
 }
 
 impl NamespaceHost {
-    /// Exists after [`Host::start`].
+    /// Exists after [`Host::power_on`].
     pub fn new(name: &str, address: Ipv4Addr, group: Group, switch: Arc<Switch>) -> Result<Self> {
         let drill = std::env::current_exe().context("cannot find this program")?;
         Ok(Self { name: name.to_owned(), address, group, switch, net: None, rules: Vec::new(), drill })
@@ -68,7 +72,12 @@ impl NamespaceHost {
         command.spawn().with_context(|| format!("cannot start {} on {}", argv[0], self.name))
     }
 
-    /// Adds rules of any kind to those in force; [`Host::heal`] removes them all.
+    /// Runs a command and waits for its end; its outputs apart.
+    pub fn output(&self, argv: &[&str]) -> Result<Output> {
+        self.command(argv)?.output().with_context(|| format!("cannot run {} on {}", argv[0], self.name))
+    }
+
+    /// Adds rules of any kind to those in force.
     pub fn add_rules(&mut self, rules: Vec<(&'static str, String)>) -> Result<()> {
         self.rules.extend(rules);
         let Some(net) = &self.net else { return Ok(()) };
@@ -88,6 +97,10 @@ impl NamespaceHost {
 }
 
 impl Host for NamespaceHost {
+    fn kind(&self) -> Kind {
+        Kind::Namespaces
+    }
+
     fn name(&self) -> &str {
         &self.name
     }
@@ -96,7 +109,11 @@ impl Host for NamespaceHost {
         self.address
     }
 
-    fn start(&mut self) -> Result<()> {
+    fn is_on(&self) -> bool {
+        self.net.is_some()
+    }
+
+    fn power_on(&mut self) -> Result<()> {
         let net = self.switch.connect(&self.name, self.address)?;
         if !self.rules.is_empty() {
             net.rules(&self.rules)?;
@@ -105,7 +122,7 @@ impl Host for NamespaceHost {
         Ok(())
     }
 
-    fn kill(&mut self) -> Result<()> {
+    fn power_off(&mut self) -> Result<()> {
         let Some(net) = self.net.take() else { return Ok(()) };
         net.rules(&cut(&[], Direction::Both))?;
         self.group.kill()?;
@@ -113,31 +130,41 @@ impl Host for NamespaceHost {
         net.remove()
     }
 
-    fn freeze(&mut self) -> Result<()> {
+    fn shut_down(&mut self) -> Result<()> {
+        Ok(self.kind().can(Deed::ShutDown)?)
+    }
+
+    fn stop(&mut self, how: Stop) -> Result<()> {
+        self.kind().can(how.deed())?;
         self.group.freeze()
     }
 
-    fn thaw(&mut self) -> Result<()> {
+    fn go(&mut self, how: Stop) -> Result<()> {
+        self.kind().can(how.deed())?;
         self.group.thaw();
         Ok(())
     }
 
-    fn cut(&mut self, peers: &[Ipv4Addr], direction: Direction) -> Result<()> {
-        self.add_rules(cut(peers, direction))
+    fn cut(&mut self, separation: &Cut) -> Result<()> {
+        match separation {
+            Cut::Packets(peers, direction) => self.add_rules(cut(peers, *direction)),
+            Cut::Card(_) => Ok(self.kind().can(separation.deed())?),
+        }
     }
 
-    fn heal(&mut self) -> Result<()> {
-        self.rules.clear();
-        let Some(net) = &self.net else { return Ok(()) };
-        net.rules(&[])
+    fn heal(&mut self, separation: &Cut) -> Result<()> {
+        match separation {
+            Cut::Packets(peers, direction) => self.remove_rules(&cut(peers, *direction)),
+            Cut::Card(_) => Ok(self.kind().can(separation.deed())?),
+        }
     }
 
-    fn run(&self, argv: &[&str]) -> Result<Output> {
-        self.command(argv)?.output().with_context(|| format!("cannot run {} on {}", argv[0], self.name))
-    }
-
-    fn spawn(&mut self, argv: &[&str], log: &Path) -> Result<u32> {
-        // The child is pid 1's to reap.
-        Ok(self.start_process(argv, &[], log)?.id())
+    fn run(&self, command: &str, limit: Duration) -> Result<Answer> {
+        // Both outputs are one, as on a machine that is reached by a wire.
+        let limit = limit.as_secs_f64().to_string();
+        let output = self.output(&["timeout", "-k", "1", &limit, "sh", "-c", &format!("exec 2>&1; {command}")])?;
+        let code = output.status.code().context("a command was killed")?;
+        ensure!(code != TIMED_OUT, "{}: `{command}` has not ended after {limit} s", self.name);
+        Ok(Answer { code, text: String::from_utf8_lossy(&output.stdout).trim().to_owned() })
     }
 }

@@ -97,7 +97,7 @@ impl Lab {
         let host = |name: &str, number: u8| -> Result<NamespaceHost> {
             let group = Group::new(&hierarchies, &sandbox.run, name)?;
             let mut host = NamespaceHost::new(name, address(number), group, switch.clone())?;
-            host.start()?;
+            host.power_on()?;
             Ok(host)
         };
         let mut zookeepers = Vec::new();
@@ -248,7 +248,7 @@ impl Lab {
     fn ask_for_history(&mut self) -> Result<()> {
         let candidate = self.candidates.first().context("there are at least two candidates")?;
         let [primacy, config] = [&self.plan.primacy, candidate.config()].map(|path| path.display().to_string());
-        let output = candidate.host.run(&[&primacy, "history", "-o", "json", "-c", &config])?;
+        let output = candidate.host.output(&[&primacy, "history", "-o", "json", "-c", &config])?;
         if !output.status.success() {
             bail!("primacy history failed: {}", String::from_utf8_lossy(&output.stderr).trim());
         }

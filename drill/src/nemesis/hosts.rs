@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Draw, Fault, Hit, target};
-use crate::hosts::Host as _;
+use crate::hosts::{Host as _, Stop};
 use crate::lab::Lab;
 
 /// Time stands still on it, as under a hypervisor that pauses a machine.
@@ -17,13 +17,13 @@ impl Fault for FreezeHost {
         let index = target(lab, draw);
         self.index = Some(index);
         let host = &mut lab.candidates[index].host;
-        host.freeze()?;
+        host.stop(Stop::Freeze)?;
         Ok(Hit::of(host.name(), "all processes stand still"))
     }
 
     fn end(&mut self, lab: &mut Lab) -> Result<String> {
         if let Some(index) = self.index {
-            lab.candidates[index].host.thaw()?;
+            lab.candidates[index].host.go(Stop::Freeze)?;
         }
         Ok("thawed".to_owned())
     }
@@ -41,14 +41,14 @@ impl Fault for PowerLoss {
         self.index = Some(index);
         let candidate = &mut lab.candidates[index];
         candidate.unwanted();
-        candidate.host.kill()?;
+        candidate.host.power_off()?;
         Ok(Hit::of(candidate.name(), "network gone, then all processes killed"))
     }
 
     fn end(&mut self, lab: &mut Lab) -> Result<String> {
         if let Some(index) = self.index {
             let candidate = &mut lab.candidates[index];
-            candidate.host.start()?;
+            candidate.host.power_on()?;
             candidate.start()?;
         }
         Ok("started again".to_owned())

@@ -77,7 +77,7 @@ pub fn collect(mut lab: Lab, mut clients: Clients) -> Result<()> {
         server.kill()?;
     }
     for candidate in &mut lab.candidates {
-        candidate.host.kill()?;
+        candidate.host.power_off()?;
     }
     for life in ticks::lives(&lab.ticks())? {
         history.note(life)?;

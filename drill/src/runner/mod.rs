@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::history::{self, Entry, Run, Writer};
+use crate::hosts::Kind;
 use crate::hosts::sandbox::Sandbox;
 use crate::judge::{self, Verdict};
 use crate::lab::{Lab, Plan, nanoseconds};
@@ -143,12 +144,12 @@ fn description(options: &Options, plan: &Plan) -> Result<Run> {
         tick_ms: u64::try_from(plan.tick.as_millis())?,
         nodes: (1..=plan.nodes).map(|number| format!("n{number}")).collect(),
         workload: plan.workload.name().to_owned(),
-        hosts: "namespaces".to_owned(),
+        hosts: Kind::Namespaces.to_string(),
         primacy_version: said(Command::new(&plan.primacy).arg("--version"))?,
         kernel: said(Command::new("uname").arg("-r"))?,
         started: said(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S.%3NZ"]))?,
         command: std::env::args().collect::<Vec<_>>().join(" "),
-        own_clocks: false,
+        own_clocks: Kind::Namespaces.own_clocks(),
     })
 }
 

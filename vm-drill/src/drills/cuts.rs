@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use drill::hosts::Network;
 
 use super::{expect_successor, judge, late_records, takeover_limit};
 use crate::clock::{self, At};
 use crate::cluster::{Cluster, PROBE_INTERVAL, PROBE_TIMEOUT};
-use crate::network::Network;
 use crate::outcome::{Outcome, milliseconds};
 
 /// How long the supervisor waits for a killed tree that does not die before it gives the role away.

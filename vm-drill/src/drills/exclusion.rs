@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::{expect_successor, judge};
 use crate::clock;
 use crate::cluster::{Cluster, LOCK_FILE, MOUNT_POINT};
-use crate::host::Host;
+use crate::host::Machine;
 use crate::outcome::Outcome;
 
 /// To be free after the last holder's death: CB_NOTIFY_LOCK or a poll every few ms, no lease.
@@ -27,7 +27,7 @@ pub fn lock(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     holder.must(&format!("rm -f {file} /run/pids; vm-guest hold-lock {file} >/run/pids 2>&1 &"))?;
     let pids = holder.must("until grep ' ' /run/pids; do sleep 0.1; done")?;
     let (parent, child) = pids.split_once(' ').context(pids.clone())?;
-    let try_it = |machine: &Host| machine.run(&format!("vm-guest try-lock {file}"));
+    let try_it = |machine: &Machine| machine.run(&format!("vm-guest try-lock {file}"));
     let refused = try_it(other)?;
     outcome.expect("a bare lock is refused to another host", refused.code == 1, format!("exit {}", refused.code));
     holder.must(&format!("kill -9 {parent}"))?;
@@ -54,7 +54,7 @@ pub fn crash(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     let (active, epoch) = cluster.active()?;
     let pid = coordinator(cluster, epoch)?;
     let fault = clock::now();
-    cluster.candidates[active].machine.must(&format!("kill -9 {pid}"))?;
+    cluster.candidates[active].machine.kill(pid)?;
     expect_successor(cluster, outcome, fault, epoch, Duration::from_secs(1) + cluster.ordered())?;
     cluster.settle()?;
     judge(cluster, outcome, fault)

@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use drill::hosts::{Answer, Network, Stop};
 
 use super::{RECORD, expect_successor, judge, takeover_limit};
 use crate::clock::{self, At};
 use crate::cluster::{Cluster, MOUNT_POINT, PROBE_INTERVAL, PROBE_TIMEOUT, Settings};
-use crate::host::Answer;
-use crate::network::Network;
 use crate::outcome::{Outcome, milliseconds};
 
 /// As the scripts' README says.
@@ -142,7 +141,7 @@ fn come_back(cluster: &mut Cluster, outcome: &mut Outcome, how: Fault, limit: Du
     let (host, epoch) = cluster.active()?;
     let machine = &mut cluster.candidates[host].machine;
     let fault = match how {
-        Fault::Stop => machine.pause()?,
+        Fault::Stop => machine.stop(Stop::Pause)?,
         Fault::Cut => machine.cut(Network::Nfs)?,
     };
     expect_successor(cluster, outcome, fault, epoch, limit)?;
@@ -150,7 +149,7 @@ fn come_back(cluster: &mut Cluster, outcome: &mut Outcome, how: Fault, limit: Du
     let before = cluster.written(epoch)?;
     let machine = &mut cluster.candidates[host].machine;
     let back = match how {
-        Fault::Stop => machine.resume()?,
+        Fault::Stop => machine.go()?,
         Fault::Cut => machine.heal()?,
     };
     std::thread::sleep(AFTER);

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use drill::hosts::Stop;
 
 use super::{expect_successor, judge, late_records, takeover_limit};
 use crate::clock::{self, At};
 use crate::cluster::Cluster;
-use crate::host::{Host, Stop};
 use crate::outcome::{Outcome, milliseconds};
 use crate::ticks::Life;
 
@@ -38,22 +38,20 @@ pub fn power_loss(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
 }
 
 pub fn freeze(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
-    stop_and_go(cluster, outcome, Host::freeze, Host::thaw, Stop::Freeze)
+    stop_and_go(cluster, outcome, Stop::Freeze)
 }
 
 pub fn clock_stop(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
-    stop_and_go(cluster, outcome, Host::pause, Host::resume, Stop::Pause)
+    stop_and_go(cluster, outcome, Stop::Pause)
 }
 
-type Order = fn(&mut Host) -> Result<At>;
-
-fn stop_and_go(cluster: &mut Cluster, outcome: &mut Outcome, stop: Order, go: Order, how: Stop) -> Result<()> {
+fn stop_and_go(cluster: &mut Cluster, outcome: &mut Outcome, how: Stop) -> Result<()> {
     let (active, epoch) = cluster.active()?;
-    let fault = stop(&mut cluster.candidates[active].machine)?;
+    let fault = cluster.candidates[active].machine.stop(how)?;
     expect_successor(cluster, outcome, fault, epoch, takeover_limit(cluster))?;
     std::thread::sleep(ALONE);
     let before = cluster.written(epoch)?;
-    let thaw = go(&mut cluster.candidates[active].machine)?;
+    let thaw = cluster.candidates[active].machine.go()?;
     let silent = || {
         let last = cluster.ticks.with(|book| book.lives.iter().find(|life| life.epoch == epoch).map(Life::last))?;
         (clock::now().saturating_sub(last.max(thaw)) >= ALONE).then_some(())

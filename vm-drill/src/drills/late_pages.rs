@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use drill::hosts::Network;
 
 use super::{expect_successor, judge, late_records};
 use crate::clock::{self, At};
 use crate::cluster::{Cluster, Settings};
-use crate::network::Network;
 use crate::outcome::{Outcome, milliseconds};
 use crate::wire::{DIRTY, PAGE};
 
@@ -28,7 +28,7 @@ pub fn crash(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     late(cluster, outcome, limit, |cluster, active, epoch| {
         let pid = super::exclusion::coordinator(cluster, epoch)?;
         let fault = clock::now();
-        cluster.candidates[active].machine.must(&format!("kill -9 {pid}"))?;
+        cluster.candidates[active].machine.kill(pid)?;
         Ok(fault)
     })
 }

@@ -135,7 +135,7 @@ pub fn disk_full(cluster: &mut Cluster, outcome: &mut Outcome) -> Result<()> {
     // And the next one can start on it.
     let pid = cluster.ticks.with(|book| book.lives.iter().find(|life| life.epoch == epoch).map(|life| life.pid));
     let crash = clock::now();
-    cluster.candidates[active].machine.must(&format!("kill -9 {}", pid.context("no coordinator")?))?;
+    cluster.candidates[active].machine.kill(pid.context("no coordinator")?)?;
     expect_successor(cluster, outcome, crash, epoch, Duration::from_secs(3) + cluster.ordered())?;
     cluster.server.must("rm -f /srv/export/fill; sync")?;
     cluster.settle()?;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use drill::hosts::Network;
 
 use super::{expect_successor, judge};
 use crate::clock::{self, At};
 use crate::cluster::{CONFIG, Cluster, PROBE_INTERVAL, PROBE_TIMEOUT, Settings};
-use crate::network::Network;
 use crate::outcome::{Outcome, milliseconds};
 use crate::resets::Reset;
 use crate::ticks::Life;
@@ -67,7 +67,7 @@ impl Scene {
             let other = state(&cluster.candidates[cluster.other(active)].machine)?;
             outcome.expect("the standby's is not", other.contains(" inactive "), other);
         }
-        let supervisor = machine.must("cat /run/supervisor")?;
+        let supervisor = machine.read("/run/supervisor")?;
         // The brackets keep the shell that looks from finding itself.
         let look = format!(
             "for pid in $(grep -l 'guardia[n]' /proc/[0-9]*/cmdline | cut -d/ -f3); do \

@@ -5,13 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use drill::hosts::Answer;
 use serde_json::Value;
 
 use super::judge;
 use super::refusals::serve_version_3;
 use crate::clock;
 use crate::cluster::{CONFIG, Cluster, MOUNT_POINT};
-use crate::host::Answer;
 use crate::outcome::Outcome;
 
 /// For two supervisors to start, see each other and try the lock; a failed test is begun anew after 30 s.

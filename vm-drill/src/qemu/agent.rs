@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use drill::hosts::Answer;
 
 use crate::clock;
-use crate::host::Answer;
 
 const PORT: u16 = 99;
 const CONNECT: Duration = Duration::from_secs(2);

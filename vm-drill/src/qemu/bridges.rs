@@ -4,11 +4,11 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use drill::hosts::Network;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid};
 
 use super::zookeeper;
-use crate::network::Network;
 
 fn bridge(network: Network) -> String {
     format!("br{}", network.number())

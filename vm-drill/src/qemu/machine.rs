@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use drill::hosts::{Answer, Cut, Host, Kind, Network, Stop};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -17,8 +18,7 @@ use super::acceleration::{Acceleration, QEMU};
 use super::{agent, bridges};
 use crate::clock;
 use crate::cluster::{API_PORT, CONFIG, MOUNT_OPTIONS, MOUNT_POINT, SERVER};
-use crate::host::{self, Answer, Order, Service, Stop};
-use crate::network::Network;
+use crate::host::{Guest, Order, Service};
 use crate::resets::Resets;
 
 /// Until the agent answers. Emulated, on two busy cores, three machines took up to 16 s.
@@ -36,7 +36,7 @@ pub struct Rack {
     pub image: PathBuf,
 }
 
-pub struct Machine {
+pub struct QemuHost {
     name: String,
     /// Last octet of all its addresses.
     number: u8,
@@ -51,7 +51,7 @@ pub struct Machine {
     resets: Resets,
 }
 
-impl Machine {
+impl QemuHost {
     pub fn server(rack: &Arc<Rack>, options: &str) -> Result<Self> {
         let disk = rack.directory.join("nfs.img");
         let mut machine = Self::plugged(rack, "nfs", SERVER, "nfs", &[Network::Management, Network::Nfs])?;
@@ -167,56 +167,17 @@ impl Machine {
     }
 }
 
-impl host::Machine for Machine {
-    fn run(&self, command: &str, limit: Duration) -> Result<Answer> {
-        agent::run(self.reach(), command, limit)
+impl Host for QemuHost {
+    fn kind(&self) -> Kind {
+        Kind::Qemu
     }
 
-    fn service(&self, service: Service, order: Order) -> Result<()> {
-        match (service, order) {
-            (Service::Primacy, Order::Start) => {
-                // As a service manager would: again after every end but a clean one.
-                let command = format!(
-                    "cd /; [ -e /proc/$(cat /run/service 2>/dev/null || echo none) ] && exit; echo $$ >/run/service; \
-                     rm -f /run/stop; while [ ! -e /run/stop ]; do primacy run -c {CONFIG} & echo $! >/run/supervisor; \
-                     wait $!; code=$?; echo \"primacy ended with $code\"; [ $code = 0 ] && break; sleep 0.5; done"
-                );
-                agent::start(self.reach(), &command, &self.path("primacy"))
-            }
-            // SIGTERM once to each supervisor that there still is.
-            (Service::Primacy, Order::Stop) => self.must(
-                "touch /run/stop; service=$(cat /run/service 2>/dev/null || echo none) told=none; \
-                 while [ -e /proc/$service ]; do pid=$(cat /run/supervisor); \
-                 [ \"$pid\" = $told ] || { told=$pid; kill $pid; }; sleep 0.05; done",
-            ),
-            (Service::Volume, Order::Start) => {
-                let server = Network::Nfs.address(SERVER);
-                self.must(&format!(
-                    "grep -q ' {MOUNT_POINT} nfs4 ' /proc/mounts || \
-                     {{ mkdir -p {MOUNT_POINT} && /sbin/mount.nfs {server}:/ {MOUNT_POINT} -o {MOUNT_OPTIONS}; }}"
-                ))
-            }
-            (Service::Volume, Order::Stop) => self.must(&format!("umount {MOUNT_POINT}")),
-            (Service::Nfs, Order::Start) => self.must("nfs-server start"),
-            (Service::Nfs, Order::Stop) => self.must("nfs-server stop"),
-        }
-    }
-
-    fn supervisor_log(&self) -> Result<String> {
-        // Not there before its first start.
-        Ok(String::from_utf8_lossy(&fs::read(self.path("primacy")).unwrap_or_default()).into_owned())
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn address(&self) -> Ipv4Addr {
         self.reach()
-    }
-
-    fn api(&self) -> SocketAddr {
-        SocketAddr::from((self.reach(), API_PORT))
-    }
-
-    fn drill(&self) -> Result<Ipv4Addr> {
-        Ok(Network::Management.address(1))
     }
 
     fn is_on(&self) -> bool {
@@ -270,8 +231,67 @@ impl host::Machine for Machine {
         }
     }
 
-    fn connect(&mut self, network: Network, connected: bool) -> Result<()> {
-        bridges::connect(network, self.number, connected)
+    fn cut(&mut self, cut: &Cut) -> Result<()> {
+        match cut {
+            Cut::Card(network) => bridges::connect(*network, self.number, false),
+            Cut::Packets(..) => Ok(self.kind().can(cut.deed())?),
+        }
+    }
+
+    fn heal(&mut self, cut: &Cut) -> Result<()> {
+        match cut {
+            Cut::Card(network) => bridges::connect(*network, self.number, true),
+            Cut::Packets(..) => Ok(self.kind().can(cut.deed())?),
+        }
+    }
+
+    fn run(&self, command: &str, limit: Duration) -> Result<Answer> {
+        agent::run(self.reach(), command, limit)
+    }
+}
+
+impl Guest for QemuHost {
+    fn service(&self, service: Service, order: Order) -> Result<()> {
+        match (service, order) {
+            (Service::Primacy, Order::Start) => {
+                // As a service manager would: again after every end but a clean one.
+                let command = format!(
+                    "cd /; [ -e /proc/$(cat /run/service 2>/dev/null || echo none) ] && exit; echo $$ >/run/service; \
+                     rm -f /run/stop; while [ ! -e /run/stop ]; do primacy run -c {CONFIG} & echo $! >/run/supervisor; \
+                     wait $!; code=$?; echo \"primacy ended with $code\"; [ $code = 0 ] && break; sleep 0.5; done"
+                );
+                agent::start(self.reach(), &command, &self.path("primacy"))
+            }
+            // SIGTERM once to each supervisor that there still is.
+            (Service::Primacy, Order::Stop) => self.must(
+                "touch /run/stop; service=$(cat /run/service 2>/dev/null || echo none) told=none; \
+                 while [ -e /proc/$service ]; do pid=$(cat /run/supervisor); \
+                 [ \"$pid\" = $told ] || { told=$pid; kill $pid; }; sleep 0.05; done",
+            ),
+            (Service::Volume, Order::Start) => {
+                let server = Network::Nfs.address(SERVER);
+                self.must(&format!(
+                    "grep -q ' {MOUNT_POINT} nfs4 ' /proc/mounts || \
+                     {{ mkdir -p {MOUNT_POINT} && /sbin/mount.nfs {server}:/ {MOUNT_POINT} -o {MOUNT_OPTIONS}; }}"
+                ))
+            }
+            (Service::Volume, Order::Stop) => self.must(&format!("umount {MOUNT_POINT}")),
+            (Service::Nfs, Order::Start) => self.must("nfs-server start"),
+            (Service::Nfs, Order::Stop) => self.must("nfs-server stop"),
+        }
+    }
+
+    fn supervisor_log(&self) -> Result<String> {
+        // Not there before its first start.
+        Ok(String::from_utf8_lossy(&fs::read(self.path("primacy")).unwrap_or_default()).into_owned())
+    }
+
+    fn api(&self) -> SocketAddr {
+        SocketAddr::from((self.reach(), API_PORT))
+    }
+
+    fn drill(&self) -> Result<Ipv4Addr> {
+        Ok(Network::Management.address(1))
     }
 
     fn console(&self) -> Result<Vec<u8>> {
@@ -287,9 +307,9 @@ impl host::Machine for Machine {
     }
 }
 
-impl Drop for Machine {
+impl Drop for QemuHost {
     fn drop(&mut self) {
-        let _ = host::Machine::power_off(self);
+        let _ = Host::power_off(self);
     }
 }
 

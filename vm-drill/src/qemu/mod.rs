@@ -21,13 +21,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use drill::hosts::Network;
 
 pub use self::acceleration::Acceleration;
-use self::machine::{Machine, Rack};
+use self::machine::{QemuHost, Rack};
 use crate::cluster::SERVER;
-use crate::host::Host;
+use crate::host::Machine;
 use crate::lab::{self, Lab, Need, Timing};
-use crate::network::Network;
 use crate::{clock, ticks};
 
 /// Shorter than the NFS server's lease, so that the two disagree on who is gone.
@@ -69,12 +69,12 @@ pub fn lab(options: &Options) -> Result<Lab> {
     let rack = Arc::new(rack);
     let names = ["node-a", "node-b", "node-c"].into_iter().zip(11..).take(usize::from(options.candidates));
     let candidates =
-        names.map(|(name, number)| Ok(Host::of(name, number, Box::new(Machine::candidate(&rack, name, number)?))));
-    let server = Machine::server(&rack, &format!("vm.lease={}", NFS_LEASE.as_secs()))?;
+        names.map(|(name, number)| Ok(Machine::of(number, Box::new(QemuHost::candidate(&rack, name, number)?))));
+    let server = QemuHost::server(&rack, &format!("vm.lease={}", NFS_LEASE.as_secs()))?;
     let zookeepers = zookeeper::prepare(&rack.directory, options.zookeepers)?;
     Ok(Lab {
         candidates: candidates.collect::<Result<_>>()?,
-        server: Host::of("nfs", SERVER, Box::new(server)),
+        server: Machine::of(SERVER, Box::new(server)),
         lacks: if zookeepers.len() > 1 {
             Vec::new()
         } else {

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use drill::hosts::Network;
 
 use crate::clock;
 use crate::lab::{self, ZOOKEEPER_PORT};
-use crate::network::Network;
 
 /// `tickTime`.
 pub const TICK: Duration = Duration::from_millis(500);

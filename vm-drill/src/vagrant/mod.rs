@@ -17,12 +17,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use drill::hosts::{Deed, Kind, Provider};
 
-use self::machine::{Machine, outside};
+use self::machine::{VagrantHost, outside};
 use self::shell::Shell;
 use crate::cluster::SERVER;
-use crate::host::Host;
+use crate::host::Machine;
 use crate::lab::{Lab, Need, Timing, ZooKeeper};
 use crate::ticks;
 
@@ -43,12 +44,18 @@ pub fn lab(options: &Options) -> Result<Lab> {
     fs::write(&config, &said)?;
     let script = options.vagrant.join("machine");
     let found = addresses(&said);
+    let provider = match outside(&script, &["provider"])?.as_str() {
+        "libvirt" => Provider::Libvirt,
+        "virtualbox" => Provider::VirtualBox,
+        other => bail!("machines of {other} are not known here: libvirt's and VirtualBox's are"),
+    };
+    let kind = Kind::Vagrant(provider);
     let machine = |name: &str, number: u8| {
         let shell = Shell::new(name, config.clone(), options.directory.join(format!("{name}.ssh")));
         let reach = found.get(name).with_context(|| format!("{name} is not up"))?;
-        anyhow::Ok(Machine::new(name, number, *reach, &script, shell))
+        anyhow::Ok(VagrantHost::new(name, number, provider, *reach, &script, shell))
     };
-    let host = |name: &str, number: u8| anyhow::Ok(Host::of(name, number, Box::new(machine(name, number)?)));
+    let host = |name: &str, number: u8| anyhow::Ok(Machine::of(number, Box::new(machine(name, number)?)));
     let mut candidates = Vec::new();
     for (name, number) in numbered(&found, "node-", |rest| rest.bytes().next().map(|letter| 11 + letter - b'a')) {
         candidates.push(host(name, number)?);
@@ -69,30 +76,25 @@ pub fn lab(options: &Options) -> Result<Lab> {
     server.wait()?;
     // Without KVM QEMU calls itself "qemu".
     let virtualization = server.run("systemd-detect-virt")?.text;
-    let provider = outside(&script, &["provider"])?;
     Ok(Lab {
-        lacks: lacks(&provider, zookeepers.len()),
+        lacks: lacks(kind, zookeepers.len()),
         candidates,
         server,
         zookeepers,
         listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, ticks::PORT)),
         timing: timing(virtualization == "qemu"),
-        about: format!(
-            "Vagrant with {provider} ({})",
-            if virtualization == "qemu" { "emulation" } else { &virtualization }
-        ),
+        about: format!("{kind} ({})", if virtualization == "qemu" { "emulation" } else { &virtualization }),
     })
 }
 
-fn lacks(provider: &str, zookeepers: usize) -> Vec<(Need, String)> {
+fn lacks(kind: Kind, zookeepers: usize) -> Vec<(Need, String)> {
     let mut lacks = vec![
         (Need::ServiceWithoutVolume, "the service's unit mounts its volume itself".to_owned()),
         (Need::Nfs3, "the NFS server is set up for NFSv4 only".to_owned()),
         (Need::ExportsToHosts, "the NFS server is set up without storage fencing".to_owned()),
-        (Need::Resets, "the drill is not told of resets by Vagrant's hypervisors".to_owned()),
     ];
-    if provider == "virtualbox" {
-        lacks.push((Need::Freeze, "VirtualBox stops a machine only together with its clock".to_owned()));
+    for (need, deed) in [(Need::Freeze, Deed::Freeze), (Need::Resets, Deed::TellResets)] {
+        lacks.extend(kind.can(deed).err().map(|refusal| (need, refusal.why.to_owned())));
     }
     if zookeepers < 2 {
         lacks.push((Need::Ensemble, "one ZooKeeper server (PRIMACY_ZOOKEEPERS=3)".to_owned()));
@@ -176,9 +178,12 @@ mod tests {
 
     #[test]
     fn what_the_hosts_lack_depends_on_provider_and_ensemble() {
-        let has = |provider, zookeepers, need| lacks(provider, zookeepers).iter().all(|(lacked, _)| *lacked != need);
-        assert!(has("libvirt", 3, Need::Freeze) && has("libvirt", 3, Need::Ensemble));
-        assert!(!has("virtualbox", 3, Need::Freeze) && !has("libvirt", 1, Need::Ensemble));
-        assert!(!has("libvirt", 3, Need::Nfs3));
+        let has = |provider, zookeepers, need| {
+            lacks(Kind::Vagrant(provider), zookeepers).iter().all(|(lacked, _)| *lacked != need)
+        };
+        let (libvirt, virtualbox) = (Provider::Libvirt, Provider::VirtualBox);
+        assert!(has(libvirt, 3, Need::Freeze) && has(libvirt, 3, Need::Ensemble));
+        assert!(!has(virtualbox, 3, Need::Freeze) && !has(libvirt, 1, Need::Ensemble));
+        assert!(!has(libvirt, 3, Need::Nfs3) && !has(libvirt, 3, Need::Resets));
     }
 }

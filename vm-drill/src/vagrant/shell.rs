@@ -15,9 +15,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use drill::hosts::Answer;
 
 use crate::clock;
-use crate::host::Answer;
 
 pub struct Shell {
     name: String,

@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use drill::hosts::{Host as _, Network};
 
-use super::machine::Machine;
+use super::machine::VagrantHost;
 use crate::clock;
-use crate::host::Machine as _;
+use crate::host::Guest as _;
 use crate::lab::{ZOOKEEPER_PORT, ZooKeeper};
-use crate::network::Network;
 
 /// Java on an emulated, starved processor.
 const START: Duration = Duration::from_secs(300);
@@ -19,7 +19,7 @@ const UNIT: &str = "drill-zookeeper";
 pub struct Server {
     pub name: String,
     pub number: u8,
-    pub machine: Machine,
+    pub machine: VagrantHost,
 }
 
 impl ZooKeeper for Server {
