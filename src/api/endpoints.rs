@@ -1,7 +1,7 @@
 //! The table of endpoints: the router is built from it, and so is docs/reference/api.md.
 //!
 //! An endpoint is a plain function from what is known at this moment to an answer: no await, no lock that another
-//! thread could hold, so nothing can make a health check wait.
+//! thread could hold, so nothing can make a health check wait. The one that needs a disk is [`super::timeline`]'s.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -28,7 +28,16 @@ pub struct Endpoint {
     /// The answer of any other node.
     pub other: &'static str,
     pub about: &'static str,
-    pub answer: fn(&Asked<'_>) -> Response,
+    pub answer: Answer,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Copy)]
+pub enum Answer {
+    /// From what is known at this moment.
+    Known(fn(&Asked<'_>) -> Response),
+    /// From this node's recordings: it may take its time.
+    Recorded,
 }
 
 const fn check(
@@ -38,11 +47,11 @@ const fn check(
     about: &'static str,
     answer: fn(&Asked<'_>) -> Response,
 ) -> Endpoint {
-    Endpoint { path, access: Access::HealthCheck, active, other, about, answer }
+    Endpoint { path, access: Access::HealthCheck, active, other, about, answer: Answer::Known(answer) }
 }
 
 const fn read(path: &'static str, about: &'static str, answer: fn(&Asked<'_>) -> Response) -> Endpoint {
-    Endpoint { path, access: Access::Read, active: "200", other: "200", about, answer }
+    Endpoint { path, access: Access::Read, active: "200", other: "200", about, answer: Answer::Known(answer) }
 }
 
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -100,6 +109,16 @@ pub const ENDPOINTS: &[Endpoint] = &[
     check("/api/status", "200", "200 or 500", "As `/api/health`.", node_health),
     read("/cluster", "The cluster as this node sees it: `primacy status -o json`.", cluster),
     read("/history", "Past leaderships, newest first: `primacy history -o json`.", history),
+    Endpoint {
+        path: "/history/{epoch}",
+        access: Access::Read,
+        active: "200",
+        other: "200",
+        about: "What this node has recorded of that epoch's beginning, from what ended the one before until a coordinator ran again: \
+                `{\"node\",\"entry\",\"steps\"}`. `primacy history EPOCH` joins it with what the others have. 404 for an epoch that is not \
+                in the history, 503 where nothing is recorded or the disk does not answer.",
+        answer: Answer::Recorded,
+    },
     read("/config", "The effective configuration, secrets hidden.", config),
     read("/metrics", "Prometheus' text format.", metrics_page),
     read("/v1/info/state", "openLooKeng's: the node state, a bare JSON string.", openlookeng::state),

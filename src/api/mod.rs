@@ -15,7 +15,7 @@
 //! | `/api/lb-check`, `/api/_ping` | 200 | 200 |
 //! | `/health`, `/readiness`, `/api/health`, `/api/status` | 200 | 200 on a standby in contact |
 //! | `/liveness` | 200 while the supervisor's loop turns | the same |
-//! | `/cluster`, `/history`, `/config`, `/metrics`, `/v1/info`, `/v1/info/state`, `/v1/status` | 200 | 200 |
+//! | `/cluster`, `/history`, `/history/{epoch}`, `/config`, `/metrics`, `/v1/info`, `/v1/info/state`, `/v1/status` | 200 | 200 |
 //!
 //! The whole table is [`endpoints::ENDPOINTS`]; docs/reference/api.md is generated from it.
 
@@ -51,6 +51,7 @@ pub mod properties;
 mod reference;
 mod server;
 pub mod snapshot_at;
+pub mod timeline;
 mod tls;
 
 /// Bytes. Handlers need a few KiB; the deepest users are TLS handshakes in unoptimised builds.
@@ -73,6 +74,8 @@ pub struct Settings {
     pub tls: Option<ApiTls>,
     /// When the supervisor's loop last turned: nanoseconds of CLOCK_BOOTTIME.
     pub heartbeat: Arc<AtomicU64>,
+    /// What this node has recorded.
+    pub timeline: timeline::Reader,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +98,7 @@ pub struct Shared {
     tls_changes: watch::Sender<u64>,
     started: Moment,
     sampler: Mutex<process::Sampler>,
+    timeline: timeline::Reader,
 }
 
 /// What the TLS files have become: everything about them that can be wrong has been found.
@@ -145,6 +149,7 @@ pub fn start(listener: TcpListener, settings: Settings, snapshot: Arc<ArcSwap<Sn
         tls_changes: watch::Sender::new(0),
         started: crate::clock::now(),
         sampler: Mutex::default(),
+        timeline: settings.timeline,
     });
     let (stop, stopped) = watch::channel(false);
     let (ended, end) = channel();

@@ -148,6 +148,7 @@ fn standby() -> Shared {
         tls_changes: tokio::sync::watch::Sender::new(0),
         started: crate::clock::now(),
         sampler: std::sync::Mutex::default(),
+        timeline: super::timeline::Reader::new(None),
     }
 }
 

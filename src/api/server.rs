@@ -29,7 +29,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::api::asked::Asked;
-use crate::api::endpoints::{Access, ENDPOINTS, Endpoint};
+use crate::api::endpoints::{Access, Answer, ENDPOINTS, Endpoint};
 use crate::api::places::Places;
 use crate::api::{Shared, answer};
 use crate::clock;
@@ -182,7 +182,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let mut router = Router::new();
     for endpoint in ENDPOINTS {
         let handler = move |State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap| async move {
-            respond(endpoint, &shared, &uri, &headers)
+            respond(endpoint, &shared, &uri, &headers).await
         };
         let methods = match endpoint.access {
             // HAProxy's `option httpchk` asks with OPTIONS unless it is told otherwise; Patroni answers it, too.
@@ -200,13 +200,21 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-fn respond(endpoint: &Endpoint, shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Response {
+async fn respond(endpoint: &Endpoint, shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Response {
     if endpoint.access == Access::Read
         && let Err(refusal) = shared.tokens.load().may_read(headers)
     {
         return refusal;
     }
-    (endpoint.answer)(&Asked { seen: shared.snapshot_at(), shared, uri, headers })
+    let asked = Asked { seen: shared.snapshot_at(), shared, uri, headers };
+    match endpoint.answer {
+        Answer::Known(answer) => answer(&asked),
+        Answer::Recorded => {
+            let snapshot = &asked.seen.snapshot;
+            let epoch = uri.path().rsplit('/').next().unwrap_or_default();
+            shared.timeline.answer(snapshot.server.node.clone(), &snapshot.history, epoch).await
+        }
+    }
 }
 
 /// Takes the whole body, within its limits, before anything else happens.

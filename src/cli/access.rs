@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::exit::Usage;
+use super::{Asked, Options};
 use crate::client::Access;
 use crate::config::{self, Secret};
 
@@ -55,6 +56,18 @@ impl AccessArguments {
         let given = self.token_file.zip(token).map(|(path, token)| Secret::from_file(path, token));
         Ok(Access { token: given.or(configured), ca, identity })
     }
+}
+
+/// What is shown to the members, whether or not the cluster is found through one of them: what is given on the command line, and
+/// else the configuration's token.
+///
+/// # Errors
+/// What is wrong with a file, with its remedy.
+pub fn of(options: &Options, before: &Asked, after: &Asked) -> Result<Access, Usage> {
+    let given = after.access.clone().or(before.access.clone());
+    let named = options.config.is_some() || (before.api.is_empty() && after.api.is_empty());
+    let configured = named.then(|| options.load_for_client().ok()).flatten();
+    given.read(configured.and_then(super::token))
 }
 
 fn file(flag: &str, path: &Path, read: fn(&str) -> Result<String, (String, String)>) -> Result<String, Usage> {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Exit, Options, print};
-use crate::verify::{self, Verdict, timeline};
+use crate::status::timeline;
+use crate::verify::{self, Verdict};
 
 /// Hold flight recordings against the code that decides and the rules that it relies on
 ///

@@ -9,10 +9,14 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 
 use crate::client::{Access, Error};
 use crate::config::Secret;
+use crate::status::timeline::Recorded;
 use crate::status::{ClusterView, HistoryEntry};
 
 /// For one URL, everything included.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same where the answer comes from a disk.
+const FROM_DISK: Duration = Duration::from_secs(6);
 
 #[derive(Debug)]
 pub struct Api {
@@ -45,6 +49,20 @@ impl Api {
         self.first("/history", |_| true)
     }
 
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// What the member at this URL has recorded of an epoch's beginning; else why it cannot say.
+    pub fn recorded(&self, url: &str, epoch: u64) -> Result<Recorded, String> {
+        let patient = Some(FROM_DISK);
+        self.get(url, &format!("/history/{epoch}"), patient).map_err(|error| match error {
+            ureq::Error::StatusCode(503) => "it has no recording, or its disk does not answer".to_owned(),
+            ureq::Error::StatusCode(404) => "it has no such epoch, or is of an older version".to_owned(),
+            error => explain(&error),
+        })
+    }
+
     fn first<T: DeserializeOwned>(&self, path: &str, satisfies: impl Fn(&T) -> bool) -> Result<T, Error> {
         if self.urls.is_empty() {
             return Err(Error::NoApi);
@@ -52,7 +70,7 @@ impl Api {
         let mut second_choice = None;
         let mut problems = Vec::new();
         for url in &self.urls {
-            match self.get(url, path) {
+            match self.get(url, path, None) {
                 Ok(answer) if satisfies(&answer) => return Ok(answer),
                 Ok(answer) => second_choice = second_choice.or(Some(answer)),
                 Err(error) => problems.push(format!("{url}: {}", explain(&error))),
@@ -61,8 +79,11 @@ impl Api {
         second_choice.ok_or(Error::NoAnswer(problems))
     }
 
-    fn get<T: DeserializeOwned>(&self, url: &str, path: &str) -> Result<T, ureq::Error> {
+    fn get<T: DeserializeOwned>(&self, url: &str, path: &str, patience: Option<Duration>) -> Result<T, ureq::Error> {
         let mut request = self.agent.get(format!("{}{path}", url.trim_end_matches('/')));
+        if patience.is_some() {
+            request = request.config().timeout_global(patience).build();
+        }
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {}", token.reveal()));
         }

@@ -5,8 +5,8 @@
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
-use crate::client::render::{Format, render_history, render_status};
-use crate::client::{Client, Error};
+use crate::client::render::{Format, render_beginning, render_history, render_status};
+use crate::client::{Access, Client, Error, timeline};
 use crate::output;
 use crate::status::{ActiveView, ClusterView};
 
@@ -61,6 +61,20 @@ pub fn status(source: &Client, format: Format, watch: Option<Duration>) -> Outco
 /// `primacy history`.
 pub fn history(source: &Client, format: Format) -> Outcome {
     print(source.history().map(|entries| render_history(&entries, format)))
+}
+
+/// `primacy history EPOCH`. `access`: what is shown to the members.
+pub fn beginning(source: &Client, access: Access, epoch: u64, format: Format) -> Outcome {
+    match timeline::beginning(source, access, epoch) {
+        Ok(Some(beginning)) => show(&render_beginning(&beginning, format)),
+        Ok(None) => {
+            output::complain(&format!(
+                "primacy: there is no epoch {epoch} in the history; `primacy history` shows which there are"
+            ));
+            Outcome::Failed
+        }
+        Err(error) => complain(&error),
+    }
 }
 
 /// `primacy which-active`.

@@ -13,6 +13,7 @@ pub mod commands;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod render;
+pub mod timeline;
 mod zookeeper;
 
 /// What is shown to an API, and by what an API is known.

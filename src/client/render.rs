@@ -3,6 +3,8 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use crate::client::timeline::Beginning;
+use crate::status::timeline::{self, Process, Step};
 use crate::status::{ClusterView, EndCause, HistoryEntry, MemberView};
 
 /// `-o`.
@@ -43,6 +45,60 @@ pub fn render_history(entries: &[HistoryEntry], format: Format) -> String {
         Format::Tsv => tsv(&HISTORY, entries.iter().map(history_row)),
         Format::Table => table(&HISTORY, entries.iter().map(history_row)),
     }
+}
+
+const STEPS_TSV: [&str; 5] = ["at", "node", "process", "what", "unordered"];
+
+/// The output of `primacy history EPOCH`, with its last line feed.
+pub fn render_beginning(beginning: &Beginning, format: Format) -> String {
+    match format {
+        Format::Json => json(beginning),
+        Format::Yaml => yaml(beginning),
+        Format::Tsv => tsv(&STEPS_TSV, beginning.steps.iter().map(step_row)),
+        Format::Table => printable(&told(beginning), true),
+    }
+}
+
+fn step_row(step: &Step) -> Vec<String> {
+    let process = match step.process {
+        Process::Supervisor => "supervisor",
+        Process::Guardian => "guardian",
+    };
+    vec![
+        humantime::format_rfc3339_nanos(step.at).to_string(),
+        step.node.clone(),
+        process.to_owned(),
+        step.what.clone(),
+        step.unordered.to_string(),
+    ]
+}
+
+fn told(Beginning { entry, before, steps, missing }: &Beginning) -> String {
+    let mut text = format!("Epoch {}: {} from {}", entry.epoch, entry.node, entry.from);
+    text += &match (&entry.to, &entry.cause) {
+        (Some(to), Some(cause)) => format!(" to {to} ({}).\n", cause.in_words()),
+        (Some(to), None) => format!(" to {to}.\n"),
+        (None, _) => ", and still.\n".to_owned(),
+    };
+    if let Some(before) = before {
+        let why = before.cause.as_ref().map_or_else(|| "it is not known why".to_owned(), EndCause::in_words);
+        text += &format!("Before it: {} with epoch {}, which ended: {why}.\n", before.node, before.epoch);
+    }
+    if let Some(gap) = entry.gap_ms {
+        text += &format!("Without a coordinator: {}.\n", lag(gap));
+    }
+    if let Some(evidence) = &entry.evidence {
+        text += &format!("Evidence: {}.\n", evidence.in_words());
+    }
+    text += "\n";
+    text += &timeline::render(steps);
+    if steps.iter().any(|step| step.unordered) {
+        text += "~: only wall clocks put it behind the step before it, which was on another host\n";
+    }
+    for (node, problem) in missing {
+        text += &format!("No recording of {node}: {problem}.\n");
+    }
+    text
 }
 
 fn status_row(member: &MemberView, lag: impl Fn(u64) -> String) -> Vec<String> {

@@ -10,6 +10,7 @@ pub use crate::role::cause::{Cause, End, Role};
 
 pub mod cause;
 pub mod evidence;
+pub mod timeline;
 
 pub use cause::EndCause;
 pub use evidence::Evidence;

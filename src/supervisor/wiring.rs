@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::api::timeline::{Reader, Recordings};
 use crate::config::Config;
 use crate::guardian::remains;
 use crate::node::{At, Identity, Node};
 use crate::role::Exit;
-use crate::{api, clock, config, processes, seeded_bug, syscalls};
+use crate::{api, clock, config, processes, seeded_bug, syscalls, verify};
 
 use super::event_loop::EventLoop;
 use super::orphans;
@@ -65,6 +66,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
         tokens: tokens(&config),
         tls: config.api.tls.clone(),
         heartbeat: turned.clone(),
+        timeline: timeline(&config),
     };
     let api = api::start(listener, settings, snapshot.clone())?;
     let runtime = runtime()?;
@@ -88,6 +90,14 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
     // What hangs in it (a resolver) is left behind, not waited for.
     runtime.shutdown_background();
     Ok(exit?)
+}
+
+/// The way from the API to what this node has recorded.
+fn timeline(config: &Config) -> Reader {
+    let folder = config.recording().map(|settings| settings.folder());
+    Reader::new(folder.map(|folder| -> Recordings {
+        Arc::new(move |from, to| verify::timeline::within(&folder, from, to).map_err(|error| error.to_string()))
+    }))
 }
 
 /// For work that may wait, which is to look up names: no more threads than this, for each may hang as long as a resolver

@@ -17,9 +17,9 @@ pub mod timeline;
 use std::path::PathBuf;
 
 use crate::recording::reading::Error;
+use crate::status::timeline::Step;
 
 use self::recordings::Recordings;
-use self::timeline::Step;
 
 /// What recordings show.
 #[derive(Clone, Debug, Default)]

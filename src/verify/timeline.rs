@@ -1,11 +1,11 @@
-//! One timeline of all that recordings tell, for people.
-//!
-//! Within one boot of one host the boot clock orders everything. Between hosts only wall clocks do, which may be wrong: a step that
-//! nothing but they put behind the one before it is marked.
+//! What recordings tell, in words for people: the steps of one timeline.
 
 use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::election::port::{ElectionOrder, Fact, Loss};
 use crate::guardian::protocol::{GuardianOrder, LockRecord, Report};
@@ -13,77 +13,85 @@ use crate::moment::Moment;
 use crate::node::{GuardianInput, Input, Output, Say};
 use crate::recorder::header::{Header, Part};
 use crate::recording::guardian::{Deed, What};
+use crate::recording::reading::{Error, Segment, find, part, read};
 use crate::recording::supervisor::ReadLine;
 
-use super::recordings::{Line, Recordings};
+use crate::status::timeline::{Process, Step, from_nanos, in_order};
 
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// Nanoseconds since 1970, by the wall clock of its host at the beginning of the segment.
-    pub wall: u64,
-    /// By its host's boot clock.
-    pub at: Moment,
-    /// Of its host's boot.
-    pub boot: String,
-    pub node: String,
-    pub part: Part,
-    /// One line.
-    pub what: String,
-    /// Nothing but wall clocks puts it behind the step before it.
-    pub unordered: bool,
-}
+use super::recordings::{Guardian, Line, Recordings};
 
 /// All steps of all recordings.
 pub fn of(recordings: &Recordings) -> Vec<Step> {
     let mut steps = Vec::new();
     for supervisor in &recordings.supervisors {
-        let header = &supervisor.segment.header;
-        let mut now = header.at;
-        for (_, line) in &supervisor.segment.lines {
-            let said = match line {
-                Line::Known(ReadLine::Heard { at, heard, .. }) => {
-                    now = *at;
-                    heard_in_words(heard)
-                }
-                Line::Known(ReadLine::Wanted { wanted }) => wanted_in_words(wanted),
-                Line::Unknown(_) => None,
-            };
-            steps.extend(said.map(|what| step(header, now, what)));
-        }
+        supervisors(&supervisor.segment, &mut steps);
     }
     for guardian in &recordings.guardians {
-        for (_, line) in &guardian.lines {
-            let said = match &line.what {
-                What::Heard(_) => None,
-                What::Reported(report) => reported_in_words(report),
-                What::Did(deed) => deed_in_words(deed),
-            };
-            steps.extend(said.map(|what| step(&guardian.header, line.at, what)));
-        }
+        guardians(guardian, &mut steps);
     }
     in_order(steps)
 }
 
-/// Sorts steps by time, and marks those of which that proves nothing.
-pub fn in_order(mut steps: Vec<Step>) -> Vec<Step> {
-    steps.sort_by_key(|step| (step.wall, step.at));
-    let mut before: Option<String> = None;
-    for step in &mut steps {
-        step.unordered = before.as_ref().is_some_and(|boot| *boot != step.boot);
-        before = Some(step.boot.clone());
+/// The steps that a node's folder tells of between two points in time. Only the segments that can tell of them are read, one at
+/// a time. It blocks.
+///
+/// # Errors
+/// They cannot be read.
+pub fn within(folder: &Path, from: SystemTime, to: SystemTime) -> Result<Vec<Step>, Error> {
+    let mut steps = Vec::new();
+    for path in find(folder)? {
+        let written = fs::metadata(&path).and_then(|about| about.modified());
+        // The last write is the end of what it can tell of; its own clock may have been set since.
+        if written.is_ok_and(|written| written < from) {
+            continue;
+        }
+        let mut told = Vec::new();
+        match part(&path)? {
+            Some(Part::Supervisor) => supervisors(&read(&path)?, &mut told),
+            Some(Part::Guardian) => guardians(&read(&path)?, &mut told),
+            None => {}
+        }
+        steps.extend(told.into_iter().filter(|step| step.at >= from && step.at <= to));
     }
-    steps
+    Ok(in_order(steps))
+}
+
+fn supervisors(segment: &Segment<Value, Line>, steps: &mut Vec<Step>) {
+    let mut now = segment.header.at;
+    for (_, line) in &segment.lines {
+        let said = match line {
+            Line::Known(ReadLine::Heard { at, heard, .. }) => {
+                now = *at;
+                heard_in_words(heard)
+            }
+            Line::Known(ReadLine::Wanted { wanted }) => wanted_in_words(wanted),
+            Line::Unknown(_) => None,
+        };
+        steps.extend(said.map(|what| step(&segment.header, now, what)));
+    }
+}
+
+fn guardians(segment: &Guardian, steps: &mut Vec<Step>) {
+    for (_, line) in &segment.lines {
+        let said = match &line.what {
+            What::Heard(_) => None,
+            What::Reported(report) => reported_in_words(report),
+            What::Did(deed) => deed_in_words(deed),
+        };
+        steps.extend(said.map(|what| step(&segment.header, line.at, what)));
+    }
 }
 
 fn step<S>(header: &Header<S>, at: Moment, what: Cow<'static, str>) -> Step {
-    let since = u64::try_from(at.since(header.at).as_nanos()).unwrap_or(u64::MAX);
     Step {
-        wall: header.wall.saturating_add(since),
-        at,
+        at: from_nanos(header.wall) + at.since(header.at),
+        boot_ns: at.as_nanos(),
         boot: header.boot.clone(),
         node: header.node.clone(),
-        part: header.part,
+        process: match header.part {
+            Part::Supervisor => Process::Supervisor,
+            Part::Guardian => Process::Guardian,
+        },
         what: what.into_owned(),
         unordered: false,
     }
@@ -238,24 +246,4 @@ fn deed_in_words(deed: &Deed) -> Words {
         Deed::Ran { .. } | Deed::AskedToClose { .. } | Deed::Left { election_node: None } => return None,
     };
     Some(words)
-}
-
-/// Steps as text: a line each.
-pub fn render(steps: &[Step]) -> String {
-    let mut text = String::new();
-    let mut before: Option<u64> = None;
-    let width = steps.iter().map(|step| step.node.len()).max().unwrap_or(0);
-    for step in steps {
-        let gap = before.map_or(0.0, |before| std::time::Duration::from_nanos(step.wall - before).as_secs_f64() * 1e3);
-        before = Some(step.wall);
-        let mark = if step.unordered { '~' } else { ' ' };
-        let clock =
-            humantime::format_rfc3339_micros(std::time::UNIX_EPOCH + std::time::Duration::from_nanos(step.wall));
-        let part = match step.part {
-            Part::Supervisor => "        ",
-            Part::Guardian => "guardian",
-        };
-        text += &format!("{clock} {mark}{gap:>10.3} ms  {:width$}  {part}  {}\n", step.node, step.what);
-    }
-    text
 }

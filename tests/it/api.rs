@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use primacy::api::timeline::Reader;
 use primacy::api::{ApiThread, Settings, Tokens};
 use primacy::clock;
 use primacy::moment::Moment;
@@ -53,6 +54,7 @@ impl Fixture {
             tokens: Tokens::default(),
             tls: None,
             heartbeat: heartbeat.clone(),
+            timeline: Reader::new(Some(Arc::new(|_, _| Ok(Vec::new())))),
         };
         adjust(&mut settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use primacy::verify::{timeline, verify};
+use primacy::status::timeline;
+use primacy::verify::verify;
 use primacy::{clock, processes};
 use tempfile::TempDir;
 use testbed::ticks::TickLog;

@@ -175,3 +175,52 @@ fn a_fail_over_is_verified_and_a_forged_one_is_convicted() {
     let (code, text) = forged(&cluster, "cut", "supervisor", |text| Some(text[..text.len() - 7].to_owned()));
     assert_eq!(code, Some(0), "{text}");
 }
+
+fn asked(cluster: &Cluster, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primacy"));
+    let output = command.arg("-c").arg(cluster.config_file("b")).args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn the_history_of_an_epoch_joins_what_all_members_have_recorded() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    cluster.start_with_active(&["a", "b"]);
+    cluster.until_eligible("b");
+    cluster.restart_when_fenced("a");
+    cluster.signal("a", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("a"), 0);
+    cluster.until_active_is("b");
+    let alone = cluster.until("b has the end of epoch 1 in its history", |cluster| {
+        let (code, text) = asked(cluster, &["history", "2"]);
+        (code == Some(0) && text.contains("Evidence: the former active had ended in order")).then_some(text)
+    });
+    assert!(alone.contains("No recording of a: it is no member at the moment"), "{alone}");
+
+    cluster.start("a");
+    cluster.until_eligible("a");
+    let (code, text) = asked(&cluster, &["history", "2"]);
+    assert_eq!(code, Some(0), "{text}");
+    let mut at = 0;
+    for step in [
+        "Epoch 2: b from ",
+        "Before it: a with epoch 1, which ended: stopped",
+        "Without a coordinator: ",
+        "is asked to stop: SIGTERM",
+        "nothing of it lives any more",
+        "resigns: it ended in order",
+        "is first in the queue; the last epoch was 1",
+        "forks the coordinator in epoch 2",
+        "promoting -> active: ready",
+    ] {
+        let found = text[at..].find(step);
+        at += found.unwrap_or_else(|| panic!("{step:?} is not told, or not in its place:\n{text}")) + step.len();
+    }
+    assert!(!text.contains("No recording"), "{text}");
+    let (_, json) = asked(&cluster, &["history", "2", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["entry"]["evidence"], &json["before"]["epoch"]), (&"clean_end".into(), &1.into()));
+    assert!(json["steps"].as_array().unwrap().len() > 10, "{json:#}");
+    let (code, text) = asked(&cluster, &["history", "77"]);
+    assert!(code == Some(1) && text.contains("there is no epoch 77"), "{text}");
+}

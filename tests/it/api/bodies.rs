@@ -208,7 +208,7 @@ fn health_checks_need_no_token_and_everything_else_does_where_one_is_configured(
         let open = matches!(endpoint.access, Access::HealthCheck);
         assert_eq!(
             open,
-            !["/cluster", "/history", "/config", "/metrics"].contains(&endpoint.path)
+            !["/cluster", "/history", "/history/{epoch}", "/config", "/metrics"].contains(&endpoint.path)
                 && !endpoint.path.starts_with("/v1/")
         );
         for authorization in ["", "Authorization: Bearer wrong\r\n", "Authorization: Basic cmVhZC10b2tlbg==\r\n"] {

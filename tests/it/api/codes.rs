@@ -26,6 +26,7 @@ const TABLE: &str = "
 /api/status             200    200     500     500      500     500       500      500       500     500
 /cluster                200    200     200     200      200     200       200      200       200     200
 /history                200    200     200     200      200     200       200      200       200     200
+/history/{epoch}        200    200     200     200      200     200       200      200       200     200
 /config                 200    200     200     200      200     200       200      200       200     200
 /metrics                200    200     200     200      200     200       200      200       200     200
 /v1/info/state          200    200     200     200      200     200       200      200       200     200
@@ -67,7 +68,7 @@ fn every_endpoint_answers_every_situation_with_the_code_of_the_table() {
         fixture.snapshot.store(Arc::new(snapshot));
         for (endpoint, codes) in &rows {
             fixture.turned(Duration::from_secs(if name == "stuck-standby" { 11 } else { 0 }));
-            let path = endpoint.replace("{code}", "418");
+            let path = endpoint.replace("{code}", "418").replace("{epoch}", "7");
             let got = fixture.get(&path);
             assert_eq!(got.code, codes[column], "{path} when {name}: {}", got.body);
             let head = fixture.ask("HEAD", &path, "");
