@@ -117,11 +117,26 @@ fn without_a_standstill_of_its_own_host_nobody_has_a_grace() {
 }
 
 #[test]
-fn one_that_starts_on_a_host_after_its_standstill_has_no_grace() {
-    let mut lines = history(0);
+fn a_standstill_of_another_host_at_the_same_time_is_no_excuse() {
+    let mut lines = history(7 * MS);
     for line in &mut lines {
-        if let Entry::Standstill { begin, end, .. } = &mut line.entry {
-            (*begin, *end) = (SECOND / 2, 23 * SECOND);
+        if let Entry::Standstill { grace, .. } = &mut line.entry {
+            *grace = 0;
+        }
+    }
+    let stranger = Entry::Standstill { node: "node-c".to_owned(), begin: 10 * SECOND, end: THAW, grace: GRACE };
+    lines.push(Line { at: THAW, entry: stranger });
+    convicted(&lines, Offence::TwoAlive);
+}
+
+#[test]
+fn one_that_starts_on_a_host_after_its_standstill_has_no_grace() {
+    let mut lines = history(50 * MS);
+    for line in &mut lines {
+        match &mut line.entry {
+            Entry::Standstill { node, .. } => "node-b".clone_into(node),
+            Entry::Coordinator { epoch: 2, first, .. } => *first = THAW + 10 * MS,
+            _ => {}
         }
     }
     convicted(&lines, Offence::TwoAlive);
