@@ -9,6 +9,7 @@
 //! nemesis       what breaks them: drawn from a seed, alone and in pairs, each fault with a begin and an end
 //! workload      clients that note each operation and what they were told
 //!      └──────► history: one JSON object a line, on one clock (CLOCK_MONOTONIC of the one kernel)
+//! recordings    what the processes under test recorded, held by `primacy verify` against code and rules
 //! judge, report pure: read a history, and nothing else
 //! runner        puts them in order: lab up, faults, clients, evidence, verdict
 //! ```
@@ -18,6 +19,7 @@ pub mod hosts;
 pub mod judge;
 pub mod lab;
 pub mod nemesis;
+pub mod recordings;
 pub mod report;
 pub mod runner;
 pub mod workload;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use super::{Exit, Options, print};
 use crate::status::timeline;
@@ -17,14 +18,32 @@ pub struct Arguments {
     /// Files, or folders with all below them: `[recorder] directory` of one or more nodes
     #[arg(required = true, value_name = "TRACE")]
     pub traces: Vec<PathBuf>,
+    /// How the verdict is written
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `-o`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// `{"contradictions","remarks","counts","steps"}`; no steps with -q
+    Json,
 }
 
 pub fn run(options: &Options, arguments: &Arguments) -> anyhow::Result<Exit> {
     let verdict = verify::verify(&arguments.traces)?;
-    if options.quiet == 0 {
-        print(&timeline::render(&verdict.steps))?;
+    let steps = if options.quiet == 0 { verdict.steps.as_slice() } else { &[] };
+    match arguments.output {
+        Format::Text => print(&(timeline::render(steps) + &summary(&verdict)))?,
+        Format::Json => {
+            let Verdict { contradictions, remarks, counts, .. } = &verdict;
+            let whole =
+                json!({ "contradictions": contradictions, "remarks": remarks, "counts": counts, "steps": steps });
+            print(&format!("{whole:#}\n"))?;
+        }
     }
-    print(&summary(&verdict))?;
     Ok(if verdict.contradictions.is_empty() { Exit::Done } else { Exit::Failed })
 }
 

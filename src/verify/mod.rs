@@ -33,7 +33,7 @@ pub struct Verdict {
 }
 
 /// How much was looked at: a verdict on nothing is worth nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
     pub segments: usize,
     /// Inputs that were replayed.
@@ -48,7 +48,7 @@ pub struct Counts {
 }
 
 /// Something that is recorded and cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Contradiction {
     /// The rule, in one sentence.
     pub rule: &'static str,

@@ -249,6 +249,8 @@ stop_timeout = "10s"
 [api]
 listen = "0.0.0.0:{API_PORT}"
 advertise = "http://{address}:{API_PORT}"
+[recorder]
+limit = "8MiB"
 [lock]
 directory = "{MOUNT_POINT}/.primacy"
 probe_timeout = "{probe_timeout}ms"

@@ -3,9 +3,11 @@
 //! `primacy history` tells, what the volume holds. Whoever could still change something is stopped before it is looked at.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use drill::history::{Entry, JournalRun, Line, Metadata};
 
 use crate::clock::nanoseconds;
@@ -14,7 +16,7 @@ use crate::host::Machine;
 use crate::ticks::Life;
 
 /// Everything, once all drills are over; `directory` takes what hosts have to tell.
-pub fn collect(cluster: &mut Cluster, directory: &Path) -> Result<()> {
+pub fn collect(cluster: &mut Cluster, directory: &Path, primacy: &Path) -> Result<()> {
     cluster.remember_leaderships();
     for index in in_order(cluster) {
         if let Err(error) = cluster.stop_service(index) {
@@ -33,6 +35,39 @@ pub fn collect(cluster: &mut Cluster, directory: &Path) -> Result<()> {
             cluster.history.note(Entry::Note { text: format!("{error:#}") })?;
         }
     }
+    match recordings(cluster, directory, primacy) {
+        Ok(verdict) => cluster.history.note(verdict)?,
+        Err(error) => cluster.history.note(Entry::Note { text: format!("{error:#}") })?,
+    }
+    Ok(())
+}
+
+/// Where a candidate's recordings are. A machine that was reset may have lost what it had.
+const RECORDER: &str = "/var/lib/primacy/recorder";
+
+/// What all candidates have recorded, brought here and verified.
+fn recordings(cluster: &Cluster, directory: &Path, primacy: &Path) -> Result<Entry> {
+    let folder = directory.join(drill::recordings::FOLDER);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    for candidate in &cluster.candidates {
+        let machine = &candidate.machine;
+        let here = folder.join(&machine.name);
+        fs::create_dir_all(&here).with_context(|| here.display().to_string())?;
+        let packed =
+            machine.must(&format!("mkdir -p {RECORDER} && tar cz -C {RECORDER} . | base64 && rm -rf {RECORDER}"))?;
+        unpack(&packed, &here)?;
+    }
+    drill::recordings::verify(primacy, &folder)
+}
+
+fn unpack(packed: &str, folder: &Path) -> Result<()> {
+    let mut unpacking = Command::new("sh");
+    unpacking.args(["-c", "base64 -d | tar xz -C \"$0\""]).arg(folder).stdin(Stdio::piped());
+    let mut child = unpacking.spawn().context("sh")?;
+    child.stdin.take().context("no standard input")?.write_all(packed.as_bytes())?;
+    ensure!(child.wait()?.success(), "what was recorded cannot be unpacked into {}", folder.display());
     Ok(())
 }
 

@@ -79,6 +79,14 @@ struct Arguments {
     list: bool,
 }
 
+impl Arguments {
+    /// The program under test, where this host has it.
+    fn primacy(&self) -> Result<PathBuf> {
+        let beside = || Ok(std::env::current_exe()?.parent().context("this program has no directory")?.join("primacy"));
+        self.primacy.clone().map_or_else(beside, Ok)
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.list {
@@ -125,7 +133,7 @@ fn prepare(arguments: &Arguments, drills: &[&'static Drill]) -> Result<Cluster> 
     let lab = match arguments.hosts {
         Hosts::Qemu => qemu::lab(&qemu::Options {
             directory,
-            primacy: arguments.primacy.clone().unwrap_or_else(|| programs.join("primacy")),
+            primacy: arguments.primacy()?,
             guest: programs.join("vm-guest"),
             build_image: arguments.build_image.clone(),
             candidates: arguments.candidates,
@@ -170,7 +178,7 @@ fn run(arguments: &Arguments, drills: &[&'static Drill], mut cluster: Cluster) -
         }
     }
     let ran = outcomes.values().flatten().any(|outcome| outcome.not_here.is_none());
-    let judged = if ran { Some(judge(&mut cluster, &arguments.out)?) } else { None };
+    let judged = if ran { Some(judge(&mut cluster, arguments)?) } else { None };
     let rows = drills.iter().filter_map(|drill| {
         let outcomes = outcomes.remove(drill.name)?;
         Some(Row { name: drill.name.to_owned(), what: drill.what.to_owned(), outcomes })
@@ -225,8 +233,9 @@ fn description(cluster: &Cluster, primacy: &str, kernel: &str) -> Result<Run> {
 }
 
 /// The whole run, by the drill's judge.
-fn judge(cluster: &mut Cluster, out: &Path) -> Result<judge::Verdict> {
-    evidence::collect(cluster, out)?;
+fn judge(cluster: &mut Cluster, arguments: &Arguments) -> Result<judge::Verdict> {
+    let out = arguments.out.as_path();
+    evidence::collect(cluster, out, &arguments.primacy()?)?;
     history::sort(out)?;
     let lines = history::read(out)?;
     let verdict = judge::judge(&lines);

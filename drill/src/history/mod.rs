@@ -89,6 +89,12 @@ pub enum Entry {
     /// A line of `primacy history` at the end.
     Leadership(serde_json::Value),
     Metadata(Metadata),
+    /// What `primacy verify` said of all that supervisors and guardians had recorded: how many inputs it has replayed, and what
+    /// contradicts the code or the rules.
+    Recordings {
+        inputs: u64,
+        contradictions: Vec<String>,
+    },
     Leftover {
         kind: String,
         what: String,

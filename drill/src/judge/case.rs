@@ -168,6 +168,7 @@ impl<'a> Case<'a> {
                 | Entry::Coordinator { .. }
                 | Entry::Standstill { .. }
                 | Entry::Leadership(_)
+                | Entry::Recordings { .. }
                 | Entry::Leftover { .. }
                 | Entry::Note { .. } => {}
             }

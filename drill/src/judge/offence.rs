@@ -16,6 +16,7 @@ pub enum Offence {
     EpochNotGrowing,
     EpochOfNobody,
     ContradictedHistory,
+    ContradictedRecording,
     NotRecovered,
     UnexplainedGap,
     UncausedFailover,
@@ -24,7 +25,7 @@ pub enum Offence {
 }
 
 impl Offence {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::TwoAlive,
         Self::StaleWrite,
         Self::LostWrite,
@@ -35,6 +36,7 @@ impl Offence {
         Self::EpochNotGrowing,
         Self::EpochOfNobody,
         Self::ContradictedHistory,
+        Self::ContradictedRecording,
         Self::NotRecovered,
         Self::UnexplainedGap,
         Self::UncausedFailover,
@@ -56,6 +58,7 @@ impl Offence {
             Self::EpochNotGrowing => "epoch-not-growing",
             Self::EpochOfNobody => "epoch-of-nobody",
             Self::ContradictedHistory => "contradicted-history",
+            Self::ContradictedRecording => "contradicted-recording",
             Self::NotRecovered => "not-recovered",
             Self::UnexplainedGap => "unexplained-gap",
             Self::UncausedFailover => "uncaused-failover",
@@ -78,6 +81,9 @@ impl Offence {
             Self::EpochNotGrowing => "a coordinator started with an epoch that is not higher than the one before",
             Self::EpochOfNobody => "somebody acted with an epoch that no leadership had",
             Self::ContradictedHistory => "the history that primacy keeps tells something else than what happened",
+            Self::ContradictedRecording => {
+                "what the processes recorded contradicts the code or the rules that primacy relies on"
+            }
             Self::NotRecovered => "all was healed and nobody became active in time",
             Self::UnexplainedGap => "nobody coordinated, and no fault explains it",
             Self::UncausedFailover => "a leadership ended without a cause",

@@ -19,6 +19,7 @@ use crate::hosts::cgroup::{Group, Hierarchies};
 use crate::hosts::network::Switch;
 use crate::hosts::sandbox::Sandbox;
 use crate::hosts::{Host as _, NamespaceHost};
+use crate::recordings;
 use testbed::clock;
 use testbed::ticks::TickLog;
 
@@ -288,12 +289,14 @@ fn configuration(
         "cluster = \"{CLUSTER}\"\nnode = \"{name}\"\n\n\
          [zookeeper]\nservers = \"{servers}\"\nsession_timeout = \"{session}ms\"\ntick_time = \"{tick}ms\"\n\n\
          [lock]\ndirectory = \"{lock}\"\nprobe_interval = \"500ms\"\nprobe_timeout = \"2s\"\nmin_free_space = \"1MiB\"\n\n\
+         [recorder]\ndirectory = \"{recorder}\"\n\n\
          [api]\nlisten = \"{address}:{API_PORT}\"\nadvertise = \"http://{address}:{API_PORT}\"\n\n{coordinator}",
         name = host.name(),
         servers = servers.join(","),
         session = milliseconds(plan.session),
         tick = milliseconds(plan.tick),
         lock = volume.lock_directory().display(),
+        recorder = plan.out.join(recordings::FOLDER).display(),
         address = host.address(),
         coordinator = coordinator.settings(host.address(), plan.workload.port()),
     )

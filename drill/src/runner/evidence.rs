@@ -17,6 +17,7 @@ use testbed::ticks::TickLog;
 use crate::history::{self, Entry, Line, Writer};
 use crate::hosts::{Host as _, processes};
 use crate::lab::{API_PORT, CLUSTER, Lab};
+use crate::recordings;
 use crate::workload::clients::ClientPlan;
 use crate::workload::ticks;
 
@@ -86,6 +87,10 @@ pub fn collect(mut lab: Lab, mut clients: Clients) -> Result<()> {
     history.note(Entry::Metadata(metadata))?;
     for text in odd {
         history.note(Entry::Note { text })?;
+    }
+    match recordings::verify(&lab.plan.primacy, &lab.plan.out.join(recordings::FOLDER)) {
+        Ok(verdict) => history.note(verdict)?,
+        Err(error) => history.note(Entry::Note { text: format!("{error:#}") })?,
     }
     if let Err(error) = lab.volume.unmount() {
         history.note(Entry::Leftover { kind: "mount".to_owned(), what: format!("{error:#}") })?;

@@ -11,7 +11,7 @@ use crate::forge::{MS, SECOND};
 /// Changes the history in one place, chosen by `pick`. False: there is no such place in it.
 pub type Change = fn(&mut Vec<Line>, usize) -> bool;
 
-pub const ALL: [(&str, Offence, Change); 29] = [
+pub const ALL: [(&str, Offence, Change); 31] = [
     ("a coordinator starts before the former one has ended", Offence::TwoAlive, start_early),
     ("a coordinator lives on", Offence::TwoAlive, live_on),
     ("a coordinator writes on, though its ticks have ended", Offence::TwoAlive, write_on),
@@ -31,12 +31,14 @@ pub const ALL: [(&str, Offence, Change); 29] = [
     ("two leaderships have one epoch", Offence::ContradictedHistory, twin_leadership),
     ("a leadership ended before its coordinator", Offence::ContradictedHistory, end_leadership_early),
     ("a leadership still lasts, though others followed", Offence::ContradictedHistory, let_leadership_last),
+    ("a supervisor decided otherwise than its code", Offence::ContradictedRecording, contradict_a_recording),
     ("nobody recovers", Offence::NotRecovered, drop_recovery),
     ("a coordinator ends long before the fault", Offence::UnexplainedGap, end_early),
     ("the active one is not ready for a while", Offence::UnexplainedGap, be_unready),
     ("a leadership ends without a cause", Offence::UncausedFailover, drop_cause),
     ("something is left behind", Offence::Leftover, leave_something),
     ("nobody looked at the metadata", Offence::Vacuous, drop_metadata),
+    ("nobody held the recordings against anything", Offence::Vacuous, drop_recordings),
     ("a fault never ended", Offence::Vacuous, drop_fault_end),
     ("a fault never began", Offence::Vacuous, drop_fault_begin),
     ("nothing was healed", Offence::Vacuous, drop_healed),
@@ -389,4 +391,17 @@ fn reuse_an_id(lines: &mut Vec<Line>, pick: usize) -> bool {
     let twin = lines[index].clone();
     lines.insert(index, twin);
     true
+}
+
+fn contradict_a_recording(lines: &mut Vec<Line>, pick: usize) -> bool {
+    let place = nth(places(lines, |entry| matches!(entry, Entry::Recordings { .. })), pick);
+    let Some(Entry::Recordings { contradictions, .. }) = place.map(|index| &mut lines[index].entry) else {
+        return false;
+    };
+    contradictions.push("nothing starts without the lock; but it did".to_owned());
+    true
+}
+
+fn drop_recordings(lines: &mut Vec<Line>, pick: usize) -> bool {
+    remove(lines, pick, |entry| matches!(entry, Entry::Recordings { .. }))
 }

@@ -70,6 +70,7 @@ fn history(lived: u64) -> Vec<Line> {
         (40 * SECOND, said("node-a", 50, 1, 90)),
         (40 * SECOND, said("node-b", 60, 2, 200)),
         (40 * SECOND, Entry::Metadata(Metadata { journal, ..Metadata::default() })),
+        (40 * SECOND, Entry::Recordings { inputs: 1_000, contradictions: Vec::new() }),
     ]
     .map(|(at, entry)| Line { at, entry })
     .into()

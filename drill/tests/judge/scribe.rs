@@ -36,6 +36,8 @@ pub fn write(play: &Play) -> Vec<Line> {
         };
         Line { at: end + 3 * SECOND, entry }
     }));
+    let entry = Entry::Recordings { inputs: 1_000, contradictions: Vec::new() };
+    lines.push(Line { at: end + 3 * SECOND, entry });
     lines
 }
 

@@ -1,6 +1,7 @@
 //! One file per charge; each looks at the case and convicts of one offence.
 
 mod contradicted_history;
+mod contradicted_recording;
 mod corrupt;
 mod doubled_write;
 mod epoch_not_growing;
@@ -35,6 +36,7 @@ pub(super) fn all(case: &Case<'_>, gaps: &[Gap], remarks: &mut Vec<String>) -> V
     charges.extend(epoch_not_growing::charges(case));
     charges.extend(epoch_of_nobody::charges(case, remarks));
     charges.extend(contradicted_history::charges(case, remarks));
+    charges.extend(contradicted_recording::charges(case));
     charges.extend(not_recovered::charges(case));
     charges.extend(unexplained_gap::charges(case, gaps));
     charges.extend(uncaused_failover::charges(case));

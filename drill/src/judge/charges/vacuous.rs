@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Case, Charge, Offence, charge, is_write};
-use crate::history::Outcome;
+use crate::history::{Entry, Line, Outcome};
 
 pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
     let mut found: Vec<(String, Vec<usize>)> = Vec::new();
@@ -41,6 +41,13 @@ pub(super) fn charges(case: &Case<'_>) -> Vec<Charge> {
                 say("nobody checked the database for damage");
             }
         }
+    }
+    let replayed = |line: &Line| match &line.entry {
+        Entry::Recordings { inputs, .. } => *inputs,
+        _ => 0,
+    };
+    if case.lines.iter().all(|line| replayed(line) == 0) {
+        say("nothing that the supervisors recorded was replayed");
     }
     for fault in faults().filter(|fault| fault.end.is_none()) {
         found.push((format!("fault {} ({}) never ended", fault.id, fault.kind), vec![fault.line]));
