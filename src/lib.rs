@@ -8,7 +8,7 @@
 //! node > {role, redacted, and as plain data: election's port, guardian's protocol, status, config, host}
 //! cli > verify > {recording, node};   supervisor, guardian > {recorder, recording};   recording > {recorder, node, guardian's protocol}
 //! election > {guardian's protocol, status, config, zookeeper};   guardian > {syscalls, processes, zookeeper}
-//! zookeeper > {config, guardian's protocol};   client > {config, status, zookeeper}
+//! zookeeper > {config, role's lease, guardian's protocol};   client > {config, status, zookeeper}
 //! preflight > {peer_test, election, guardian's volume, processes, role, config};   peer_test > {election, guardian's volume, zookeeper}
 //!   api > {status, config, processes};   status > {host, the words of role's causes};   role > std (and moment)
 //! ```

@@ -25,10 +25,6 @@ pub const HEARTBEATS_PER_SESSION: u32 = 10;
 /// second is two orders above. Published.
 pub const MARGIN: Duration = Duration::from_millis(500);
 
-/// How many heartbeats the lease must last at least: one may be lost and its successor be slow, and the coordinator
-/// still lives.
-pub const LEASE_HEARTBEATS: u32 = 4;
-
 /// One small write and fsync on the volume. Published.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Above the stalls of an NFS server's restart that the lock survives (measured: 3–7 s, most of them below 5 s).

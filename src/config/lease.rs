@@ -3,8 +3,21 @@
 use std::time::Duration;
 
 use super::checks::Refusal;
-use super::{ZooKeeper, defaults};
-use crate::role::lease::LeaseTiming;
+use super::{Config, ElectionKind, ZooKeeper, defaults};
+use crate::role::lease::{HEARTBEATS_TO_STAND, LeaseTiming, TimingProblem};
+
+impl Config {
+    /// How the lease is reckoned, with the session that ZooKeeper has granted if there is one.
+    pub fn timing(&self, granted: Option<Duration>) -> LeaseTiming {
+        match self.election {
+            ElectionKind::ZooKeeper => {
+                let timing = self.zookeeper.timing();
+                granted.map_or(timing, |granted| timing.granted(self.zookeeper.session_timeout, granted))
+            }
+            ElectionKind::Lock => LeaseTiming::of_probes(self.lock.probe_interval, self.lock.probe_timeout),
+        }
+    }
+}
 
 impl ZooKeeper {
     /// How the lease is reckoned if ZooKeeper grants the session that is asked for.
@@ -15,11 +28,6 @@ impl ZooKeeper {
             heartbeat_interval: self.heartbeat_interval,
             margin: self.margin,
         }
-    }
-
-    /// How it is reckoned under the session that ZooKeeper has granted.
-    pub fn timing_under(&self, granted: Duration) -> LeaseTiming {
-        self.timing().granted(self.session_timeout, granted)
     }
 
     /// What makes a granted session longer, in one clause.
@@ -38,31 +46,21 @@ impl ZooKeeper {
 
 /// `computed`: the heartbeat interval follows from the session timeout.
 pub fn check(zookeeper: &ZooKeeper, computed: bool) -> Result<(), Refusal> {
-    let ZooKeeper { session_timeout, tick_time, heartbeat_interval, margin, .. } = zookeeper;
-    let needed = *heartbeat_interval * defaults::LEASE_HEARTBEATS;
-    let spent = *tick_time / 2 + *heartbeat_interval + *margin;
-    if zookeeper.timing().length() >= needed && *session_timeout >= spent {
-        return Ok(());
-    }
-    let lease = session_timeout.as_secs_f64() - spent.as_secs_f64();
+    let timing = zookeeper.timing();
+    let Err(TimingProblem { least, .. }) = timing.check() else { return Ok(()) };
+    let lease = timing.session_timeout.as_secs_f64() - timing.spent().as_secs_f64();
     let what = format!(
         "leaves too short a lease: session_timeout {} − tick_time / 2 {} − heartbeat_interval {} − margin {} = {} s, under \
-         {} heartbeats ({})",
-        seconds(*session_timeout),
-        seconds(*tick_time / 2),
-        seconds(*heartbeat_interval),
-        seconds(*margin),
+         {HEARTBEATS_TO_STAND} heartbeats ({})",
+        seconds(timing.session_timeout),
+        seconds(timing.tick_time / 2),
+        seconds(timing.heartbeat_interval),
+        seconds(timing.margin),
         (lease * 1000.0).round() / 1000.0,
-        defaults::LEASE_HEARTBEATS,
-        seconds(needed),
+        seconds(least),
     );
-    let shortest = if computed {
-        // With one interval = session / n, the session less (1 + heartbeats) / n of itself must cover tick and margin.
-        let parts = defaults::HEARTBEATS_PER_SESSION;
-        (*tick_time / 2 + *margin) * parts / (parts - 1 - defaults::LEASE_HEARTBEATS)
-    } else {
-        spent + needed
-    };
+    let shortest =
+        if computed { timing.shortest_session_of(defaults::HEARTBEATS_PER_SESSION) } else { timing.shortest_session() };
     let shortest = Duration::from_millis(u64::try_from(shortest.as_micros().div_ceil(1000)).unwrap_or(u64::MAX));
     let remedy = format!(
         "raise session_timeout to at least {}, or lower heartbeat_interval or margin (or tick_time, if the ensemble's is \

@@ -213,7 +213,7 @@ impl Facts {
             return None;
         }
         let timeout = self.session_timeout_ms.map(Duration::from_millis);
-        let watchdog = super::rules::timing(&self.config, timeout).watchdog();
+        let watchdog = self.config.timing(timeout).watchdog();
         if !watchdog.fits() {
             let remedy = match self.config.election {
                 ElectionKind::ZooKeeper => self.longer_session(),
@@ -236,7 +236,7 @@ impl Facts {
     pub fn hear_grant(&mut self, granted: Duration) -> Option<Say> {
         let mut said = None;
         self.session_timeout_ms = u64::try_from(granted.as_millis()).ok();
-        let timing = self.config.zookeeper.timing_under(granted);
+        let timing = self.config.timing(Some(granted));
         let problem = timing.check().err().map(|problem| {
             format!(
                 "never stands for election: ZooKeeper granted a session of {granted:?}, which leaves a lease of {:?}, \
@@ -256,7 +256,7 @@ impl Facts {
     /// Whether this node stays out for the session's sake, although it asks for a longer one than was granted.
     pub fn wants_another_session(&self) -> bool {
         let Some(granted) = self.session_timeout_ms.map(Duration::from_millis) else { return false };
-        let watchdog = || self.config.zookeeper.timing_under(granted).watchdog().fits();
+        let watchdog = || self.config.timing(Some(granted)).watchdog().fits();
         self.config.election == ElectionKind::ZooKeeper
             && granted < self.config.zookeeper.session_timeout
             && (self.timing_problem.is_some() || (self.config.fencing.watchdog == WatchdogUse::Required && !watchdog()))
@@ -265,7 +265,7 @@ impl Facts {
     /// What the guardian needs to set the device by.
     pub fn watchdog_terms(&self) -> WatchdogTerms {
         let timeout = self.session_timeout_ms.map(Duration::from_millis);
-        let WatchdogTiming { seconds, longest, grace } = super::rules::timing(&self.config, timeout).watchdog();
+        let WatchdogTiming { seconds, longest, grace } = self.config.timing(timeout).watchdog();
         WatchdogTerms { seconds, longest, grace }
     }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{AfterLoss, Config, ElectionKind, WatchdogUse};
-use crate::moment::Moment;
-use crate::role::{Backoff, LeaseTiming, Restarts, Rules};
+use crate::role::{Backoff, Restarts, Rules};
 
 use super::commands::AFTER_STOP_TIMEOUT;
 
@@ -21,20 +20,9 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// What the guardian grants the before_kill hook.
 const BEFORE_KILL: Duration = Duration::from_secs(10);
 
-/// How the lease is reckoned, with the session that is granted if there is one.
-pub fn timing(config: &Config, session_timeout: Option<Duration>) -> LeaseTiming {
-    match config.election {
-        ElectionKind::ZooKeeper => match session_timeout {
-            Some(granted) => config.zookeeper.timing_under(granted),
-            None => config.zookeeper.timing(),
-        },
-        ElectionKind::Lock => LeaseTiming::of_probes(config.lock.probe_interval, config.lock.probe_timeout),
-    }
-}
-
 /// The core's rules under this configuration.
 fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
-    let timing = timing(config, session_timeout);
+    let timing = config.timing(session_timeout);
     let restarts = config.coordinator.restarts;
     let backoff = config.coordinator.backoff;
     let with_watchdog = config.fencing.watchdog != WatchdogUse::Off;
@@ -105,10 +93,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self::new(|config, session_timeout| Reckoned {
             rules: rules(config, session_timeout),
-            at_most: {
-                let asked = Moment::from_nanos(0);
-                timing(config, session_timeout).at_most(asked).since(asked)
-            },
+            at_most: config.timing(session_timeout).at_most(),
         })
     }
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::{Config, ElectionKind, HealthProbe, WatchdogUse};
+use crate::config::{Config, HealthProbe, WatchdogUse};
 use crate::guardian;
 use crate::moment::in_words;
-use crate::role::LeaseTiming;
 use crate::status::CheckResult;
 
 use super::apart::Told;
@@ -129,13 +128,6 @@ fn is_a_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
-fn timing(config: &Config) -> LeaseTiming {
-    match config.election {
-        ElectionKind::ZooKeeper => config.zookeeper.timing(),
-        ElectionKind::Lock => LeaseTiming::of_probes(config.lock.probe_interval, config.lock.probe_timeout),
-    }
-}
-
 /// Looks at the device without opening it: that would arm it.
 fn watchdog(config: &Config) -> Option<CheckResult> {
     const NAME: &str = "fencing.watchdog";
@@ -144,7 +136,7 @@ fn watchdog(config: &Config) -> Option<CheckResult> {
         return None;
     }
     let device = config.fencing.watchdog_device.display();
-    let lease = timing(config);
+    let lease = config.timing(None);
     let timing = lease.watchdog();
     let seen = guardian::watchdog::seen(&config.fencing.watchdog_device);
     let too_short = (!timing.fits()).then(|| {

@@ -125,7 +125,7 @@ async fn cluster(config: &Config, settings: &Settings, client: &Client) -> Optio
 }
 
 fn lease(config: &Config, granted: Duration) -> CheckResult {
-    let timing = config.zookeeper.timing_under(granted);
+    let timing = config.timing(Some(granted));
     let sum = format!(
         "session {} - tick/2 {} - heartbeat {} - margin {} = {}",
         in_words(granted),

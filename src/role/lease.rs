@@ -41,7 +41,9 @@
 //!
 //! Rejected: to reckon with the client's pings. They cannot be seen, and one that is not answered is not repeated for two fifths of T.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::moment::Moment;
@@ -50,6 +52,22 @@ use crate::moment::Moment;
 const LEAST_TICKS: u32 = 2;
 /// And no more, unless `maxSessionTimeout` says otherwise.
 const MOST_TICKS: u32 = 20;
+
+/// How many heartbeats a lease must last at least for a node to stand: one may be lost and its successor be slow, and the
+/// coordinator still lives.
+pub const HEARTBEATS_TO_STAND: u32 = 4;
+/// And how many must be left when a coordinator is started.
+const HEARTBEATS_TO_START: u32 = 3;
+
+/// What a server's tick can be that grants `granted` to who asks for `asked`.
+pub fn ticks_behind(asked: Duration, granted: Duration) -> RangeInclusive<Duration> {
+    let (raised_to, cut_to) = (granted / LEAST_TICKS, granted / MOST_TICKS);
+    match granted.cmp(&asked) {
+        Ordering::Greater => raised_to..=raised_to,
+        Ordering::Less => cut_to..=cut_to,
+        Ordering::Equal => cut_to..=raised_to,
+    }
+}
 
 /// The quantities that decide how long a lease lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,7 +134,7 @@ impl LeaseTiming {
     /// or cut it to twenty, betray that a tick is longer than it is said to be: then the longer one counts.
     #[must_use]
     pub fn granted(self, asked: Duration, granted: Duration) -> Self {
-        let betrayed = if granted > asked { granted / LEAST_TICKS } else { granted / MOST_TICKS };
+        let betrayed = *ticks_behind(asked, granted).start();
         Self { session_timeout: granted, tick_time: self.tick_time.max(betrayed), ..self }
     }
 
@@ -133,10 +151,28 @@ impl LeaseTiming {
 
     /// How long after the moment that it counts from a heartbeat lets this node act.
     pub fn length(&self) -> Duration {
-        self.session_timeout
-            .saturating_sub(self.tick_time / 2)
-            .saturating_sub(self.heartbeat_interval)
-            .saturating_sub(self.margin)
+        self.session_timeout.saturating_sub(self.spent())
+    }
+
+    /// What of a session is no lease.
+    pub fn spent(&self) -> Duration {
+        self.tick_time / 2 + self.heartbeat_interval + self.margin
+    }
+
+    /// The shortest session that leaves a lease to stand with, with these intervals.
+    pub fn shortest_session(&self) -> Duration {
+        self.spent() + self.heartbeat_interval * HEARTBEATS_TO_STAND
+    }
+
+    /// Likewise, if there are so many heartbeats to a session, however long that is: the session less its part for heartbeats
+    /// must cover tick and margin.
+    pub fn shortest_session_of(&self, heartbeats: u32) -> Duration {
+        (self.tick_time / 2 + self.margin) * heartbeats / (heartbeats - 1 - HEARTBEATS_TO_STAND)
+    }
+
+    /// How long after it was last heard of the ensemble may take to end a session, its own elections included.
+    pub fn surely_over(&self) -> Duration {
+        self.session_timeout * 7 / 5
     }
 
     /// Between the lease's end and the earliest moment at which another node can be elected.
@@ -144,10 +180,10 @@ impl LeaseTiming {
         self.margin
     }
 
-    /// When a lease that runs must be over, however long it was, once this session is granted to a connection that was asked for
-    /// at `asked`.
-    pub fn at_most(&self, asked: Moment) -> Moment {
-        asked + self.session_timeout.saturating_sub(self.margin)
+    /// How long after a connection was asked for a lease that runs must be over, however long it was, once this session is
+    /// granted to it.
+    pub fn at_most(&self) -> Duration {
+        self.session_timeout.saturating_sub(self.margin)
     }
 
     /// What a watchdog is to be set to under this lease.
@@ -165,13 +201,13 @@ impl LeaseTiming {
 
     /// What a lease must have left for a coordinator to be started under it.
     pub fn least_to_start(&self) -> Duration {
-        self.heartbeat_interval * 3
+        self.heartbeat_interval * HEARTBEATS_TO_START
     }
 
     /// # Errors
     /// When less than four heartbeats would be left.
     pub fn check(&self) -> Result<(), TimingProblem> {
-        let (lease, least) = (self.length(), self.heartbeat_interval * 4);
+        let (lease, least) = (self.length(), self.heartbeat_interval * HEARTBEATS_TO_STAND);
         if lease < least || lease.is_zero() { Err(TimingProblem { lease, least }) } else { Ok(()) }
     }
 }

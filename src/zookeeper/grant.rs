@@ -3,25 +3,21 @@
 //! Unless `minSessionTimeout` or `maxSessionTimeout` say otherwise, a server grants between 2 and 20 of its ticks. The lease
 //! is reckoned with `zookeeper.tick_time`: with a longer tick than that it would last too long.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
-/// The shortest session, in ticks.
-const LEAST: u32 = 2;
-/// The longest one.
-const MOST: u32 = 20;
+use crate::role::lease::ticks_behind;
 
 /// How the servers' tick differs from `tick`, in one sentence, if the grant betrays it.
 pub fn other_tick(asked: Duration, granted: Duration, tick: Duration) -> Option<String> {
-    let (relation, theirs, key) = if granted > asked {
-        ("", granted / LEAST, "minSessionTimeout")
-    } else if granted < asked {
-        ("", granted / MOST, "maxSessionTimeout")
-    } else if asked < tick * LEAST {
-        ("at most ", asked / LEAST, "minSessionTimeout")
-    } else if asked > tick * MOST {
-        ("at least ", asked / MOST, "maxSessionTimeout")
-    } else {
-        return None;
+    let ticks = ticks_behind(asked, granted);
+    let (least, most) = (*ticks.start(), *ticks.end());
+    let (relation, theirs, key) = match granted.cmp(&asked) {
+        Ordering::Greater => ("", least, "minSessionTimeout"),
+        Ordering::Less => ("", least, "maxSessionTimeout"),
+        Ordering::Equal if tick > most => ("at most ", most, "minSessionTimeout"),
+        Ordering::Equal if tick < least => ("at least ", least, "maxSessionTimeout"),
+        Ordering::Equal => return None,
     };
     if theirs == tick {
         return None;

@@ -192,7 +192,7 @@ fn tell(story: &Story, reckoning: Reckoning) -> Told {
             granted = other;
             counted = if reckoning == Reckoning::BelievesTheLongerGrant { other } else { counted.min(other) };
             touches = Touches::new(&timing(story, counted), moment(now));
-            let until = self::at(timing(story, counted).at_most(moment(now)));
+            let until = self::at(moment(now) + timing(story, counted).at_most());
             if let Some(last) = deadlines.last()
                 && until < last.until
                 && reckoning != Reckoning::KeepsTheLongerLease

@@ -121,7 +121,7 @@ impl Candidacy {
         };
         if self.is_connected() {
             // As long as the ensemble may take to expire it, and no longer than a resignation may take.
-            let expired = at.moment + self.grant.timeout * 7 / 5;
+            let expired = at.moment + self.timing().surely_over();
             let until =
                 if let Position::Resigning(resigning) = &position { expired.min(resigning.until) } else { expired };
             self.contact = Contact::Searching { until, narrow: None };

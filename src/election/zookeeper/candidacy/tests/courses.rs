@@ -296,6 +296,16 @@ fn a_place_that_was_left_is_taken_anew_in_the_same_session_and_only_once_it_is_k
 }
 
 #[test]
+fn whoever_resigned_between_two_places_in_the_queue_has_nothing_to_lose() {
+    let mut lab = Lab::elected();
+    lab.order(ElectionOrder::Publish(Box::new(member("a"))));
+    lab.order(ElectionOrder::Yield);
+    assert_eq!(words(&lab.answer(Answer::Done(Ok(())))), "–", "its name is not proven");
+    assert_eq!(words(&lab.order(resign())), "tell Resigned");
+    assert_eq!(words(&lab.hear(Input::SessionLost)), "CLOSE");
+}
+
+#[test]
 fn nothing_comes_after_the_order_to_close() {
     let mut lab = Lab::leading();
     assert_eq!(words(&lab.order(ElectionOrder::Close)), "Desist, ask Resignation");
