@@ -51,8 +51,12 @@ impl Node {
                 self.set_watchdog();
                 self.order(GuardianOrder::Start { epoch, deadline });
             }
-            Action::StopTree => self.order(GuardianOrder::Stop),
+            Action::StopTree => {
+                self.health.end();
+                self.order(GuardianOrder::Stop);
+            }
             Action::KillTree => {
+                self.health.end();
                 self.order(GuardianOrder::Kill);
                 // A guardian that cannot kill must be noticed at once, not at the next regular ping.
                 self.ping(at.moment);

@@ -10,10 +10,11 @@ use crate::node::say::Say;
 use crate::role::Event;
 
 impl Node {
-    /// Begins to ask a coordinator that runs; `ready`: it was ready already.
+    /// Begins to ask a coordinator that runs; `ready`: it was ready already. One that is being stopped is asked nothing: the proof that
+    /// everything is dead, which is under way then, would not be one of a probe that begins now.
     pub(in crate::node) fn begin_probing(&mut self, ready: bool, now: Moment) {
         self.health.end();
-        if self.facts.config.health.probe.is_some() {
+        if self.machine.end().is_none() && self.facts.config.health.probe.is_some() {
             self.health.begin(ready, &self.facts.config.health, now);
             self.tend_health(now);
         }

@@ -256,6 +256,23 @@ fn orphans_of_an_earlier_leadership_prove_nothing_for_this_one() {
     assert_eq!(bench.hear(Input::OrphansDead { leadership: 1 }), "Resign(clean: true)");
 }
 
+#[test]
+fn a_coordinator_that_is_being_stopped_is_asked_nothing_more() {
+    const BY_COMMAND: &str = "[health]\ncommand = [\"/bin/true\"]\ninterval = \"1s\"\n";
+    let mut bench = Bench::started(BY_COMMAND);
+    assert_eq!(bench.hear(Input::StopAsked { signal: StopSignal::Terminate }), "Stop");
+    assert_eq!(bench.pass(Duration::from_secs(2)), "");
+    // That it has started is heard only when it is stopped already.
+    let mut bench = Bench::elected(BY_COMMAND);
+    bench.report(Report::LockAcquired { volume: "v".to_owned(), record: None, write_back: false });
+    bench.report(Report::RecordWritten { epoch: 7 });
+    let now = bench.now;
+    assert_eq!(bench.fact(Fact::Claimed { epoch: 7, counts_from: now, last_will: None }), "Start(7)");
+    assert_eq!(bench.hear(Input::StopAsked { signal: StopSignal::Terminate }), "Stop");
+    assert_eq!(bench.report(Report::Started { pid: 8, holds_lock: true }), "");
+    assert_eq!(bench.report(Report::TreeDead), "CloseLock(stopped)");
+}
+
 const PROBED: &str = "[health]\nhttp = \"http://127.0.0.1:1/\"\ninterval = \"1s\"\ntimeout = \"1s\"\nfailures = 2\n";
 
 #[test]
