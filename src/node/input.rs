@@ -8,6 +8,8 @@ use crate::guardian::protocol::Report;
 use crate::moment::Moment;
 use crate::status::PeerTest;
 
+use super::intents::Request;
+
 /// When something is heard: the boot clock, by which everything is decided, and the wall clock, which people are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At {
@@ -48,6 +50,8 @@ pub enum Input {
     StopAsked {
         signal: StopSignal,
     },
+    /// Somebody wants something of this node.
+    Requested(Request),
     /// The configuration is to be read again.
     ReloadAsked,
     /// It has been read, or why not.

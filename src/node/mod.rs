@@ -69,6 +69,7 @@ use self::watch::Watch;
 
 pub use self::facts::{Identity, LOCK_FILE};
 pub use self::input::{At, GuardianInput, Input, Reread, StopSignal};
+pub use self::intents::Request;
 pub use self::output::Output;
 pub use self::rules::{Reckoned, Timing};
 pub use self::say::{Say, Unchanged};
@@ -237,6 +238,7 @@ impl Node {
             Input::Answered { question, answer } => self.hear_answer(question, answer, at.moment),
             Input::PeerTested { node, test } => Some(self.hear_peer(node, test, at.moment)),
             Input::StopAsked { signal } => Some(self.hear_stop(signal)),
+            Input::Requested(request) => Some(self.hear_request(request)),
             Input::ReloadAsked => {
                 self.ask_for_reload();
                 None

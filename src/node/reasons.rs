@@ -131,6 +131,9 @@ impl Facts {
                 format!("ready to take over from {} (epoch {}){}", active.node, active.epoch, self.scarce())
             }
             (_, true) => format!("in the queue for the election{}", self.scarce()),
+            (_, false) if !machine.rules().may_stand => {
+                "isolated: it stands for election once it is activated".to_owned()
+            }
             (_, false) => "about to enter the queue for the election".to_owned(),
         }
     }
@@ -150,6 +153,8 @@ impl Facts {
 pub const fn sentence(end: End) -> &'static str {
     match end {
         End::Stopped => "a stop was asked for",
+        End::Isolated => "this node was isolated",
+        End::Switchover => "the role is to go over to another node",
         End::CoordinatorExited => "the coordinator ended by itself",
         End::CoordinatorUnhealthy => "the health probe failed too often",
         End::StartFailed => "the coordinator could not be started",

@@ -37,6 +37,10 @@ impl Role {
 #[serde(rename_all = "snake_case")]
 pub enum End {
     Stopped,
+    /// This node is not to lead.
+    Isolated,
+    /// Another node is to lead.
+    Switchover,
     CoordinatorExited,
     CoordinatorUnhealthy,
     StartFailed,
@@ -52,6 +56,8 @@ impl End {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
+            Self::Isolated => "isolated",
+            Self::Switchover => "switchover",
             Self::CoordinatorExited => "coordinator_exited",
             Self::CoordinatorUnhealthy => "coordinator_unhealthy",
             Self::StartFailed => "start_failed",
@@ -68,6 +74,8 @@ impl End {
         match self {
             Self::LeaseExpired | Self::SessionExpired | Self::VolumeLost | Self::ElectionNodeDeleted => true,
             Self::Stopped
+            | Self::Isolated
+            | Self::Switchover
             | Self::CoordinatorExited
             | Self::CoordinatorUnhealthy
             | Self::StartFailed
@@ -80,6 +88,8 @@ impl End {
         match self {
             Self::CoordinatorExited | Self::CoordinatorUnhealthy | Self::StartFailed | Self::SupervisorLost => true,
             Self::Stopped
+            | Self::Isolated
+            | Self::Switchover
             | Self::LeaseExpired
             | Self::SessionExpired
             | Self::VolumeLost

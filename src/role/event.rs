@@ -2,6 +2,8 @@
 
 use crate::moment::Moment;
 
+use super::cause::End;
+
 /// The former active, as its breadcrumb tells, or the lock file's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Predecessor {
@@ -142,6 +144,8 @@ pub enum Event {
         clean: bool,
     },
     Resigned,
+    /// The role is to be given away in order; this process stays.
+    StepDownRequested(End),
     StopRequested,
     /// The second request: no patience.
     KillRequested,

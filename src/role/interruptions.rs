@@ -127,18 +127,31 @@ impl Machine {
                 self.stage = Stage::Finished;
                 out.push(Action::Exit(Exit::Stopped));
             }
-            Stage::Standing => {
-                self.withdraw(End::Stopped, out);
-            }
             Stage::Ending(_) => self.leave_the_lock_behind(now, out),
-            Stage::Finished => {}
+            Stage::Standing
+            | Stage::Locking { .. }
+            | Stage::FencingPredecessor { .. }
+            | Stage::Claiming { .. }
+            | Stage::Preparing { .. }
+            | Stage::Starting { .. }
+            | Stage::Leading { .. }
+            | Stage::Clearing { .. }
+            | Stage::Finished => self.step_down(now, End::Stopped, out),
+        }
+    }
+
+    /// Gives the role away in order, or the place in the queue.
+    pub(super) fn step_down(&mut self, now: Moment, end: End, out: &mut Vec<Action>) {
+        match self.stage {
+            Stage::Standing => self.withdraw(end, out),
+            Stage::Idle { .. } | Stage::Ending(_) | Stage::Finished => {}
             Stage::Locking { .. }
             | Stage::FencingPredecessor { .. }
             | Stage::Claiming { .. }
             | Stage::Preparing { .. }
             | Stage::Starting { .. }
             | Stage::Leading { .. }
-            | Stage::Clearing { .. } => self.end_now(now, End::Stopped, out),
+            | Stage::Clearing { .. } => self.end_now(now, end, out),
         }
     }
 }

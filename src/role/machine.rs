@@ -425,6 +425,7 @@ impl Machine {
             Event::Fenced { clean } => self.fenced(now, clean, out),
             Event::LockClosed { clean } => self.lock_closed(now, clean, out),
             Event::Resigned => self.resigned(now, out),
+            Event::StepDownRequested(end) => self.step_down(now, end, out),
             Event::StopRequested => {
                 self.stop_requested = true;
                 self.stop(now, out);

@@ -11,8 +11,6 @@ use crate::role::cause::End;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndCause {
-    Switchover,
-    Isolated,
     GuardianLost,
     /// It went away without a word.
     HostLost,
@@ -28,8 +26,6 @@ pub enum EndCause {
 impl EndCause {
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Switchover => "switchover",
-            Self::Isolated => "isolated",
             Self::GuardianLost => "guardian_lost",
             Self::HostLost => "host_lost",
             Self::Unknown => "unknown",
@@ -58,8 +54,8 @@ mod tests {
     fn each_public_word_is_one_cause_and_a_word_of_another_version_is_kept() {
         let known = [
             ("stopped", EndCause::Found(End::Stopped)),
-            ("switchover", EndCause::Switchover),
-            ("isolated", EndCause::Isolated),
+            ("switchover", EndCause::Found(End::Switchover)),
+            ("isolated", EndCause::Found(End::Isolated)),
             ("coordinator_exited", EndCause::Found(End::CoordinatorExited)),
             ("coordinator_unhealthy", EndCause::Found(End::CoordinatorUnhealthy)),
             ("start_failed", EndCause::Found(End::StartFailed)),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::election::port::{ElectionOrder, Fact, Loss};
 use crate::guardian::protocol::{GuardianOrder, LockRecord, Report};
 use crate::moment::Moment;
-use crate::node::{GuardianInput, Input, Output, Say};
+use crate::node::{GuardianInput, Input, Output, Request, Say};
 use crate::recorder::header::{Header, Part};
 use crate::recording::guardian::{Deed, What};
 use crate::recording::reading::{Error, Segment, find, part, read};
@@ -114,6 +114,9 @@ fn heard_in_words(input: &Input) -> Words {
         Input::OrphansDead { .. } => "nothing is left of what its dead guardian left".into(),
         Input::PeerTested { node, test } => format!("tried the lock against {node}: {:?}", test.result).into(),
         Input::StopAsked { signal } => format!("is asked to stop: {}", signal.as_str()).into(),
+        Input::Requested(Request::Isolate) => "is asked not to lead until it is activated".into(),
+        Input::Requested(Request::Activate) => "is asked to stand again".into(),
+        Input::Requested(Request::StepDown { epoch }) => format!("is asked to give epoch {epoch} away").into(),
     };
     Some(words)
 }

@@ -302,6 +302,7 @@ impl Mind {
             Event::DuplicateName => fact(Fact::DuplicateName { holder: OTHER.to_owned() }),
             Event::TimePassed => Some(Input::TimePassed),
             Event::Ready | Event::Unhealthy => unreachable!("nothing is probed in the model"),
+            Event::StepDownRequested(_) => unreachable!("the node itself asks, of what people want"),
         }
     }
 

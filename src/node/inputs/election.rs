@@ -138,7 +138,7 @@ impl Node {
         said.into_iter().for_each(|line| self.say(line));
         self.ask_again = self.facts.wants_another_session().then(|| now + ASK_AGAIN);
         let Reckoned { rules, at_most } = self.timing.reckon(&self.facts.config, Some(timeout));
-        self.machine.set_rules(rules);
+        self.go_by(rules);
         Event::Granted { until: asked + at_most }
     }
 

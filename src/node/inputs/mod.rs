@@ -7,5 +7,6 @@ mod health;
 mod leaving;
 mod peers;
 mod reload;
+mod requests;
 
 pub use self::election::ASK_AGAIN;

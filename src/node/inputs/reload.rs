@@ -40,7 +40,7 @@ impl Node {
         };
         let config = Arc::new(self.merge(read));
         let timeout = self.facts.session_timeout_ms.map(Duration::from_millis);
-        self.machine.set_rules(self.timing.reckon(&config, timeout).rules);
+        self.go_by(self.timing.reckon(&config, timeout).rules);
         self.facts.config_shown = Arc::new(config::effective(&config));
         let former = std::mem::replace(&mut self.facts.config, Arc::clone(&config));
         let tls = config.zookeeper.tls.is_some();

@@ -257,6 +257,47 @@ fn orphans_of_an_earlier_leadership_prove_nothing_for_this_one() {
 }
 
 #[test]
+fn a_node_that_is_isolated_gives_the_role_away_cleanly_and_stands_again_only_once_it_is_activated() {
+    let mut bench = Bench::started("");
+    assert_eq!(bench.hear(Input::Requested(Request::Isolate)), "Stop");
+    assert_eq!(bench.report(Report::TreeDead), "CloseLock(isolated)");
+    assert_eq!(bench.report(Report::LockClosed { clean: true }), "Resign(clean: true)");
+    assert_eq!(bench.fact(Fact::Resigned), "");
+    assert_eq!(bench.role(), Role::Standby);
+    assert_eq!(bench.pass(Duration::from_secs(60)), "StartGuardian");
+    bench.guardian();
+    assert_eq!(bench.volume(None), "");
+    // Another session, and whatever is reckoned anew with it, changes nothing.
+    bench.connected();
+    assert_eq!(bench.volume(None), "");
+    let reason = bench.node.snapshot(bench.now).server.reason;
+    assert_eq!(reason, "isolated: it stands for election once it is activated");
+    assert_eq!(bench.hear(Input::Requested(Request::Activate)), "Stand");
+}
+
+#[test]
+fn a_standby_that_is_isolated_leaves_the_queue() {
+    let mut bench = Bench::standing("");
+    assert_eq!(bench.hear(Input::Requested(Request::Isolate)), "Resign(clean: false)");
+    assert_eq!(bench.fact(Fact::Resigned), "");
+    assert_eq!(bench.hear(Input::Requested(Request::Activate)), "Stand");
+}
+
+#[test]
+fn a_step_down_is_of_one_leadership_and_its_node_stands_again() {
+    let mut bench = Bench::started("");
+    assert_eq!(bench.hear(Input::Requested(Request::StepDown { epoch: 6 })), "");
+    assert_eq!(bench.role(), Role::Active);
+    assert_eq!(bench.hear(Input::Requested(Request::StepDown { epoch: 7 })), "Stop");
+    assert_eq!(bench.report(Report::TreeDead), "CloseLock(switchover)");
+    assert_eq!(bench.report(Report::LockClosed { clean: true }), "Resign(clean: true)");
+    bench.fact(Fact::Resigned);
+    assert_eq!(bench.pass(Duration::from_secs(1)), "StartGuardian");
+    bench.guardian();
+    assert_eq!(bench.volume(None), "Stand");
+}
+
+#[test]
 fn a_coordinator_that_is_being_stopped_is_asked_nothing_more() {
     const BY_COMMAND: &str = "[health]\ncommand = [\"/bin/true\"]\ninterval = \"1s\"\n";
     let mut bench = Bench::started(BY_COMMAND);

@@ -24,6 +24,8 @@ const CAUSES: &[(Cause, &str)] = &[
     (Cause::Ready, "The coordinator runs and its probe, if there is one, says that it is ready."),
     (Cause::Restarting, "The coordinator ended and is started again here, under the same epoch."),
     (Cause::Ended(End::Stopped), "Asked for by a person or the service manager."),
+    (Cause::Ended(End::Isolated), "Somebody wants this node not to lead."),
+    (Cause::Ended(End::Switchover), "Somebody wants another node to lead."),
     (Cause::Ended(End::CoordinatorExited), "The coordinator ended and no local restart is left."),
     (Cause::Ended(End::CoordinatorUnhealthy), "The health probe failed too often."),
     (Cause::Ended(End::StartFailed), "A step on the way up failed or took too long."),
@@ -63,12 +65,12 @@ fn document() -> String {
                     end if end.is_loss() => "killed",
                     _ => "stopped",
                 },
-                if *end == End::Stopped {
-                    "exits with 0"
-                } else if end.backs_off() {
-                    "backs off, then stands again"
-                } else {
-                    "exits with 3 if it killed a coordinator, else stands again"
+                match end {
+                    End::Stopped => "exits with 0",
+                    End::Isolated => "stands again once it is activated",
+                    End::Switchover => "stands again, behind those who wait",
+                    end if end.backs_off() => "backs off, then stands again",
+                    _ => "exits with 3 if it killed a coordinator, else stands again",
                 },
             ),
             Cause::Elected | Cause::Ready | Cause::Restarting => ("-", "-"),

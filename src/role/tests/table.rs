@@ -82,6 +82,8 @@ fn events(now: Moment) -> Vec<(&'static str, Event)> {
         ("Fenced", Event::Fenced { clean: true }),
         ("LockClosed", Event::LockClosed { clean: true }),
         ("Resigned", Event::Resigned),
+        ("StepDownRequested(isolated)", Event::StepDownRequested(End::Isolated)),
+        ("StepDownRequested(switchover)", Event::StepDownRequested(End::Switchover)),
         ("StopRequested", Event::StopRequested),
         ("KillRequested", Event::KillRequested),
         ("DuplicateName", Event::DuplicateName),

@@ -44,7 +44,7 @@ async fn a_digest_that_is_set_later_closes_every_node_to_strangers() {
     let paths = paths(&cluster);
     let mut a = Node::start(server, &cluster, "a");
     a.order(ElectionOrder::Publish(Box::new(member("a"))));
-    for cause in [End::Stopped.into(), EndCause::Switchover] {
+    for cause in [End::Stopped, End::Switchover] {
         let (epoch, _) = a.lead().await;
         a.renewed().await;
         a.resign(epoch, cause).await;

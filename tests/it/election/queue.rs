@@ -18,21 +18,21 @@ async fn the_first_is_elected_and_the_second_after_the_first_has_resigned() {
     b.order(ElectionOrder::Stand);
     b.until(Fact::Standing).await;
     assert!(a.renewed().await > claimed.sent);
-    a.resign(1, EndCause::Switchover).await;
+    a.resign(1, End::Switchover).await;
 
     let outcome = b.elected().await;
     assert_eq!((outcome.epoch, outcome.volume.as_deref()), (1, Some("volume-1")));
     let predecessor = outcome.predecessor.unwrap();
     assert_eq!(
         (predecessor.node.as_str(), predecessor.clean, predecessor.cause),
-        ("a", true, Some(EndCause::Switchover))
+        ("a", true, Some(End::Switchover.into()))
     );
     b.claim(outcome.epoch + 1);
     b.claimed(2).await;
 
     let client = client(server).await;
     assert_eq!(client.get_data(&paths.epoch).await.unwrap().0, b"2");
-    assert_eq!(read::<HistoryEntry>(&client, &paths.history_of(1)).await.cause, Some(EndCause::Switchover));
+    assert_eq!(read::<HistoryEntry>(&client, &paths.history_of(1)).await.cause, Some(End::Switchover.into()));
     assert_eq!(read::<HistoryEntry>(&client, &paths.history_of(2)).await.cause, None);
     assert_eq!(read::<Breadcrumb>(&client, &paths.active).await.node, "b");
     b.close().await;
