@@ -12,9 +12,7 @@ use super::ending::{Ending, Step};
 use super::launch::explain;
 use super::link::Gone;
 use super::process_setup::{self, ProcessSetup};
-use super::protocol::{
-    CommandOrder, GUARDIAN_FD, GuardianOrder, LastWill, NoteLevel, Over, Report, Settings, VERSION, VolumeView,
-};
+use super::protocol::{CommandOrder, GUARDIAN_FD, LastWill, NoteLevel, Over, Report, Settings, VolumeView};
 use super::recorded_link::RecordedLink;
 use super::remains::Noted;
 use super::sentences;
@@ -23,11 +21,13 @@ use super::volume::{Task, Volume, VolumeEvent, Watch};
 use super::wakeups::Wakeups;
 use super::watchdog::Watchdog;
 use crate::moment::Moment;
-use crate::recording::guardian::{Deed, State};
+use crate::recording::guardian::Deed;
 use crate::status::EndCause;
 use crate::{clock, seeded_bug, syscalls};
 
 mod commanding;
+mod obeying;
+mod recording;
 mod starting;
 
 /// When it is worth saying that closing the lock takes long.
@@ -177,24 +177,6 @@ impl MainThread {
         code
     }
 
-    fn begin_segment(&mut self) {
-        let state = self.state();
-        self.link.begin(|| state);
-    }
-
-    /// What it knows, for its recording.
-    fn state(&self) -> State {
-        State {
-            lock: self.configured.as_ref().map(|configured| configured.settings.lock_directory.clone()),
-            held: self.lock != Lock::Open,
-            lost: self.lost,
-            written: self.written,
-            deadline: self.deadline,
-            alive: self.alive,
-            ending: self.ending.is_some(),
-        }
-    }
-
     /// What time alone demands, the deadline first: this thread may have been frozen since it began to wait.
     fn keep_time(&mut self) {
         let now = clock::now();
@@ -305,105 +287,6 @@ impl MainThread {
         if let Some(gone) = gone {
             self.supervisor_gone(&gone);
         }
-    }
-
-    fn obey(&mut self, order: GuardianOrder) {
-        if self.ending.is_some() {
-            if let GuardianOrder::Ping { number } = order {
-                self.link.send(&Report::Pong { number });
-            }
-            return;
-        }
-        self.link.heard(&order);
-        let now = clock::now();
-        if let GuardianOrder::Stop | GuardianOrder::Kill | GuardianOrder::CloseLock { .. } = order {
-            self.awaited_start = None;
-        }
-        match order {
-            GuardianOrder::Configure(settings) => self.configure(*settings),
-            GuardianOrder::AcquireLock { expected_volume, patient } => match (&self.configured, self.lost) {
-                (Some(configured), false) => configured.volume.ask(Task::Acquire { expected_volume, patient }),
-                (None, _) => self.unusable("the guardian has no settings yet"),
-                (_, true) => self.unusable("the lock was lost; this guardian must be replaced"),
-            },
-            GuardianOrder::Look => {
-                if let Some(configured) = &self.configured {
-                    configured.volume.ask(Task::Look);
-                }
-            }
-            GuardianOrder::WriteRecord(record) => match &self.configured {
-                Some(configured) => configured.volume.ask(Task::Write(record)),
-                None => self.unusable("the guardian has no settings yet"),
-            },
-            GuardianOrder::SetDeadline { deadline } => self.set_deadline(deadline),
-            GuardianOrder::SetWatchdog(terms) => {
-                let failed = self.watchdog.set_terms(terms, self.deadline, now);
-                if self.watchdog.is_armed() {
-                    self.tell_watchdog(failed);
-                }
-            }
-            GuardianOrder::Start { epoch, deadline } => {
-                self.set_deadline(deadline);
-                self.order_start(epoch, now);
-            }
-            GuardianOrder::Run(command) => self.run_command(*command, now),
-            GuardianOrder::Stop => match &self.configured {
-                Some(configured) if self.tree.has_coordinator() => {
-                    self.commands.end_all();
-                    self.tree.stop(configured.settings.stop_signal, now + configured.settings.stop_timeout);
-                }
-                _ if !self.tree.is_empty() => self.tree.kill(now),
-                _ => self.link.send(&Report::TreeDead),
-            },
-            GuardianOrder::Kill if self.tree.is_empty() => self.link.send(&Report::TreeDead),
-            GuardianOrder::Kill => self.tree.kill(now),
-            GuardianOrder::CloseLock { cause } if !self.tree.is_empty() => {
-                self.tree.kill(now);
-                self.close_once_dead = Some(cause);
-            }
-            GuardianOrder::CloseLock { cause } => self.close_lock(cause, now),
-            GuardianOrder::LastWill(last_will) => self.last_will = last_will,
-            GuardianOrder::Ping { number } => self.link.send(&Report::Pong { number }),
-        }
-    }
-
-    fn configure(&mut self, settings: Settings) {
-        if self.configured.is_some() {
-            self.note(NoteLevel::Error, "a guardian is configured only once".to_owned());
-            return;
-        }
-        if settings.version != VERSION {
-            let text = format!(
-                "this guardian speaks version {VERSION} of the protocol and its supervisor version {}: the program was replaced \
-                 while it ran; restart primacy on this host",
-                settings.version
-            );
-            self.note(NoteLevel::Error, text);
-            self.begin_to_end(Ending::without_supervisor(), clock::now());
-            return;
-        }
-        let volume = match Volume::open(&settings, self.wakeups.bell()) {
-            Ok(volume) => volume,
-            Err(error) => {
-                let text = format!("cannot start the guardian's volume thread: {error}; another guardian will try");
-                self.note(NoteLevel::Error, text);
-                self.begin_to_end(Ending::without_supervisor(), clock::now());
-                return;
-            }
-        };
-        self.watchdog = Watchdog::new(settings.watchdog.clone());
-        self.link.record(settings.recorder.clone());
-        self.link.send(&Report::Ready { pid: nix::unistd::getpid().as_raw() });
-        for text in std::mem::take(&mut self.process_setup.notes) {
-            self.note(NoteLevel::Info, text);
-        }
-        let account = Lookup::begin(settings.user.as_deref(), self.wakeups.bell(), clock::now());
-        self.configured = Some(Configured { settings, account, volume });
-        self.begin_segment();
-    }
-
-    fn set_deadline(&mut self, deadline: Moment) {
-        self.deadline = Some(deadline);
     }
 
     fn tell(&mut self, happening: Happening, now: Moment) {
