@@ -17,11 +17,12 @@ use primacy::status::timeline;
 use primacy::verify::verify;
 use primacy::{clock, processes};
 use tempfile::TempDir;
+use testbed::mortal;
 use testbed::ticks::TickLog;
 use uuid::Uuid;
 
 use crate::proxy::Proxy;
-use crate::zookeeper::{Server, TICK, spawn_for_life};
+use crate::zookeeper::{Server, TICK};
 
 mod asking;
 mod ledger;
@@ -229,8 +230,7 @@ impl Cluster {
         let path = self.path(&format!("{name}.log"));
         let log = OpenOptions::new().create(true).append(true).open(&path).unwrap();
         let log_from = log.metadata().unwrap().len();
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]);
+        let mut command = mortal::command();
         if let Some(host) = &self.node(name).host {
             command.args(["unshare", "--mount", "/bin/sh", "-c", AS_ANOTHER_HOST, "sh"]).arg(host);
         }
@@ -240,7 +240,7 @@ impl Cluster {
         command.envs(self.environment.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         change(&mut command);
-        let child = spawn_for_life(command);
+        let child = mortal::spawn(command).unwrap();
         let node = self.node(name);
         assert!(node.child.is_none(), "{name} runs");
         node.child = Some(child);

@@ -103,11 +103,11 @@ impl Lab {
         };
         let mut zookeepers = Vec::new();
         for number in 1..=3 {
-            zookeepers.push(Server::new(host(&format!("zk{number}"), 10 + number)?, &scratch, &logs)?);
+            zookeepers.push(Server::new(host(&format!("zk{number}"), 10 + number)?, &scratch, &logs, plan.tick)?);
         }
         let addresses: Vec<Ipv4Addr> = zookeepers.iter().map(|server| server.host.address()).collect();
         for server in &mut zookeepers {
-            server.configure(milliseconds(plan.tick), &addresses)?;
+            server.configure(&addresses)?;
             server.start()?;
         }
         let volume = Volume::new(&scratch, plan.workload.volume_mebibytes())?;
@@ -148,7 +148,7 @@ impl Lab {
     /// Whether all running servers serve.
     pub fn ensemble_serves(&mut self) -> Option<()> {
         let mut running = self.zookeepers.iter().filter(|server| server.runs());
-        running.all(|server| server.mode().is_some()).then_some(())
+        running.all(|server| server.process.mode().is_some()).then_some(())
     }
 
     /// Starts all candidates and waits until one is active and the others stand by.

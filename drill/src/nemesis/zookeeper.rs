@@ -58,14 +58,14 @@ impl Fault for Killed {
         let mut servers = running(lab, draw);
         if self.leader
             && let Some(leader) =
-                servers.iter().copied().find(|index| lab.zookeepers[*index].mode().as_deref() == Some("leader"))
+                servers.iter().copied().find(|index| lab.zookeepers[*index].process.mode().as_deref() == Some("leader"))
         {
             servers = vec![leader];
         }
         servers.truncate(self.many);
         for index in &servers {
             self.killed.push(*index);
-            lab.zookeepers[*index].kill()?;
+            lab.zookeepers[*index].process.kill()?;
         }
         let targets = servers.iter().map(|index| name(&lab.zookeepers[*index])).collect();
         Ok(Hit { targets, detail: "SIGKILL".to_owned() })
@@ -95,7 +95,7 @@ pub struct Frozen {
 impl Fault for Frozen {
     fn begin(&mut self, lab: &mut Lab, draw: &Draw) -> Result<Hit> {
         let Some(index) = running(lab, draw).first().copied() else { return Ok(nothing()) };
-        lab.zookeepers[index].signal(Signal::SIGSTOP)?;
+        lab.zookeepers[index].process.signal(Signal::SIGSTOP)?;
         self.index = Some(index);
         Ok(Hit::of(lab.zookeepers[index].host.name(), "SIGSTOP"))
     }
@@ -103,7 +103,7 @@ impl Fault for Frozen {
     fn end(&mut self, lab: &mut Lab) -> Result<String> {
         if let Some(index) = self.index.take() {
             // Another fault may have killed it.
-            let _ = lab.zookeepers[index].signal(Signal::SIGCONT);
+            let _ = lab.zookeepers[index].process.signal(Signal::SIGCONT);
         }
         Ok("SIGCONT".to_owned())
     }
@@ -127,13 +127,13 @@ impl Fault for Rolling {
     fn during(&mut self, lab: &mut Lab) -> Result<()> {
         if let Some(index) = self.restarting
             && lab.zookeepers[index].runs()
-            && lab.zookeepers[index].mode().is_none()
+            && lab.zookeepers[index].process.mode().is_none()
         {
             return Ok(());
         }
         self.restarting = self.waiting.pop();
         if let Some(index) = self.restarting {
-            lab.zookeepers[index].kill()?;
+            lab.zookeepers[index].process.kill()?;
             lab.zookeepers[index].start()?;
         }
         Ok(())
@@ -168,7 +168,7 @@ impl Fault for QuorumCut {
             .filter(|other| *other != index)
             .map(|other| lab.zookeepers[other].host.address())
             .collect();
-        let mode = lab.zookeepers[index].mode().unwrap_or_else(|| "silent".to_owned());
+        let mode = lab.zookeepers[index].process.mode().unwrap_or_else(|| "silent".to_owned());
         let rules = cut(&others, Direction::Both);
         let host = &mut lab.zookeepers[index].host;
         self.held = Some((index, rules.clone()));
@@ -197,8 +197,8 @@ impl Fault for Wiped {
         lab.remember_leaderships();
         for index in 0..lab.zookeepers.len() {
             self.killed.push(index);
-            lab.zookeepers[index].kill()?;
-            lab.zookeepers[index].wipe()?;
+            lab.zookeepers[index].process.kill()?;
+            lab.zookeepers[index].process.wipe()?;
         }
         let targets = lab.zookeepers.iter().map(name).collect();
         Ok(Hit { targets, detail: "all killed, all data removed".to_owned() })

@@ -75,7 +75,7 @@ pub fn collect(mut lab: Lab, mut clients: Clients) -> Result<()> {
     }
     leftovers(&mut lab)?;
     for server in &mut lab.zookeepers {
-        server.kill()?;
+        server.process.kill()?;
     }
     for candidate in &mut lab.candidates {
         candidate.host.power_off()?;
@@ -139,7 +139,7 @@ fn found(lab: &Lab) -> Vec<(&'static str, String)> {
         found.push(("descriptor", format!("{pid} has something on the volume open: {}", processes::command_line(pid))));
     }
     // The leader knows all sessions with their ephemeral nodes.
-    for dump in lab.zookeepers.iter().filter_map(|server| server.ask("dump")) {
+    for dump in lab.zookeepers.iter().filter_map(|server| server.process.ask("dump")) {
         let prefix = format!("/primacy/{CLUSTER}/");
         for node in dump.lines().map(str::trim).filter(|line| line.starts_with(&prefix)) {
             if !found.iter().any(|(_, what)| what == node) {

@@ -41,7 +41,7 @@ fn ensemble() -> Ensemble {
         links.push(own);
     }
     servers.iter_mut().for_each(Server::launch);
-    servers.iter().for_each(Server::until_serving);
+    servers.iter_mut().for_each(Server::until_serving);
     Ensemble { servers, links }
 }
 

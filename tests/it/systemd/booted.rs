@@ -15,10 +15,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use primacy::{clock, processes};
 use tempfile::TempDir;
+use testbed::mortal;
 use uuid::Uuid;
 
 use crate::cluster::LIMIT;
-use crate::zookeeper::spawn_for_life;
 
 const NSPAWN: &str = "/usr/bin/systemd-nspawn";
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
@@ -62,7 +62,7 @@ impl Booted {
         command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").stdin(Stdio::null());
         let log = fs::File::create(root.path().join("log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        let nspawn = spawn_for_life(command);
+        let nspawn = mortal::spawn(command).unwrap();
         let mut booted = Self { nspawn, systemd: 0, group, root };
         booted.wait().map_err(|problem| format!("{problem}; it said: {}", booted.log()))?;
         Ok(booted)

@@ -5,8 +5,9 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
 use crate::cluster::{Cluster, LIMIT, send};
-use crate::zookeeper::{Server, spawn_for_life};
+use crate::zookeeper::Server;
 use nix::sys::signal::Signal;
+use testbed::mortal;
 
 #[test]
 fn systemd_is_told_of_readiness_of_the_status_of_life_and_of_the_end() {
@@ -19,7 +20,7 @@ fn systemd_is_told_of_readiness_of_the_status_of_life_and_of_the_end() {
     command.args(["run", "-c"]).arg(cluster.config_file("a"));
     command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000").env_remove("WATCHDOG_PID");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = spawn_for_life(command);
+    let mut child = mortal::spawn(command).unwrap();
 
     let mut said: Vec<String> = Vec::new();
     let mut until = |wanted: &str| {
