@@ -3,7 +3,7 @@
 //! The map, and who may import whom (a check keeps it):
 //!
 //! ```text
-//! main > cli > {supervisor, guardian, preflight, demo, client, config};   clock, moment, timer, host, output are everybody's
+//! main > cli > {supervisor, guardian, preflight, client, config};   clock, moment, timer, host, output are everybody's
 //! supervisor > {node, election, guardian's protocol and frames, api, status, config, processes}
 //! node > {role, redacted, and as plain data: election's port, guardian's protocol, status, config, host}
 //! cli > verify > {recording, node};   supervisor, guardian > {recorder, recording};   recording > {recorder, node, guardian's protocol}
@@ -21,7 +21,6 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod crypto;
-pub mod demo;
 pub mod election;
 pub mod guardian;
 pub mod host;

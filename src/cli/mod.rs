@@ -103,8 +103,6 @@ pub enum Command {
     Verify(verify::Arguments),
     Config(config_command::Arguments),
     Demo(demo::Arguments),
-    DemoChild(demo::ChildArguments),
-    DemoCoordinator(demo::CoordinatorArguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
     Guardian(guardian::Arguments),
@@ -127,15 +125,7 @@ impl Command {
 
     /// The guardian says what it has to say to its supervisor, and its standard error is the coordinator's.
     pub fn logs(&self) -> bool {
-        !matches!(
-            self,
-            Self::Guardian(_)
-                | Self::Runner(_)
-                | Self::DemoChild(_)
-                | Self::DemoCoordinator(_)
-                | Self::PeerTest(_)
-                | Self::CheckPart(_)
-        )
+        !matches!(self, Self::Guardian(_) | Self::Runner(_) | Self::Demo(_) | Self::PeerTest(_) | Self::CheckPart(_))
     }
 }
 
@@ -155,8 +145,6 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::Verify(arguments) => verify::run(&options, &arguments),
         Command::Config(arguments) => config_command::run(&options, &arguments),
         Command::Demo(arguments) => demo::run(&arguments),
-        Command::DemoChild(arguments) => demo::run_child(&arguments),
-        Command::DemoCoordinator(arguments) => demo::run_coordinator(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::Guardian(arguments) => Ok(guardian::run(&arguments)),

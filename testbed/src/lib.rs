@@ -6,6 +6,7 @@
 //! lives      signs of life, joined into lives
 //! judge      the one judgement over them: two at once, nobody, epochs that do not grow
 //! ticks      what coordinators write of themselves, and its reader
+//! observer   what a node says of itself
 //! zookeeper  a real server
 //! mortal     processes that die with this one
 //! ```
@@ -14,6 +15,7 @@ pub mod clock;
 pub mod judge;
 pub mod lives;
 pub mod mortal;
+pub mod observer;
 pub mod span;
 pub mod ticks;
 pub mod zookeeper;

@@ -132,7 +132,8 @@ impl<'a> Test<'a> {
 
 /// Every source file of this workspace that has tests, and is compiled.
 fn sources() -> Vec<(PathBuf, String)> {
-    let folders = ["src", "tests", "testbed", "drill", "vm-drill"].map(|folder| files(&root().join(folder), "rs"));
+    let folders =
+        ["src", "tests", "testbed", "demo", "drill", "vm-drill"].map(|folder| files(&root().join(folder), "rs"));
     let compiled = folders.concat().into_iter().filter(|path| {
         // A file of its own below tests/ is a target of its own.
         path.parent().is_some_and(|folder| folder.ends_with("tests")) || is_compiled(path)

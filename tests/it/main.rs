@@ -7,7 +7,6 @@ mod cluster;
 mod config;
 mod curator;
 mod deaf;
-mod demo;
 mod election;
 mod epoch_token;
 mod faults;

@@ -18,11 +18,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-use super::relay::Relay;
-use super::screen::{Screen, Style};
-use super::ticks::{self, Spell, TickLog};
-use super::watch::Watch;
-use super::{Problem, child, coordinator, zookeeper};
+use testbed::observer::{Observer, Watch};
+use testbed::ticks::{Run, TickLog};
+use testbed::zookeeper::{self, Server};
+
+use crate::problem::Problem;
+use crate::relay::Relay;
+use crate::running::{now, running};
+use crate::screen::{Screen, Style};
+use crate::{child, coordinator};
 
 /// How often the demo looks at everything.
 const STEP: Duration = Duration::from_millis(10);
@@ -35,6 +39,15 @@ pub const SESSION: Duration = Duration::from_secs(4);
 /// Supervisors that do not stop within this time at the demo's end are killed.
 const FAREWELL: Duration = Duration::from_secs(6);
 
+/// Debian's; the server's.
+const TICK: Duration = Duration::from_secs(2);
+/// The candidates are asked how they are.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
+const NO_ZOOKEEPER: &str = "no ZooKeeper here. Either  apt-get install zookeeper  (./scripts/demo does it), or set ZOOKEEPER_HOME \
+to an unpacked one, or take  primacy demo --no-zookeeper";
+
 /// On the shared folder.
 const LOCK_DIRECTORY: &str = ".primacy";
 
@@ -43,7 +56,7 @@ pub struct Node {
     pub name: &'static str,
     pub api: String,
     pub web: SocketAddr,
-    pub watch: Watch,
+    pub watch: Observer,
     /// Its way to ZooKeeper; none with `election = "lock"`.
     pub relay: Option<Relay>,
     /// Whether a supervisor that exits is started again.
@@ -81,7 +94,7 @@ pub struct Cluster {
     pub doing: String,
     binary: PathBuf,
     shared: PathBuf,
-    zookeeper: Option<Child>,
+    zookeeper: Option<Server>,
     interrupted: Arc<AtomicBool>,
     announced: usize,
     steps: u64,
@@ -95,7 +108,7 @@ impl Cluster {
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(Problem::io(folder.display().to_string()))?;
         let shared = folder.join("shared");
         let mut cluster = Self {
-            log: TickLog::new(&coordinator::log_file(&shared)),
+            log: TickLog::new(coordinator::log_file(&shared)),
             nodes: [Node::new("node-a", &folder)?, Node::new("node-b", &folder)?],
             screen: Screen::new(),
             doing: String::new(),
@@ -123,10 +136,18 @@ impl Cluster {
     }
 
     fn start_zookeeper(&mut self) -> Result<(), Problem> {
-        let address = zookeeper::free_address()?;
+        if zookeeper::class_path().is_none() {
+            return Err(Problem::Failed(NO_ZOOKEEPER.to_owned()));
+        }
+        let address = free_address()?;
         self.screen.line(&format!("Starting a ZooKeeper server at {address} …"));
-        self.zookeeper = Some(zookeeper::start(&self.folder.join("zookeeper"), address)?);
-        self.until(Duration::from_secs(60), "ZooKeeper did not start", |_| zookeeper::is_ready(address))?;
+        let mut server = Server::new(self.folder.join("zookeeper"), address, TICK)?;
+        let log = server.log();
+        server.launch(|command| Ok(child::start(command, &log)?))?;
+        self.zookeeper = Some(server);
+        self.until(Duration::from_secs(60), "ZooKeeper did not start", |cluster| {
+            cluster.zookeeper.as_ref().and_then(Server::mode).is_some()
+        })?;
         for node in &mut self.nodes {
             node.relay = Some(Relay::start(address)?);
         }
@@ -169,9 +190,9 @@ impl Cluster {
         complaint: &str,
         condition: impl Fn(&Self) -> bool,
     ) -> Result<(), Problem> {
-        let end = ticks::now() + limit;
+        let end = now() + limit;
         while !condition(self) {
-            if ticks::now() > end {
+            if now() > end {
                 return Err(Problem::Failed(format!("{complaint} within {} s{}", limit.as_secs(), self.last_words())));
             }
             self.step()?;
@@ -181,22 +202,22 @@ impl Cluster {
 
     /// Steps for so long.
     pub fn pass(&mut self, time: Duration) -> Result<(), Problem> {
-        let end = ticks::now() + time;
-        while ticks::now() < end {
+        let end = now() + time;
+        while now() < end {
             self.step()?;
         }
         Ok(())
     }
 
     /// The one coordinator that runs, and its node's index; `None` for none and for two.
-    pub fn the_one(&self) -> Option<(usize, Spell)> {
-        let running = self.log.running(ticks::now());
+    pub fn the_one(&self) -> Option<(usize, Run)> {
+        let running = running(&self.log, now());
         let [one] = running.as_slice() else { return None };
         self.nodes.iter().position(|node| node.name == one.node).map(|index| (index, (*one).clone()))
     }
 
     /// One active, one standby ready to take over, and both say so.
-    pub fn is_settled(&self, since: Duration) -> bool {
+    pub fn is_settled(&self, since: u64) -> bool {
         let Some((active, _)) = self.the_one() else { return false };
         let (Some(one), Some(other)) =
             (self.nodes[active].watch.after(since), self.nodes[1 - active].watch.after(since))
@@ -210,10 +231,9 @@ impl Cluster {
     /// The service manager: notices ends, starts again.
     fn tend(&mut self) -> Result<(), Problem> {
         if let Some(server) = &mut self.zookeeper
-            && let Ok(Some(status)) = server.try_wait()
+            && let Ok(Some(status)) = server.ended()
         {
-            let log = self.folder.join("zookeeper/output.log");
-            return Err(Problem::Failed(format!("ZooKeeper ended ({status}){}", tail(&log))));
+            return Err(Problem::Failed(format!("ZooKeeper ended ({status}){}", tail(&server.log()))));
         }
         for index in 0..self.nodes.len() {
             let node = &mut self.nodes[index];
@@ -221,7 +241,7 @@ impl Cluster {
                 && let Ok(Some(status)) = process.try_wait()
             {
                 node.process = None;
-                node.ended = Some((ticks::now(), status));
+                node.ended = Some((now(), status));
                 if status.code() == Some(78) {
                     return Err(Problem::Failed(format!(
                         "{} refuses its configuration{}",
@@ -238,7 +258,7 @@ impl Cluster {
                 && node.restart
             {
                 let delay = if status.success() { RESTART_DELAY_AFTER_STOP } else { RESTART_DELAY };
-                if ticks::now().saturating_sub(at) >= delay {
+                if now().saturating_sub(at) >= delay {
                     self.start(index)?;
                 }
             }
@@ -251,9 +271,9 @@ impl Cluster {
         let known: Vec<i32> = self
             .nodes
             .iter()
-            .filter_map(|node| node.process.as_ref())
-            .chain(&self.zookeeper)
-            .filter_map(|process| i32::try_from(process.id()).ok())
+            .filter_map(|node| node.process.as_ref().map(Child::id))
+            .chain(self.zookeeper.as_ref().and_then(Server::pid))
+            .filter_map(|pid| i32::try_from(pid).ok())
             .collect();
         let orphans: Vec<i32> = own_children().into_iter().filter(|pid| !known.contains(pid)).collect();
         for pid in &orphans {
@@ -268,25 +288,24 @@ impl Cluster {
 
     /// A line for each coordinator that started.
     fn announce(&mut self) {
-        let fresh: Vec<Spell> = self.log.spells()[self.announced..].to_vec();
+        let fresh: Vec<Run> = self.log.runs()[self.announced..].to_vec();
         self.announced += fresh.len();
-        for spell in fresh {
-            let text = format!("   {} runs the coordinator (process {})", spell.node, spell.pid);
+        for run in fresh {
+            let text = format!("   {} runs the coordinator (process {})", run.node, run.pid);
             self.screen.line(&self.screen.paint(Style::Good, &text));
         }
     }
 
     fn live_line(&self) -> String {
-        let now = ticks::now();
-        let running = self.log.running(now);
+        let running = running(&self.log, now());
         let mut line = String::from("   ");
         for node in &self.nodes {
-            let runs = running.iter().any(|spell| spell.node == node.name);
+            let runs = running.iter().any(|run| run.node == node.name);
             let (mark, style) = if runs { ("●", Style::Good) } else { ("○", Style::Quiet) };
-            let said = match (node.pid(), node.watch.latest()) {
+            let said = match (node.pid(), node.watch.look().said) {
                 (None, _) => "no supervisor".to_owned(),
                 (Some(_), None) => "no answer".to_owned(),
-                (Some(_), Some(view)) => view.status,
+                (Some(_), Some(said)) => said.status,
             };
             line += &format!("{} {:<18} ", self.screen.paint(style, &format!("{mark} {}", node.name)), said);
         }
@@ -301,14 +320,15 @@ impl Cluster {
 
     /// Ends everything, in order; then by force.
     fn end(&mut self) {
-        let end = ticks::now() + FAREWELL;
+        let end = now() + FAREWELL;
         for node in &self.nodes {
+            node.watch.stop();
             // One that has ended needs no signal.
             drop(node.signal(Signal::SIGTERM));
             drop(node.signal(Signal::SIGCONT));
         }
         let mut left = true;
-        while left && ticks::now() < end {
+        while left && now() < end {
             left = false;
             for node in &mut self.nodes {
                 left |= node.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)));
@@ -322,15 +342,12 @@ impl Cluster {
             }
         }
         // Guardians whose supervisor was killed end by themselves, coordinator first; they are given the time for it.
-        while self.reap(None) > 0 && ticks::now() < end {
+        while self.reap(None) > 0 && now() < end {
             thread::sleep(STEP);
         }
-        if let Some(mut server) = self.zookeeper.take() {
-            drop(server.kill());
-            drop(server.wait());
-        }
-        let end = ticks::now() + FAREWELL;
-        while self.reap(Some(Signal::SIGKILL)) > 0 && ticks::now() < end {
+        drop(self.zookeeper.take());
+        let end = now() + FAREWELL;
+        while self.reap(Some(Signal::SIGKILL)) > 0 && now() < end {
             thread::sleep(STEP);
         }
     }
@@ -348,11 +365,11 @@ impl Drop for Cluster {
 
 impl Node {
     fn new(name: &'static str, folder: &Path) -> Result<Self, Problem> {
-        let api = format!("http://{}", zookeeper::free_address()?);
+        let api = format!("http://{}", free_address()?);
         Ok(Self {
             name,
-            web: zookeeper::free_address()?,
-            watch: Watch::start(&api),
+            web: free_address()?,
+            watch: Watch::of(api.clone(), ASK_EVERY, ANSWER_WITHIN).start().map_err(Problem::io("a thread"))?,
             api,
             relay: None,
             restart: false,
@@ -362,6 +379,10 @@ impl Node {
             ended: None,
         })
     }
+}
+
+fn free_address() -> Result<SocketAddr, Problem> {
+    zookeeper::free_address().map_err(Problem::io("a free port on 127.0.0.1"))
 }
 
 /// The candidate's configuration file.

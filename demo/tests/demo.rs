@@ -1,19 +1,33 @@
 //! `primacy demo`, as a user runs it, without ZooKeeper (the faults with it take longer than a test should).
 
+#![expect(clippy::unwrap_used, reason = "a test fails by its panic")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use primacy::clock;
+use testbed::clock;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_primacy");
+const DEMO: &str = env!("CARGO_BIN_EXE_primacy-demo");
+
+/// Beside the demo, as when both are installed. Where only this package was built, it is built here.
+fn primacy() -> PathBuf {
+    let path = Path::new(DEMO).with_file_name("primacy");
+    if !path.exists() {
+        let target = path.parent().and_then(Path::parent).unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--locked", "--quiet", "-p", "primacy", "--bin", "primacy", "--target-dir"]).arg(target);
+        assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).status().unwrap().success());
+    }
+    path
+}
 
 /// The demo with all its files, and so all its processes, marked by `folder`.
 fn demo(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(primacy());
     command
         .args(["demo", "--no-zookeeper"])
         .args(arguments)
@@ -63,7 +77,7 @@ fn a_demo_that_is_killed_takes_everything_with_it() {
 
     demo.kill().unwrap();
     demo.wait().unwrap();
-    let limit = clock::now() + Duration::from_secs(30);
+    let limit = clock::now() + 30_000_000_000;
     while !processes_of(folder.path()).is_empty() {
         assert!(clock::now() < limit, "still running: {:?}", processes_of(folder.path()));
         std::thread::sleep(Duration::from_millis(20));
@@ -76,11 +90,40 @@ fn candidates_that_run_two_coordinators_make_the_demo_fail() {
     let broken = folder.path().join("broken");
     // Each candidate has a lock of its own, so both lead.
     let script = format!(
-        "#!/bin/sh\nmkdir \"$3.lock\"\nsed \"s#^directory = .*#directory = '$3.lock'#\" \"$3\" > \"$3.toml\"\nexec '{PROGRAM}' run -c \"$3.toml\"\n"
+        "#!/bin/sh\nmkdir \"$3.lock\"\nsed \"s#^directory = .*#directory = '$3.lock'#\" \"$3\" > \"$3.toml\"\nexec '{}' run -c \"$3.toml\"\n",
+        primacy().display()
     );
     fs::write(&broken, script).unwrap();
     fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).unwrap();
     let output = demo(folder.path(), &["--binary", broken.to_str().unwrap()]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("two coordinators ran at once"), "{}", text(&output));
+}
+
+#[test]
+fn without_the_demo_beside_it_primacy_says_how_to_get_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("primacy");
+    fs::hard_link(primacy(), &alone).or_else(|_| fs::copy(primacy(), &alone).map(drop)).unwrap();
+    let output = Command::new(&alone).args(["demo", "--keep"]).output().unwrap();
+    let missing = folder.path().join("primacy-demo");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains(&format!("no {} here", missing.display())), "{}", text(&output));
+    assert!(text(&output).contains("cargo build -p primacy-demo"), "{}", text(&output));
+}
+
+#[test]
+fn primacys_help_names_every_option_of_the_demo() {
+    let help = |program: &Path, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        text(&output)
+    };
+    let shown = help(&primacy(), &["demo", "--help"]);
+    let own = help(Path::new(DEMO), &["--help"]);
+    let options: Vec<&str> = own.split_whitespace().filter(|word| word.starts_with("--")).collect();
+    assert!(options.contains(&"--no-zookeeper"), "{own}");
+    for option in options.into_iter().filter(|option| *option != "--help") {
+        assert!(shown.contains(option), "{option} is not in {shown}");
+    }
 }

@@ -7,15 +7,44 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::cluster::Cluster;
-use super::faults::Outcome;
-use super::screen::Style;
-use super::{Fault, Options, Problem, ticks};
+use testbed::clock;
+
+use crate::cluster::Cluster;
+use crate::faults::{Fault, Outcome};
+use crate::problem::Problem;
+use crate::running::{PERIOD, overlap};
+use crate::screen::Style;
 
 /// How long a cluster may take to have one active and one standby: starts, back-off after a crash, a slow machine.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// Time to read what comes next, and for the cluster to be quiet.
 const BREATH: Duration = Duration::from_millis(700);
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Leave the cluster up after the faults, until Ctrl-C.
+    pub keep: bool,
+    /// With ZooKeeper, or with `election = "lock"`.
+    pub zookeeper: bool,
+    /// Which faults to make, in this order.
+    pub faults: Vec<Fault>,
+    /// The program whose `run` is shown; by default the one beside this one.
+    pub binary: Option<PathBuf>,
+}
+
+/// The program that is shown: it lies beside this one.
+fn primacy() -> Result<PathBuf, Problem> {
+    let itself = std::env::current_exe().map_err(Problem::io("this program's own path"))?;
+    let primacy = itself.with_file_name("primacy");
+    if primacy.exists() {
+        return Ok(primacy);
+    }
+    Err(Problem::Failed(format!(
+        "no {} here. Build it: cargo build --bin primacy; or take ./scripts/demo",
+        primacy.display()
+    )))
+}
 
 /// Runs the demo; true if no two coordinators ever ran and each fault was recovered from.
 pub fn run(options: &Options) -> Result<bool, Problem> {
@@ -26,10 +55,7 @@ pub fn run(options: &Options) -> Result<bool, Problem> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
             .map_err(Problem::io("signal handler"))?;
     }
-    let binary: PathBuf = match &options.binary {
-        Some(path) => path.clone(),
-        None => std::env::current_exe().map_err(Problem::io("this program's own path"))?,
-    };
+    let binary = options.binary.clone().map_or_else(primacy, Ok)?;
     let mut cluster = Cluster::new(binary, options.zookeeper, interrupted)?;
     introduce(&mut cluster, options)?;
 
@@ -40,7 +66,7 @@ pub fn run(options: &Options) -> Result<bool, Problem> {
     if matches!(ended, Err(Problem::Interrupted)) {
         return Err(Problem::Interrupted);
     }
-    let two = ticks::overlap(cluster.log.spells());
+    let two = overlap(&cluster.log);
     let good = two.is_zero() && outcomes.iter().all(Outcome::is_good);
     if !(faults.is_empty() && two.is_zero()) {
         conclude(&mut cluster, &outcomes, two);
@@ -83,8 +109,8 @@ fn introduce(cluster: &mut Cluster, options: &Options) -> Result<(), Problem> {
 
 /// Waits until a fault may come.
 fn settle(cluster: &mut Cluster) -> Result<(), Problem> {
-    let since = ticks::now();
-    let two = |cluster: &Cluster| ticks::overlap(cluster.log.spells());
+    let since = clock::now();
+    let two = |cluster: &Cluster| overlap(&cluster.log);
     cluster.until(SETTLE_LIMIT, "there was not one active and one standby node", |cluster| {
         cluster.is_settled(since) || !two(cluster).is_zero()
     })?;
@@ -131,10 +157,10 @@ fn conclude(cluster: &mut Cluster, outcomes: &[Outcome], two: Duration) {
         let row = if outcome.is_good() { row } else { cluster.screen.paint(Style::Bad, &row) };
         cluster.screen.line(&row);
     }
-    let spells = cluster.log.spells().len();
+    let runs = cluster.log.runs().len();
     let (style, verdict) = match (two.is_zero(), outcomes.iter().all(Outcome::is_good)) {
         (true, true) => {
-            (Style::Good, format!("{spells} coordinators ran, never two at once; after each fault one ran again."))
+            (Style::Good, format!("{runs} coordinators ran, never two at once; after each fault one ran again."))
         }
         (true, false) => (Style::Bad, "Never two at once, but a fault was not recovered from.".to_owned()),
         (false, _) => {
@@ -144,11 +170,11 @@ fn conclude(cluster: &mut Cluster, outcomes: &[Outcome], two: Duration) {
     };
     cluster.screen.line("");
     cluster.screen.line(&cluster.screen.paint(style, &format!("   {verdict}")));
-    if spells > outcomes.len() + 1 {
+    if runs > outcomes.len() + 1 {
         let text = "   More of them than faults: the role also moved without need.";
         cluster.screen.line(&cluster.screen.paint(Style::Bad, text));
     }
-    let source = format!("   (Read from the coordinators' own log, a line every {} ms.)", ticks::PERIOD.as_millis());
+    let source = format!("   (Read from the coordinators' own log, a line every {} ms.)", PERIOD.as_millis());
     cluster.screen.line(&cluster.screen.paint(Style::Quiet, &source));
 }
 
@@ -156,7 +182,7 @@ fn conclude(cluster: &mut Cluster, outcomes: &[Outcome], two: Duration) {
 fn keep(cluster: &mut Cluster) -> Result<(), Problem> {
     let apis: Vec<&str> = cluster.nodes.iter().map(|node| node.api.as_str()).collect();
     let apis = apis.join(",");
-    let program = std::env::current_exe().map_or("primacy".to_owned(), |path| path.display().to_string());
+    let program = primacy()?.display().to_string();
     let mut lines = vec![
         "\nThe cluster stays up until Ctrl-C. To try from another terminal:".to_owned(),
         format!("   {program} status --api {apis} -w"),

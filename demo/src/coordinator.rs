@@ -1,10 +1,9 @@
-//! `primacy demo-coordinator`: a small coordinator to run under supervision.
+//! `primacy-demo coordinator`: a small coordinator to run under supervision.
 //!
 //! Like the real ones it keeps state on the shared folder (a counter), serves a page, stops at SIGTERM, and would
 //! ruin its state if two ran at once. Unlike them it writes the time to a log every 5 ms, so that the demo can prove that
-//! no two did. One `O_APPEND` write a line: lines of several writers never mix.
+//! no two did.
 
-use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -15,19 +14,25 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{Problem, ticks};
+use testbed::ticks::{TICK, Ticks};
+
+use crate::problem::Problem;
+use crate::running::PERIOD;
 
 /// Name of the hidden subcommand.
-pub const SUBCOMMAND: &str = "demo-coordinator";
+pub const SUBCOMMAND: &str = "coordinator";
 
 /// The counter goes up every so many ticks: ten times a second, to be seen moving.
 const TICKS_PER_COUNT: u64 = 20;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
+    #[arg(long)]
     pub node: String,
     /// Where log and counter are.
+    #[arg(long)]
     pub folder: PathBuf,
+    #[arg(long)]
     pub listen: SocketAddr,
 }
 
@@ -45,32 +50,30 @@ pub fn run(settings: &Settings) -> Result<(), Problem> {
     for signal in [SIGTERM, SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Problem::io("signal handler"))?;
     }
-    let mut log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(log_file(&settings.folder))
+    let (pid, epoch) = (std::process::id(), epoch().parse().unwrap_or_default());
+    let mut log = Ticks::open(&log_file(&settings.folder), &settings.node, pid, epoch)
         .map_err(Problem::io("the log on the shared folder"))?;
-    record(&mut log, &settings.node, "start")?;
+    let mut write = |event| log.write(event).map_err(Problem::io("writing the log on the shared folder"));
+    write("start")?;
 
     let counter = Arc::new(AtomicU64::new(read_counter(&settings.folder)));
     serve(settings, &counter)?;
 
     for tick in 1_u64.. {
-        thread::sleep(ticks::PERIOD);
+        thread::sleep(PERIOD);
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        record(&mut log, &settings.node, "tick")?;
+        write(TICK)?;
         if tick % TICKS_PER_COUNT == 0 {
             write_counter(&settings.folder, counter.fetch_add(1, Ordering::Relaxed) + 1)?;
         }
     }
-    record(&mut log, &settings.node, "stop")
+    write("stop")
 }
 
-fn record(log: &mut File, node: &str, event: &str) -> Result<(), Problem> {
-    let line = format!("{} {node} {} {event}\n", ticks::now().as_nanos(), std::process::id());
-    log.write_all(line.as_bytes()).map_err(Problem::io("writing the log on the shared folder"))
+fn epoch() -> String {
+    std::env::var("PRIMACY_EPOCH").unwrap_or_else(|_| "?".to_owned())
 }
 
 /// What the former coordinator left; 0 where there was none.
@@ -124,8 +127,7 @@ fn answer(mut client: TcpStream, node: &str, count: u64) -> std::io::Result<()> 
 }
 
 fn page(node: &str, count: u64) -> String {
-    let epoch = std::env::var("PRIMACY_EPOCH").unwrap_or_else(|_| "?".to_owned());
-    let pid = std::process::id();
+    let (epoch, pid) = (epoch(), std::process::id());
     format!(
         "<!doctype html><meta charset=utf-8><meta http-equiv=refresh content=1><title>{node}</title>\
          <style>body{{font:1.2em system-ui;margin:4em auto;max-width:32em}}b{{font-size:3em}}</style>\

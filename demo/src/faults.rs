@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::cluster::{Cluster, SESSION, send};
-use super::{Problem, ticks};
+use crate::cluster::{Cluster, SESSION, send};
+use crate::problem::Problem;
+use crate::running::{now, overlap};
 
 /// How long a fault that passes lasts: two and a half sessions, so that nobody is saved by its shortness.
 const AWAY: Duration = SESSION.saturating_mul(5).checked_div(2).expect("two is not zero");
@@ -95,50 +96,46 @@ impl Fault {
     pub fn perform(self, cluster: &mut Cluster) -> Result<Outcome, Problem> {
         let (active, old) =
             cluster.the_one().ok_or_else(|| Problem::Failed("no single coordinator before the fault".to_owned()))?;
-        let overlap_before = ticks::overlap(cluster.log.spells());
-        self.strike(cluster, active, old.pid)?;
-        let struck = ticks::now();
+        let overlap_before = overlap(&cluster.log);
+        self.strike(cluster, active, old.process())?;
+        let struck = now();
         let passes = matches!(self, Self::Freeze | Self::Cut);
         let limit = struck + LIMIT + if passes { AWAY } else { Duration::ZERO };
 
         let (mut healed, mut alone_since) = (false, None);
         loop {
             cluster.step()?;
-            let now = ticks::now();
-            if passes && !healed && now >= struck + AWAY {
+            let moment = now();
+            if passes && !healed && moment >= struck + AWAY {
                 heal(self, cluster, active)?;
                 healed = true;
                 // What a thawed supervisor does next belongs to the fault.
                 alone_since = None;
             }
-            let handed_over = cluster.the_one().is_some_and(|(_, spell)| spell.pid != old.pid);
-            alone_since = if handed_over { alone_since.or(Some(now)) } else { None };
+            let handed_over = cluster.the_one().is_some_and(|(_, run)| run.pid != old.pid);
+            alone_since = if handed_over { alone_since.or(Some(moment)) } else { None };
             let over = healed || !passes;
-            if over && (alone_since.is_some_and(|since| now >= since + TAIL) || now > limit) {
+            if over && (alone_since.is_some_and(|since| moment >= since + TAIL) || moment > limit) {
                 break;
             }
             cluster.doing = if healed || !passes {
                 String::new()
             } else {
-                format!("fault: {:.1} s left", (struck + AWAY).saturating_sub(now).as_secs_f64())
+                format!("fault: {:.1} s left", (struck + AWAY).saturating_sub(moment).as_secs_f64())
             };
         }
         cluster.doing.clear();
         cluster.nodes[active].restart = true;
 
-        let spells = cluster.log.spells();
-        let old_last =
-            spells.iter().find(|spell| spell.pid == old.pid && spell.node == old.node).map(|spell| spell.last);
-        let next = spells
-            .iter()
-            .filter(|spell| spell.first > old.first && spell.pid != old.pid)
-            .min_by_key(|spell| spell.first);
+        let runs = cluster.log.runs();
+        let old_last = runs.iter().find(|run| run.pid == old.pid && run.node == old.node).map(|run| run.last);
+        let next = runs.iter().filter(|run| run.first > old.first && run.pid != old.pid).min_by_key(|run| run.first);
         Ok(Outcome {
             fault: self,
             from: old.node,
-            to: cluster.the_one().filter(|(_, spell)| spell.pid != old.pid).map(|(_, spell)| spell.node),
-            gap: next.zip(old_last).map(|(next, last)| next.first.saturating_sub(last)),
-            overlap: ticks::overlap(spells).saturating_sub(overlap_before),
+            to: cluster.the_one().filter(|(_, run)| run.pid != old.pid).map(|(_, run)| run.node),
+            gap: next.zip(old_last).map(|(next, last)| Duration::from_nanos(next.first.saturating_sub(last))),
+            overlap: overlap(&cluster.log).saturating_sub(overlap_before),
         })
     }
 

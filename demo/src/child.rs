@@ -1,4 +1,4 @@
-//! `primacy demo-child`: becomes another program that the kernel kills when the demo dies.
+//! `primacy-demo child`: becomes another program that the kernel kills when the demo dies.
 //!
 //! The parent-death signal must be set in the child, between fork and exec. Doing that here, in a program of its own
 //! that then becomes the wanted one, needs no `unsafe` closure in the parent and no `setpriv` on the machine.
@@ -12,10 +12,10 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid};
 
-use super::Problem;
+use crate::problem::Problem;
 
 /// Name of the hidden subcommand.
-pub const SUBCOMMAND: &str = "demo-child";
+pub const SUBCOMMAND: &str = "child";
 
 /// Becomes `command`; returns only if that fails. `parent` is the demo.
 pub fn become_program(parent: i32, command: &[OsString]) -> Problem {
@@ -36,7 +36,7 @@ pub fn become_program(parent: i32, command: &[OsString]) -> Problem {
 /// Starts `command` so that it dies with this process, in a process group of its own (Ctrl-C is the demo's to handle),
 /// with its output appended to the file `output`. Only from the main thread: the signal comes when the starting
 /// *thread* ends.
-pub(super) fn start(command: &[OsString], output: &Path) -> Result<Child, Problem> {
+pub fn start(command: &[OsString], output: &Path) -> Result<Child, Problem> {
     let itself = std::env::current_exe().map_err(Problem::io("this program's own path"))?;
     let file = std::fs::OpenOptions::new()
         .create(true)

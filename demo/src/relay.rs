@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use super::Problem;
+use crate::problem::Problem;
 
 /// Forwards connections from its own port to another one. Its threads end with the process.
 pub struct Relay {
