@@ -87,10 +87,10 @@ impl Cluster {
         let lease = lab.timing.lease();
         let candidates = lab.candidates.into_iter().map(|mut machine| {
             machine.note_in(&history, lease);
-            let observer = Observer::watch(&machine.name, machine.api(), &history);
-            Candidate { machine, observer, serving: false }
+            let observer = Observer::watch(&machine.name, machine.api(), &history)?;
+            anyhow::Ok(Candidate { machine, observer, serving: false })
         });
-        let candidates = candidates.collect();
+        let candidates = candidates.collect::<Result<_>>()?;
         let mut server = lab.server;
         server.note_in(&history, lease);
         let mut cluster = Self {
@@ -324,9 +324,9 @@ probe_timeout = "{probe_timeout}ms"
 
     fn is_at_rest(&self) -> bool {
         let said: Vec<_> = self.candidates.iter().map(|one| one.observer.latest()).collect();
-        let active = said.iter().flatten().filter(|said| said.role == "active" && said.status == "OK").count();
-        let eligible = said.iter().flatten().filter(|said| said.eligible).count();
-        active == 1 && eligible == said.len() - 1 && self.running().len() == 1
+        let active = said.iter().flatten().filter(|said| said.is_active()).count();
+        let eligible = || self.candidates.iter().filter(|one| one.observer.eligible()).count();
+        active == 1 && self.running().len() == 1 && eligible() == said.len() - 1
     }
 
     /// The coordinators that tick.
@@ -341,7 +341,11 @@ probe_timeout = "{probe_timeout}ms"
     /// The index of the active candidate, and the epoch.
     pub fn active(&self) -> Result<(usize, u64)> {
         let mut found = self.candidates.iter().enumerate().filter_map(|(index, candidate)| {
-            candidate.observer.latest().filter(|said| said.role == "active").map(|said| (index, said.epoch))
+            candidate
+                .observer
+                .latest()
+                .filter(|said| said.role == "active")
+                .map(|said| (index, said.epoch.unwrap_or_default()))
         });
         let active = found.next().context("nobody is active")?;
         ensure!(found.next().is_none(), "two are active");

@@ -4,8 +4,7 @@
 //! has made. Each is a function that answers this value. Drills take nothing else of where hosts come from, so they are
 //! written once; what they cannot do on some hosts is a [`Need`] that the lab names a reason for.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -95,16 +94,6 @@ pub struct Lab {
 
 /// The port that ZooKeeper's clients use.
 pub const ZOOKEEPER_PORT: u16 = 2181;
-
-/// What a server answers to `srvr`: its mode. None if it does not serve.
-pub fn zookeeper_mode(server: SocketAddr, limit: Duration) -> Option<String> {
-    let mut connection = TcpStream::connect_timeout(&server, limit).ok()?;
-    connection.set_read_timeout(Some(limit)).ok()?;
-    connection.write_all(b"srvr").ok()?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).ok()?;
-    answer.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
-}
 
 #[cfg(test)]
 mod tests {

@@ -316,8 +316,8 @@ fn reboot(cluster: &mut Cluster, outcome: &mut Outcome, host: usize) -> Result<(
     let given_back = answer.succeeded() && answer.text.contains("no longer fenced");
     outcome.expect("a reboot gives it back its access", given_back, said(&answer));
     cluster.settle()?;
-    let latest = cluster.candidates[host].observer.latest();
-    let eligible = latest.as_ref().is_some_and(|said| said.eligible);
+    let observer = &cluster.candidates[host].observer;
+    let (latest, eligible) = (observer.latest(), observer.eligible());
     outcome.expect("and it takes part again", eligible, latest.map(|said| said.reason).unwrap_or_default());
     Ok(())
 }

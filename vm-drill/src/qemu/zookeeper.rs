@@ -1,56 +1,44 @@
 //! ZooKeeper servers as processes in the lab's namespace, each on an address of its own.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use drill::hosts::Network;
+use testbed::zookeeper::{self, ensemble};
 
-use crate::clock;
 use crate::lab::{self, ZOOKEEPER_PORT};
 
 /// `tickTime`.
 pub const TICK: Duration = Duration::from_millis(500);
 /// Servers with the numbers 1, 2, 3. No machine has one of them.
 pub const MOST: u8 = 3;
-/// A Java machine on a busy host.
-const START: Duration = Duration::from_secs(60);
 const ASK: Duration = Duration::from_secs(1);
+/// In ticks: a starved follower must not be given up.
+const SYNC_LIMIT: u8 = 10;
 
 pub struct Server {
     number: u8,
-    directory: PathBuf,
-    process: Option<Child>,
+    server: zookeeper::Server,
 }
 
 /// An ensemble of so many, or one that stands alone.
 pub fn prepare(directory: &Path, count: u8) -> Result<Vec<Server>> {
-    let mut ensemble = String::new();
-    if count > 1 {
-        for number in 1..=count {
-            ensemble += &format!("server.{number}={}:2888:3888\n", Network::ZooKeeper.address(number));
+    let members: Vec<_> = (1..=count).map(|number| (Network::ZooKeeper.address(number), 2888, 3888)).collect();
+    let prepared = |number: u8| {
+        let address = SocketAddr::from((Network::ZooKeeper.address(number), ZOOKEEPER_PORT));
+        let mut server = zookeeper::Server::new(directory.join(format!("zookeeper-{number}")), address, TICK)?;
+        server.ask_for = ASK;
+        if count > 1 {
+            server.identify(usize::from(number))?;
+            server.configure(&format!("{}{}syncLimit={SYNC_LIMIT}\n", server.plain(), ensemble(&members)))?;
         }
-        ensemble += "initLimit=20\nsyncLimit=10\n";
-    }
-    let server = |number| {
-        let directory = directory.join(format!("zookeeper-{number}"));
-        let data = directory.join("data");
-        fs::create_dir_all(&data)?;
-        fs::write(data.join("myid"), format!("{number}\n"))?;
-        let text = format!(
-            "tickTime={}\ndataDir={}\nclientPort={ZOOKEEPER_PORT}\nclientPortAddress={}\nadmin.enableServer=false\n\
-             4lw.commands.whitelist=*\nmaxClientCnxns=0\n{ensemble}",
-            TICK.as_millis(),
-            data.display(),
-            Network::ZooKeeper.address(number),
-        );
-        fs::write(directory.join("zoo.cfg"), text)?;
-        Ok(Server { number, directory, process: None })
+        Ok(Server { number, server })
     };
-    (1..=count).map(server).collect()
+    (1..=count).map(prepared).collect()
 }
 
 impl lab::ZooKeeper for Server {
@@ -63,53 +51,28 @@ impl lab::ZooKeeper for Server {
     }
 
     fn start(&mut self) -> Result<()> {
-        let log = File::options().create(true).append(true).open(self.directory.join("log"))?;
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", "java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .arg(format!("-Dzookeeper.log.dir={}", self.directory.display()))
-            .args(["-cp", "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar"])
-            .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
-            .arg(self.directory.join("zoo.cfg"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("java")?;
-        self.process = Some(child);
-        Ok(())
+        let log = File::options().create(true).append(true).open(self.server.log())?;
+        self.server.launch(|command| {
+            // Dies with the drill, however that ends.
+            let mut setpriv = Command::new("setpriv");
+            setpriv.args(["--pdeathsig", "KILL", "--"]).args(command).stdin(Stdio::null());
+            setpriv.stdout(log.try_clone()?).stderr(log).spawn().context("setpriv")
+        })
     }
 
     fn wait(&mut self) -> Result<()> {
-        let until = clock::now() + START;
-        while self.mode().is_none() {
-            if let Some(status) = self.process.as_mut().map(Child::try_wait).transpose()?.flatten() {
-                anyhow::bail!("ZooKeeper ended with {status}, see {}", self.directory.join("log").display());
-            }
-            ensure!(clock::now() < until, "ZooKeeper does not serve within {START:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        self.server.until_serving()
     }
 
     fn mode(&self) -> Option<String> {
-        lab::zookeeper_mode(SocketAddr::from((self.address(), ZOOKEEPER_PORT)), ASK)
+        self.server.mode()
     }
 
     fn kill(&mut self) -> Result<()> {
-        if let Some(mut child) = self.process.take() {
-            child.kill()?;
-            child.wait()?;
-        }
-        Ok(())
+        self.server.kill()
     }
 
     fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(Child::id)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = lab::ZooKeeper::kill(self);
+        self.server.pid()
     }
 }
