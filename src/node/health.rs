@@ -1,5 +1,6 @@
 //! When the coordinator is asked how it is, and what its answers mean.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::config;
@@ -23,7 +24,7 @@ pub struct Health {
     failures: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 enum Turn {
     /// Nobody is asked.
     #[default]
@@ -66,6 +67,16 @@ impl Health {
         *self = Self { question: self.question, ..Self::default() };
     }
 
+    /// Hashes what can bear on a decision. How often it was asked cannot: only whether an answer is to the last question.
+    pub fn hash_bearing(&self, state: &mut impl Hasher) {
+        (self.turn, self.ready, self.failures).hash(state);
+    }
+
+    /// Whether what answers that question would be heard.
+    pub fn awaits(&self, question: u64) -> bool {
+        matches!(self.turn, Turn::AnswerBy(_)) && question == self.question
+    }
+
     /// When something is due.
     pub const fn deadline(&self) -> Option<Moment> {
         match self.turn {
@@ -94,7 +105,7 @@ impl Health {
         settings: &config::Health,
         now: Moment,
     ) -> Option<Verdict> {
-        if !matches!(self.turn, Turn::AnswerBy(_)) || question != self.question {
+        if !self.awaits(question) {
             return None;
         }
         let starts = !self.ready;

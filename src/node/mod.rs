@@ -211,7 +211,16 @@ impl Node {
         self.machine.hash(state);
         self.facts.hash_bearing(state);
         self.guardian.hash_bearing(now, state);
-        self.commands.running().for_each(|(_, purpose)| purpose.hash(state));
+        self.health.hash_bearing(state);
+        for (_, purpose) in self.commands.running() {
+            match purpose {
+                Purpose::Probe { question } => (true, self.health.awaits(question)).hash(state),
+                Purpose::FencePredecessor { .. }
+                | Purpose::BeforeStart { .. }
+                | Purpose::AfterStop
+                | Purpose::Notice => (false, purpose).hash(state),
+            }
+        }
         (self.intents, self.leaving, self.standby_is_news, self.stops, self.place.is_some()).hash(state);
     }
 

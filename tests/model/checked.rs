@@ -21,6 +21,8 @@ pub const DEATH_FIRST: &str = "lock and breadcrumb never say ended while the tre
 pub const WRITTEN_FIRST: &str =
     "nothing starts while a former coordinator's writes may arrive, unless its host was fenced";
 pub const PAUSE_HOLDS: &str = "nobody is promoted who was elected in a pause";
+pub const ISOLATION_HOLDS: &str = "nobody is promoted who is isolated";
+pub const NO_REMAINS: &str = "nothing starts beside what an earlier leadership of its host has left";
 /// Without this the others could hold because nothing ever happens.
 pub const MOVES_ON: &str = "the role moves on to another node under a higher epoch";
 pub const SOMEBODY_LEADS: &str = "once faults end, somebody leads again";
@@ -42,7 +44,7 @@ impl Checked {
 
     fn somebody_leads(&self, world: &World) -> bool {
         world.nodes.iter().any(|node| {
-            node.tree.is_some_and(|tree| !tree.doomed && tree.stopping.is_none())
+            node.tree.is_some_and(|tree| !tree.doomed && tree.stopping.is_none() && !tree.sick)
                 && node.supervisor.as_ref().is_some_and(|supervisor| supervisor.core.machine().role() == Role::Active)
         })
     }
@@ -98,6 +100,8 @@ impl Model for Checked {
             Property::always(FENCED_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutFencing)),
             Property::always(DEATH_FIRST, |_, world: &World| !world.breached(Breach::EndedBeforeDeath)),
             Property::always(PAUSE_HOLDS, |_, world: &World| !world.breached(Breach::PromotionInPause)),
+            Property::always(ISOLATION_HOLDS, |_, world: &World| !world.breached(Breach::PromotionInIsolation)),
+            Property::always(NO_REMAINS, |_, world: &World| !world.breached(Breach::StartBesideRemains)),
             Property::always(WRITTEN_FIRST, |_, world: &World| !world.breached(Breach::StartBeforeWrittenBack)),
         ];
         if self.setup.void_lock {

@@ -4,10 +4,11 @@
 //! breaks it.
 
 use primacy::moment::Moment;
+use primacy::node::Request;
 use primacy::role::{Action, End, Event, Machine, Predecessor, Recorded, Rules};
 
 use super::mind::Mind;
-use super::world::{DAWN, Heard};
+use super::world::{DAWN, Heard, Order};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flaw {
@@ -42,6 +43,16 @@ pub enum Flaw {
     KeepsLongerLease,
     /// Is promoted although elections are paused.
     IgnoresPauses,
+    /// Gives the role away when it is isolated, and stands again at once.
+    IgnoresIsolation,
+    /// Takes every answer of a probe for a good one.
+    IgnoresVerdicts,
+    /// Takes the main process's end for that of all that it left, and of the probe.
+    ForgetsWhatTheCoordinatorLeft,
+    /// Takes a fencing command that failed for one that succeeded.
+    BelievesFailedFencing,
+    /// Takes the fencing of who has the lock for the lock.
+    TakesFencingForTheLock,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,11 +77,30 @@ impl Core {
         self.mind.next_decision()
     }
 
-    pub fn step(&mut self, now: Moment, heard: Heard) -> Vec<Action> {
+    pub fn step(&mut self, now: Moment, heard: Heard) -> Vec<Order> {
         let orders = match (self.flaw, heard) {
             (Flaw::IgnoresPauses, Heard::Held(succession)) => self.mind.step(now, Event::Elected(succession)),
             (_, Heard::Held(succession)) => self.mind.be_held(now, succession),
             (_, Heard::Resumed) => self.mind.resume(now),
+            (flaw, Heard::Answered { well }) => self.mind.be_answered(now, well || flaw == Flaw::IgnoresVerdicts),
+            (flaw, Heard::Asked(request)) => {
+                let mut orders = self.mind.be_asked(now, request);
+                if flaw == Flaw::IgnoresIsolation && request == Request::Isolate {
+                    orders.extend(self.mind.be_asked(now, Request::Activate));
+                }
+                orders
+            }
+            (Flaw::ForgetsWhatTheCoordinatorLeft, Heard::Event(Event::Exited)) => {
+                let mut orders = self.mind.step(now, Event::Exited);
+                orders.extend(self.mind.step(now, Event::TreeDead));
+                orders
+            }
+            (Flaw::TakesFencingForTheLock, Heard::Event(event @ Event::PredecessorFenced { succeeded: true, .. })) => {
+                let recorded = Recorded { epoch: 0, predecessor: Predecessor::None };
+                let mut orders = self.mind.step(now, event);
+                orders.extend(self.mind.step(now, Event::LockAcquired { recorded, write_back: false }));
+                orders
+            }
             (_, Heard::Event(event)) => {
                 let (at, heard) = self.hear(now, event);
                 self.mind.step(at, heard)
@@ -106,6 +136,9 @@ impl Core {
             (Flaw::BelievesAnOlderZooKeeper, Event::LockAcquired { recorded, write_back }) => {
                 Event::LockAcquired { recorded: Recorded { predecessor: self.heard, ..recorded }, write_back }
             }
+            (Flaw::BelievesFailedFencing, Event::PredecessorFenced { epoch, .. }) => {
+                Event::PredecessorFenced { epoch, succeeded: true }
+            }
             (Flaw::BelievesLateRenewal, Event::Renewed { sent }) => return (sent, Event::Renewed { sent }),
             (Flaw::KeepsLongerLease, Event::Granted { .. }) => Event::TimePassed,
             (_, event) => event,
@@ -113,31 +146,31 @@ impl Core {
         (now, heard)
     }
 
-    fn say(&mut self, now: Moment, order: Action, said: &mut Vec<Action>) {
+    fn say(&mut self, now: Moment, order: Order, said: &mut Vec<Order>) {
         match (self.flaw, &order) {
-            (Flaw::ClosesLockEarly, Action::StopTree | Action::KillTree) => {
+            (Flaw::ClosesLockEarly, Order::Role(Action::StopTree | Action::KillTree)) => {
                 said.push(order);
-                said.push(Action::CloseLock(End::Stopped));
+                said.push(Action::CloseLock(End::Stopped).into());
             }
-            (Flaw::ResignsEarly, Action::StopTree | Action::KillTree) => {
-                said.push(Action::Resign { clean: true, end: None });
+            (Flaw::ResignsEarly, Order::Role(Action::StopTree | Action::KillTree)) => {
+                said.push(Action::Resign { clean: true, end: None }.into());
                 said.push(order);
             }
-            (Flaw::SkipsClaim, Action::Claim { epoch }) => {
+            (Flaw::SkipsClaim, Order::Role(Action::Claim { epoch })) => {
                 for order in self.mind.step(now, Event::Claimed { epoch: *epoch, sent: now }) {
                     said.push(order);
                 }
             }
-            (Flaw::HidesDeadline, Action::SetDeadline(_)) => {}
-            (Flaw::HidesDeadline, Action::Start { epoch, .. }) => {
-                said.push(Action::Start { epoch: *epoch, deadline: Moment::from_nanos(DAWN << 2) });
+            (Flaw::HidesDeadline, Order::Role(Action::SetDeadline(_))) => {}
+            (Flaw::HidesDeadline, Order::Role(Action::Start { epoch, .. })) => {
+                said.push(Action::Start { epoch: *epoch, deadline: Moment::from_nanos(DAWN << 2) }.into());
             }
-            (Flaw::ForgetsCommands, Action::KillTree) if !self.machine().tree_may_live() => {
+            (Flaw::ForgetsCommands, Order::Role(Action::KillTree)) if !self.machine().tree_may_live() => {
                 for order in self.mind.step(now, Event::TreeDead) {
                     said.push(order);
                 }
             }
-            (Flaw::ForgetsOrphans, Action::KillOrphans) => {
+            (Flaw::ForgetsOrphans, Order::Role(Action::KillOrphans)) => {
                 said.push(order);
                 for order in self.mind.step(now, Event::TreeDead) {
                     said.push(order);

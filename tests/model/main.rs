@@ -31,7 +31,8 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
         watchdog: false,
         grace: world::GRACE,
         ranked: false,
-        pause_first: false,
+        first: None,
+        remains_are_cleared: true,
         rules: rules(),
         flaw: Flaw::None,
     }
@@ -58,7 +59,7 @@ fn holds(name: &str, setup: Setup) {
 
 fn breaks(property: &'static str, setup: Setup) {
     let flaw = setup.flaw;
-    let checker = Checked::new(setup, false)
+    let checker = Checked::new(setup, property == SOMEBODY_LEADS)
         .checker()
         .threads(2)
         .finish_when(HasDiscoveries::AnyOf(BTreeSet::from([property])))
@@ -409,11 +410,81 @@ fn a_core_that_takes_another_host_of_its_name_for_itself_is_caught() {
 #[test]
 fn a_pause_and_any_other_fault_are_survived() {
     let mut setup = setup(2, 2, &all());
-    setup.pause_first = true;
+    setup.first = Some(Fault::Pause);
     holds("two nodes, a pause and any 1 fault", setup);
 }
 
 #[test]
 fn a_node_that_is_promoted_in_a_pause_is_caught() {
     breaks(PAUSE_HOLDS, with_budget(2, flawed(Flaw::IgnoresPauses, &[Fault::Pause, Fault::Stop])));
+}
+
+/// With a probe, which is a process of the guardian's as a hook is.
+fn probed(mut setup: Setup) -> Setup {
+    setup.rules.probed = true;
+    setup
+}
+
+#[test]
+fn a_guardian_that_leaves_a_probe_to_itself_is_caught() {
+    let mut setup = probed(flawed(Flaw::None, &[Fault::KillSupervisor]));
+    setup.guardian_kills_commands = false;
+    breaks(DEATH_FIRST, setup);
+}
+
+#[test]
+fn a_node_that_closes_the_lock_while_what_a_coordinator_left_runs_is_caught() {
+    breaks(DEATH_FIRST, probed(flawed(Flaw::ForgetsWhatTheCoordinatorLeft, &[Fault::CrashCoordinator])));
+}
+
+#[test]
+fn a_node_that_leads_on_with_a_sick_coordinator_is_caught() {
+    breaks(SOMEBODY_LEADS, probed(flawed(Flaw::IgnoresVerdicts, &[Fault::Sicken])));
+}
+
+fn freeing(mut setup: Setup) -> Setup {
+    setup.rules.fencing_frees_lock = true;
+    setup
+}
+
+#[test]
+fn a_node_that_takes_the_fencing_of_the_lock_s_holder_for_the_lock_is_caught() {
+    let mut setup = freeing(flawed(Flaw::TakesFencingForTheLock, &[Fault::FreezeHost]));
+    setup.guardian_refuses = false;
+    breaks(LOCK_FIRST, setup);
+}
+
+#[test]
+fn a_node_that_believes_a_fencing_command_that_failed_is_caught() {
+    breaks(FENCED_FIRST, with_budget(2, flawed(Flaw::BelievesFailedFencing, &[Fault::CutPower, Fault::FailHook])));
+}
+
+#[test]
+fn a_guardian_that_opens_the_volume_beside_what_an_earlier_one_left_is_caught() {
+    let mut setup = with_budget(2, flawed(Flaw::None, &[Fault::KillGuardian, Fault::KillSupervisor]));
+    setup.tree_keeps_lock = false;
+    setup.remains_are_cleared = false;
+    breaks(NO_REMAINS, setup);
+}
+
+/// What somebody wants of one node, crossed by every other single fault.
+fn wanted(what: Fault) -> Setup {
+    Setup { first: Some(what), ..setup(2, 2, &[all(), vec![what]].concat()) }
+}
+
+#[test]
+fn an_ordered_step_down_and_any_other_fault_are_survived() {
+    holds("two nodes, a step-down and any 1 fault", wanted(Fault::StepDown));
+}
+
+#[test]
+fn a_node_that_stands_although_it_is_isolated_is_caught() {
+    breaks(ISOLATION_HOLDS, flawed(Flaw::IgnoresIsolation, &[Fault::Isolate]));
+}
+
+#[test]
+fn a_node_that_steps_down_before_the_tree_is_dead_is_caught() {
+    let mut setup = flawed(Flaw::ResignsEarly, &[Fault::StepDown]);
+    setup.void_lock = true;
+    breaks(LEASE_ALONE, setup);
 }

@@ -13,11 +13,11 @@ use primacy::guardian::protocol::{
 };
 use primacy::host::{HostIdentity, ProcessIdentity};
 use primacy::moment::Moment;
-use primacy::node::{At, GuardianInput, Identity, Input, Node, Output, Purpose, Reckoned, StopSignal, Timing};
+use primacy::node::{At, GuardianInput, Identity, Input, Node, Output, Purpose, Reckoned, Request, StopSignal, Timing};
 use primacy::role::{Action, End, Event, Loss, Machine, Predecessor, Recorded, Rules, Succession};
 use primacy::status::Breadcrumb;
 
-use super::world::{CUT, EXPIRES_FROM, LEASE, units};
+use super::world::{CUT, EXPIRES_FROM, LEASE, Order, units};
 
 /// What is granted to a session, and what is granted when the servers cut it.
 const GRANTED: Duration = Duration::from_secs(10);
@@ -71,25 +71,28 @@ const OTHER: &str = "other";
 
 /// Read once for each set of rules: nodes are restarted a million times.
 fn config(rules: &Rules) -> Arc<Config> {
-    static READ: Mutex<BTreeMap<[bool; 5], Arc<Config>>> = Mutex::new(BTreeMap::new());
-    let Rules { fencing, fencing_required, watchdog_required, before_start, after_stop, .. } = *rules;
-    let key = [fencing, fencing_required, watchdog_required, before_start, after_stop];
+    static READ: Mutex<BTreeMap<[bool; 6], Arc<Config>>> = Mutex::new(BTreeMap::new());
+    let Rules { fencing, fencing_required, watchdog_required, before_start, after_stop, probed, .. } = *rules;
+    let key = [fencing, fencing_required, watchdog_required, before_start, after_stop, probed];
     let mut read = READ.lock().expect("nobody panics while it is held");
     Arc::clone(read.entry(key).or_insert_with(|| parse(rules)))
 }
 
 fn parse(rules: &Rules) -> Arc<Config> {
     let list = |set: bool| if set { "[\"/bin/true\"]" } else { "[]" };
+    // With what it gets beyond its time-out to be killed in, a probe has one unit to answer.
+    let health = "[health]\ncommand = [\"/bin/true\"]\ninterval = \"1s\"\ntimeout = \"500ms\"\nfailures = 1\n";
     let watchdog = if rules.watchdog_required { "required" } else { "off" };
     let text = format!(
         "cluster = \"c\"\nnode = \"{OWN}\"\n[zookeeper]\nservers = \"127.0.0.1:2181\"\n[lock]\ndirectory = \"/volume\"\n\
          [api]\nlisten = \"127.0.0.1:0\"\n[coordinator]\ncommand = [\"/bin/true\"]\n\
          [fencing]\ncommand = {}\nrequired = {}\nwatchdog = \"{watchdog}\"\n\
-         [hooks]\nbefore_start = {}\nafter_stop = {}\n",
+         [hooks]\nbefore_start = {}\nafter_stop = {}\n{}",
         list(rules.fencing),
         rules.fencing_required && rules.fencing,
         list(rules.before_start),
-        list(rules.after_stop)
+        list(rules.after_stop),
+        if rules.probed { health } else { "" }
     );
     Arc::new(config::parse(&text, None).unwrap_or_else(|problems| panic!("{problems}\n{text}")))
 }
@@ -195,32 +198,42 @@ impl Mind {
         self.node.next_decision()
     }
 
-    pub fn step(&mut self, now: Moment, event: Event) -> Vec<Action> {
+    pub fn step(&mut self, now: Moment, event: Event) -> Vec<Order> {
         let resigned = event == Event::Resigned;
         let Some(input) = self.input(now, event) else { return Vec::new() };
-        let mut actions = self.hear(now, input);
+        let mut orders = self.hear(now, input);
         if resigned {
             // What comes next is another session, and the wanted time-out is asked for.
-            actions.extend(self.hear(now, connected(GRANTED, now)));
+            orders.extend(self.hear(now, connected(GRANTED, now)));
         }
-        actions
+        orders
     }
 
     /// First in the queue while elections are paused.
-    pub fn be_held(&mut self, now: Moment, succession: Succession) -> Vec<Action> {
+    pub fn be_held(&mut self, now: Moment, succession: Succession) -> Vec<Order> {
         let other = if self.alike { OWN } else { OTHER };
         let found = port::ElectionOutcome { paused: true, ..found(succession, other) };
         self.hear(now, Input::Election(Fact::Elected(Box::new(found))))
     }
 
     /// They go on.
-    pub fn resume(&mut self, now: Moment) -> Vec<Action> {
+    pub fn resume(&mut self, now: Moment) -> Vec<Order> {
         self.hear(now, Input::Election(Fact::Cluster(Box::default())))
     }
 
-    fn hear(&mut self, now: Moment, input: Input) -> Vec<Action> {
+    /// The probe that runs has ended, if one does.
+    pub fn be_answered(&mut self, now: Moment, well: bool) -> Vec<Order> {
+        let Some(id) = self.running(|it| matches!(it, Purpose::Probe { .. })) else { return Vec::new() };
+        self.hear(now, command_ended(id, well))
+    }
+
+    pub fn be_asked(&mut self, now: Moment, request: Request) -> Vec<Order> {
+        self.hear(now, Input::Requested(request))
+    }
+
+    fn hear(&mut self, now: Moment, input: Input) -> Vec<Order> {
         self.heard = now;
-        let mut actions = Vec::new();
+        let mut orders = Vec::new();
         let mut input = Some(input);
         while let Some(next) = input.take() {
             let node = Arc::make_mut(&mut self.node);
@@ -229,10 +242,10 @@ impl Mind {
                 if matches!(output, Output::Election(ElectionOrder::Close)) {
                     input = Some(Input::ElectionEnded);
                 }
-                actions.extend(self.action(output));
+                orders.extend(self.order(output));
             }
         }
-        actions
+        orders
     }
 
     /// The command that runs for this purpose, if one does.
@@ -243,10 +256,7 @@ impl Mind {
     fn input(&mut self, now: Moment, event: Event) -> Option<Input> {
         let other = if self.alike { OWN } else { OTHER };
         let report = |report| Some(Input::Guardian(GuardianInput::Report(Box::new(report))));
-        let ended = |id: Option<u64>, succeeded: bool| {
-            let outcome = CommandOutcome::Ended(ExitStatus::Code(i32::from(!succeeded)));
-            report(Report::CommandEnded { id: id?, outcome })
-        };
+        let ended = |id: Option<u64>, succeeded: bool| Some(command_ended(id?, succeeded));
         let fact = |fact| Some(Input::Election(fact));
         match event {
             Event::GuardianReady => report(Report::Ready { pid: 1 }),
@@ -301,13 +311,13 @@ impl Mind {
             Event::StopRequested | Event::KillRequested => Some(Input::StopAsked { signal: StopSignal::Terminate }),
             Event::DuplicateName => fact(Fact::DuplicateName { holder: OTHER.to_owned() }),
             Event::TimePassed => Some(Input::TimePassed),
-            Event::Ready | Event::Unhealthy => unreachable!("nothing is probed in the model"),
+            Event::Ready | Event::Unhealthy => unreachable!("the node itself finds out, of what a probe answers"),
             Event::StepDownRequested(_) => unreachable!("the node itself asks, of what people want"),
         }
     }
 
-    fn action(&mut self, output: Output) -> Option<Action> {
-        Some(match output {
+    fn order(&mut self, output: Output) -> Option<Order> {
+        Some(Order::Role(match output {
             Output::Guardian(order) => match order {
                 GuardianOrder::AcquireLock { .. } => Action::AcquireLock,
                 GuardianOrder::WriteRecord(record) => Action::WriteRecord { epoch: record.epoch },
@@ -324,7 +334,8 @@ impl Mind {
                         }
                         Purpose::BeforeStart { epoch } => Action::RunBeforeStart { epoch },
                         Purpose::AfterStop => Action::RunAfterStop,
-                        Purpose::Notice | Purpose::Probe { .. } => return None,
+                        Purpose::Probe { .. } => return Some(Order::Probe),
+                        Purpose::Notice => return None,
                     }
                 }
                 GuardianOrder::Configure(_)
@@ -360,8 +371,13 @@ impl Mind {
             | Output::Publish
             | Output::Status(_)
             | Output::Stopping => return None,
-        })
+        }))
     }
+}
+
+fn command_ended(id: u64, succeeded: bool) -> Input {
+    let outcome = CommandOutcome::Ended(ExitStatus::Code(i32::from(!succeeded)));
+    Input::Guardian(GuardianInput::Report(Box::new(Report::CommandEnded { id, outcome })))
 }
 
 fn connected(timeout: Duration, now: Moment) -> Input {

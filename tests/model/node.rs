@@ -1,11 +1,12 @@
 //! One node's processes: the shell carries out actions, the guardian obeys and fences itself, the tree lives and dies.
 
 use primacy::moment::Moment;
+use primacy::node::Request;
 use primacy::role::{Action, Event, Recorded, Witness};
 
 use super::world::{
-    Breach, Breadcrumb, Command, Frost, Guardian, Heard, Hold, Hook, LEASE, Last, SelfFencing, Setup, Tree, World,
-    units,
+    Breach, Breadcrumb, Command, Frost, Guardian, Heard, Hold, Hook, LEASE, Last, Order, SelfFencing, Setup, Tree,
+    World, units,
 };
 
 /// Where [`World::handle`] is interrupted.
@@ -15,7 +16,11 @@ pub enum Interruption {
     Freeze,
 }
 
-fn from_guardian(event: &Event) -> bool {
+fn from_guardian(heard: &Heard) -> bool {
+    if let Heard::Answered { .. } = heard {
+        return true;
+    }
+    let Heard::Event(event) = heard else { return false };
     matches!(
         event,
         Event::GuardianReady
@@ -50,13 +55,11 @@ impl World {
     }
 
     /// What it would order then.
-    pub fn next_actions(&self, node: usize) -> Vec<Action> {
+    pub fn next_orders(&self, node: usize) -> Vec<Order> {
         let (Some(event), Some(supervisor)) = (self.next_event(node), &self.nodes[node].supervisor) else {
             return Vec::new();
         };
-        let mut actions = supervisor.core.clone().step(self.now, event);
-        actions.retain(|action| !matches!(action, Action::Announce(_)));
-        actions
+        supervisor.core.clone().step(self.now, event)
     }
 
     pub fn handle(&mut self, setup: &Setup, node: usize, interruption: Option<(Interruption, usize)>) {
@@ -66,16 +69,20 @@ impl World {
         if !supervisor.mailbox.is_empty() {
             supervisor.mailbox.remove(0);
         }
-        let mut actions = supervisor.core.step(now, event.clone());
-        actions.retain(|action| !matches!(action, Action::Announce(_)));
+        let mut orders = supervisor.core.step(now, event.clone());
         if let Heard::Event(Event::Claimed { .. }) = event
             && let Some(guardian) = &mut self.nodes[node].guardian
         {
             guardian.will = true;
         }
-        let rest = interruption.map_or(Vec::new(), |(_, after)| actions.split_off(after));
-        for action in actions {
-            self.perform(setup, node, action);
+        match event {
+            Heard::Asked(Request::Isolate) => self.nodes[node].isolated = true,
+            Heard::Asked(Request::Activate) => self.nodes[node].isolated = false,
+            _ => {}
+        }
+        let rest = interruption.map_or(Vec::new(), |(_, after)| orders.split_off(after));
+        for order in orders {
+            self.perform(setup, node, order);
         }
         match interruption {
             None => {}
@@ -89,12 +96,18 @@ impl World {
         }
     }
 
-    pub fn perform(&mut self, setup: &Setup, node: usize, action: Action) {
+    pub fn perform(&mut self, setup: &Setup, node: usize, order: Order) {
         let now = self.now;
+        let Order::Role(action) = order else { return self.give(setup, node, order) };
         match action {
             Action::Stand => self.stand(node),
             Action::Yield => self.go_to_the_back(node),
-            Action::Claim { epoch } => self.claim(setup, node, epoch, now),
+            Action::Claim { epoch } => {
+                if self.nodes[node].isolated {
+                    self.breach(Breach::PromotionInIsolation);
+                }
+                self.claim(setup, node, epoch, now);
+            }
             Action::Resign { clean, .. } => self.resign(node, clean),
             Action::KillOrphans if self.nodes[node].is_empty() => self.tell(node, Event::TreeDead),
             Action::KillOrphans => {
@@ -104,7 +117,7 @@ impl World {
             Action::ReplaceGuardian => {
                 self.end_guardian(setup, node);
                 if let Some(supervisor) = &mut self.nodes[node].supervisor {
-                    supervisor.mailbox.retain(|heard| !matches!(heard, Heard::Event(event) if from_guardian(event)));
+                    supervisor.mailbox.retain(|heard| !from_guardian(heard));
                 }
                 self.nodes[node].guardian = Some(Guardian::booting());
             }
@@ -119,14 +132,17 @@ impl World {
             | Action::Start { .. }
             | Action::StopTree
             | Action::KillTree
-            | Action::CloseLock(_) => {
-                let reads = self.nodes[node].guardian_runs();
-                match &mut self.nodes[node].guardian {
-                    Some(_) if reads => self.obey(setup, node, action),
-                    Some(guardian) => guardian.orders.push(action),
-                    None => {}
-                }
-            }
+            | Action::CloseLock(_) => self.give(setup, node, action.into()),
+        }
+    }
+
+    /// The guardian reads an order as soon as it can.
+    fn give(&mut self, setup: &Setup, node: usize, order: Order) {
+        let reads = self.nodes[node].guardian_runs();
+        match &mut self.nodes[node].guardian {
+            Some(_) if reads => self.obey(setup, node, order),
+            Some(guardian) => guardian.orders.push(order),
+            None => {}
         }
     }
 
@@ -138,7 +154,7 @@ impl World {
             return;
         }
         let with_lock = guardian.has_lock;
-        let until = now + units(2);
+        let until = if hook == Hook::Probe { now } else { now + units(2) };
         self.nodes[node].commands.push(Command { hook, until, with_lock, doomed: false, stuck: false });
     }
 
@@ -160,6 +176,10 @@ impl World {
             }
             Hook::Before { epoch } => self.report(node, Event::Prepared { epoch, succeeded }),
             Hook::After => self.report(node, Event::Tidied),
+            Hook::Probe => {
+                let well = succeeded && self.nodes[node].tree.is_some_and(|tree| !tree.sick);
+                self.report(node, Heard::Answered { well });
+            }
         }
         self.release(setup, node);
         self.tell_of_death(node);
@@ -171,8 +191,12 @@ impl World {
     }
 
     pub fn command_dies(&mut self, setup: &Setup, node: usize) {
-        self.nodes[node].commands.remove(0);
+        let command = self.nodes[node].commands.remove(0);
         self.release(setup, node);
+        let runs_it = self.nodes[node].guardian.as_ref().is_some_and(|guardian| !guardian.booting);
+        if command.hook == Hook::Probe && runs_it {
+            self.report(node, Heard::Answered { well: false });
+        }
         self.tell_of_death(node);
     }
 
@@ -200,6 +224,7 @@ impl World {
     /// The supervisor's process is gone, however it went.
     pub fn lose_supervisor(&mut self, node: usize) {
         self.nodes[node].supervisor = None;
+        self.nodes[node].isolated = false;
         if self.nodes[node].frost == Some(Frost::Supervisor) {
             self.nodes[node].frost = None;
         }
@@ -207,17 +232,18 @@ impl World {
     }
 
     /// The guardian says something, as soon as it can.
-    fn report(&mut self, node: usize, event: Event) {
+    fn report(&mut self, node: usize, heard: impl Into<Heard>) {
         let runs = self.nodes[node].guardian_runs();
         match &mut self.nodes[node].guardian {
-            Some(_) if runs => self.tell(node, event),
-            Some(guardian) => guardian.unsaid.push(event),
+            Some(_) if runs => self.tell(node, heard),
+            Some(guardian) => guardian.unsaid.push(heard.into()),
             None => {}
         }
     }
 
-    pub fn obey(&mut self, setup: &Setup, node: usize, order: Action) {
+    pub fn obey(&mut self, setup: &Setup, node: usize, order: Order) {
         let now = self.now;
+        let Order::Role(order) = order else { return self.run(node, Hook::Probe) };
         let Some(guardian) = &mut self.nodes[node].guardian else { return };
         match order {
             Action::AcquireLock => {
@@ -253,7 +279,8 @@ impl World {
                 } else {
                     guardian.deadline = Some(deadline);
                     self.observe_start(setup, node, epoch);
-                    self.nodes[node].tree = Some(Tree { epoch, stopping: None, doomed: false, stuck: false });
+                    self.nodes[node].tree =
+                        Some(Tree { epoch, stopping: None, doomed: false, stuck: false, sick: false });
                     self.nodes[node].unwritten = setup.write_back.then_some(epoch);
                     self.feed(setup, node);
                     self.report(node, Event::Started);
@@ -338,6 +365,9 @@ impl World {
         }
         if proved + units(LEASE) <= self.now {
             self.breach(Breach::StartWithoutLease);
+        }
+        if self.nodes[node].tree.is_some() {
+            self.breach(Breach::StartBesideRemains);
         }
         if in_debt {
             self.breach(Breach::StartWithoutFencing);
@@ -442,16 +472,17 @@ impl World {
     }
 
     /// The guardian opens the volume, once what an earlier leadership left is dead.
-    pub fn guardian_boots(&self, node: usize) -> bool {
+    pub fn guardian_boots(&self, setup: &Setup, node: usize) -> bool {
+        let dying = self.nodes[node].tree.is_some_and(|tree| tree.doomed)
+            || self.nodes[node].commands.iter().any(|command| command.doomed);
         self.nodes[node].guardian_runs()
             && self.nodes[node].supervisor.is_some()
             && self.nodes[node].guardian.as_ref().is_some_and(|guardian| guardian.booting)
-            && self.nodes[node].tree.is_none_or(|tree| !tree.doomed)
-            && self.nodes[node].commands.iter().all(|command| !command.doomed)
+            && !(dying && setup.remains_are_cleared)
     }
 
     pub fn boot_guardian(&mut self, setup: &Setup, node: usize) {
-        if !self.nodes[node].is_empty() {
+        if setup.remains_are_cleared && !self.nodes[node].is_empty() {
             self.nodes[node].doom();
             return;
         }
@@ -528,14 +559,14 @@ impl World {
     pub fn thaw(&mut self, setup: &Setup, node: usize) {
         self.nodes[node].frost = None;
         if let Some(supervisor) = &mut self.nodes[node].supervisor {
-            for action in std::mem::take(&mut supervisor.pending) {
-                self.perform(setup, node, action);
+            for order in std::mem::take(&mut supervisor.pending) {
+                self.perform(setup, node, order);
             }
         }
         if let Some(guardian) = &mut self.nodes[node].guardian {
             let (orders, unsaid) = (std::mem::take(&mut guardian.orders), std::mem::take(&mut guardian.unsaid));
-            for event in unsaid {
-                self.tell(node, event);
+            for heard in unsaid {
+                self.tell(node, heard);
             }
             for order in orders {
                 self.obey(setup, node, order);

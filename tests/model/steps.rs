@@ -1,10 +1,11 @@
 //! What may happen next in a world, and what it does.
 
 use primacy::moment::Moment;
+use primacy::node::Request;
 use primacy::role::{Event, Loss};
 
 use super::node::Interruption;
-use super::world::{Fault, Frost, Setup, World, units};
+use super::world::{Fault, Frost, Heard, Setup, World, units};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
@@ -49,10 +50,14 @@ pub enum Step {
     RestoreZooKeeper,
     CutPower(usize),
     FailHook(usize),
+    Sicken(usize),
     Pause,
     Resume,
+    Ask(usize, Request),
     Stop(usize, u8),
 }
+
+const ACTIVATION: Heard = Heard::Asked(Request::Activate);
 
 impl World {
     /// When the time is up of a command that could end.
@@ -71,7 +76,7 @@ impl World {
             if self.beat_due(node) {
                 out.push(Step::Beat(node));
             }
-            if self.guardian_boots(node) {
+            if self.guardian_boots(setup, node) {
                 out.push(Step::GuardianBoots(node));
             }
             if self.lock_free_for(setup, node) {
@@ -106,6 +111,9 @@ impl World {
             out.push(Step::Resume);
         }
         for (node, it) in self.nodes.iter().enumerate() {
+            if it.isolated && it.supervisor.as_ref().is_some_and(|it| !it.mailbox.contains(&ACTIVATION)) {
+                out.push(Step::Ask(node, Request::Activate));
+            }
             if it.frost.is_some() {
                 out.push(Step::Thaw(node));
             }
@@ -149,8 +157,8 @@ impl World {
             }
         }
         if self.budget > 0 {
-            let only_a_pause = setup.pause_first && self.budget == setup.budget;
-            for fault in setup.faults.iter().filter(|fault| !only_a_pause || **fault == Fault::Pause) {
+            let first = setup.first.filter(|_| self.budget == setup.budget);
+            for fault in setup.faults.iter().filter(|fault| first.is_none_or(|first| **fault == first)) {
                 self.faults(*fault, out);
             }
         }
@@ -184,7 +192,7 @@ impl World {
                 Fault::FreezeHost if !frozen => out.push(Step::Freeze(node, Frost::Host)),
                 Fault::FreezeHalfway | Fault::DieHalfway => {
                     let how = if fault == Fault::DieHalfway { Interruption::Death } else { Interruption::Freeze };
-                    for after in 0..self.next_actions(node).len() {
+                    for after in 0..self.next_orders(node).len() {
                         out.push(Step::HandleHalf(node, how, after));
                     }
                 }
@@ -210,6 +218,14 @@ impl World {
                 Fault::FailWriteBack if it.unwritten.is_some() && !it.write_back_fails => {
                     out.push(Step::FailWriteBack(node));
                 }
+                Fault::Sicken if it.tree.is_some_and(|tree| !tree.sick && !tree.doomed) => out.push(Step::Sicken(node)),
+                Fault::Isolate if it.supervisor.is_some() && !it.isolated => {
+                    out.push(Step::Ask(node, Request::Isolate));
+                }
+                Fault::StepDown => {
+                    let leads = it.supervisor.as_ref().and_then(|supervisor| supervisor.core.machine().epoch());
+                    out.extend(leads.map(|epoch| Step::Ask(node, Request::StepDown { epoch })));
+                }
                 Fault::FailHook if self.command(node).is_some() => out.push(Step::FailHook(node)),
                 Fault::CutPower if it.supervisor.is_some() || it.guardian.is_some() => out.push(Step::CutPower(node)),
                 Fault::Stop if it.supervisor.is_some() => out.push(Step::Stop(node, 1)),
@@ -220,13 +236,16 @@ impl World {
     }
 
     /// One schedule that is fair to everybody, once faults have ended: what was broken is mended, what can be done is done,
-    /// then time passes.
+    /// then time passes. Who is isolated stays so, unless nobody else is left.
     pub fn fair_step(&self, setup: &Setup) -> Step {
         if let Some(node) = self.resets() {
             return Step::Reset(node);
         }
         let mut steps = Vec::new();
         self.leisurely(&mut steps);
+        if !self.nodes.iter().all(|node| node.isolated) {
+            steps.retain(|step| !matches!(step, Step::Ask(_, Request::Activate)));
+        }
         if steps.is_empty() {
             self.urgent(setup, &mut steps);
         }
@@ -252,6 +271,14 @@ impl World {
                 for command in &mut self.nodes[node].commands {
                     command.stuck = true;
                 }
+            }
+            Step::Sicken(node) => {
+                if let Some(tree) = &mut self.nodes[node].tree {
+                    tree.sick = true;
+                }
+            }
+            Step::Ask(node, request @ (Request::Isolate | Request::StepDown { .. })) => {
+                self.tell(node, Heard::Asked(request));
             }
             Step::FailWriteBack(node) => self.nodes[node].write_back_fails = true,
             Step::LoseLock(node) => self.lose_lock(node),
@@ -292,6 +319,7 @@ impl World {
             Step::Expire(seat) => self.remove_seat(seat, Loss::SessionExpired),
             Step::Restart(node) => self.restart(setup, node),
             Step::Resume => self.resume(),
+            Step::Ask(node, Request::Activate) => self.tell(node, ACTIVATION),
             Step::Thaw(node) => self.thaw(setup, node),
             Step::Heal { node, lose } => self.heal(setup, node, lose),
             Step::Unstick(node) => {

@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use primacy::moment::Moment;
+use primacy::node::Request;
 use primacy::role::{Action, Backoff, Event, Predecessor, Restarts, Rules, Succession};
 
 use super::flaw::{Core, Flaw};
@@ -85,8 +86,10 @@ pub struct Setup {
     pub grace: u64,
     /// Node 0 has the highest priority.
     pub ranked: bool,
-    /// Of two faults the first is a pause.
-    pub pause_first: bool,
+    /// Of two faults the first is this.
+    pub first: Option<Fault>,
+    /// A guardian opens the volume only once what an earlier leadership left on its host is dead.
+    pub remains_are_cleared: bool,
     pub rules: Rules,
     pub flaw: Flaw,
 }
@@ -122,8 +125,14 @@ pub enum Fault {
     /// Everything of a node's host is gone at once, and its lock with it.
     CutPower,
     FailHook,
+    /// A coordinator runs on and never does again what it is there for: its probe says so.
+    Sicken,
     /// Somebody pauses the cluster, for a while.
     Pause,
+    /// Somebody isolates a node, and activates it some time.
+    Isolate,
+    /// Somebody wants another node to lead.
+    StepDown,
     Stop,
     /// A stop and a second one.
     StopTwice,
@@ -144,6 +153,12 @@ pub enum Heard {
     Held(Succession),
     /// They are not any more.
     Resumed,
+    /// A probe has ended.
+    Answered {
+        well: bool,
+    },
+    /// Somebody wants something of this node.
+    Asked(Request),
 }
 
 impl From<Event> for Heard {
@@ -152,12 +167,26 @@ impl From<Event> for Heard {
     }
 }
 
+/// What a supervisor wants done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    Role(Action),
+    /// The coordinator is to be asked how it is, by a command.
+    Probe,
+}
+
+impl From<Action> for Order {
+    fn from(action: Action) -> Self {
+        Self::Role(action)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Supervisor {
     pub core: Core,
     pub mailbox: Vec<Heard>,
     /// What was left to do when it froze.
-    pub pending: Vec<Action>,
+    pub pending: Vec<Order>,
     pub client: Client,
     /// The breadcrumb that it was elected with; kept only where ZooKeeper may come back with another.
     pub found: Option<Breadcrumb>,
@@ -211,6 +240,8 @@ pub enum Hook {
         epoch: u64,
     },
     After,
+    /// Asks the coordinator how it is.
+    Probe,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -234,9 +265,9 @@ pub struct Guardian {
     pub will: bool,
     pub fencing: SelfFencing,
     /// Not read yet: it is frozen.
-    pub orders: Vec<Action>,
+    pub orders: Vec<Order>,
     /// Not said yet: it is frozen.
-    pub unsaid: Vec<Event>,
+    pub unsaid: Vec<Heard>,
 }
 
 impl Guardian {
@@ -264,6 +295,8 @@ pub struct Tree {
     /// SIGKILL was sent.
     pub doomed: bool,
     pub stuck: bool,
+    /// It lives, and is of no use.
+    pub sick: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -290,6 +323,8 @@ pub struct Node {
     pub frost: Option<Frost>,
     /// No way between this node and ZooKeeper.
     pub cut: bool,
+    /// Its supervisor knows that it is not wanted to lead.
+    pub isolated: bool,
     pub hold: Hold,
     /// For the observer only: the claim that ZooKeeper granted, when its latest proof was sent, and whether somebody could
     /// still write then who had neither stopped nor been fenced.
@@ -397,6 +432,10 @@ pub enum Breach {
     StartBeforeWrittenBack = 32,
     /// A node began to claim although elections were paused when it was elected.
     PromotionInPause = 64,
+    /// A node began to claim although it was isolated.
+    PromotionInIsolation = 128,
+    /// What an earlier leadership of the same host left was still alive.
+    StartBesideRemains = 256,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -418,7 +457,7 @@ pub struct World {
     /// Elections are paused.
     pub paused: bool,
     pub budget: u8,
-    pub breaches: u8,
+    pub breaches: u16,
 }
 
 impl Hash for World {
@@ -449,6 +488,7 @@ impl World {
                     fires: None,
                     frost: None,
                     cut: false,
+                    isolated: false,
                     hold: Hold::Honoured,
                     granted: None,
                     proved: Moment::from_nanos(DAWN),
@@ -515,11 +555,11 @@ impl World {
     }
 
     pub fn breach(&mut self, breach: Breach) {
-        self.breaches |= breach as u8;
+        self.breaches |= breach as u16;
     }
 
     pub fn breached(&self, breach: Breach) -> bool {
-        self.breaches & breach as u8 != 0
+        self.breaches & breach as u16 != 0
     }
 
     /// Puts a fact into a supervisor's mailbox.
