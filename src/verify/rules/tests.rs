@@ -3,14 +3,18 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use crate::election::port::{ElectionOrder, Fact};
 use crate::guardian::protocol::{GuardianOrder, LockRecord, Report};
 use crate::moment::Moment;
+use crate::node::{GuardianInput, Input, Output};
 use crate::recorder::header::{Header, Part};
 use crate::recorder::settings::Settings;
 use crate::recording::guardian::{Deed, Line, State, What};
+use crate::recording::reading::Segment;
+use crate::recording::supervisor::ReadLine;
 use crate::status::End;
 use crate::verify::Verdict;
-use crate::verify::recordings::{Guardian, Recordings};
+use crate::verify::recordings::{self, Guardian, Recordings, Supervisor};
 use crate::verify::replay::{Elected, Leadership};
 
 fn at(millis: u64) -> Moment {
@@ -115,6 +119,41 @@ fn what_a_guardian_may_not_do_is_convicted() {
         let rules = judged(vec![guardian("a", 1, &forged)], &[]);
         assert!(rules.contains(&rule), "{rule}: {rules:?}");
     }
+}
+
+#[test]
+fn a_proof_of_what_was_never_recorded_is_convicted() {
+    let forged = [acquired(100, Some(4)), did(101, Deed::AskedToClose { proof: true })];
+    let rules = judged(vec![guardian("a", 1, &forged)], &[]);
+    assert_eq!(rules, ["the proof of an end is given of a record that was written"]);
+}
+
+/// A supervisor that has claimed an epoch, heard this, and resigned as a clean one.
+fn resigned(heard: &[Input]) -> Vec<&'static str> {
+    let settings = Settings { directory: "/".into(), limit: 0, cluster: "c".to_owned(), node: "a".to_owned() };
+    let header =
+        Header::new(Part::Supervisor, &settings, "boot", at(0), std::time::UNIX_EPOCH, serde_json::Value::Null);
+    let claimed = Input::Election(Fact::Claimed { epoch: 5, counts_from: at(1), last_will: None });
+    let hear = |heard: &Input| ReadLine::Heard { at: at(1), wall: 0, heard: heard.clone() };
+    let resigns = Output::Election(ElectionOrder::Resign { clean: true, ended: None });
+    let said = std::iter::once(&claimed).chain(heard).map(hear).chain([ReadLine::Wanted { wanted: resigns }]);
+    let lines = (2..).zip(said.map(recordings::Line::Known)).collect();
+    let supervisor = Supervisor { segment: Segment { path: PathBuf::from("a"), header, lines }, node: None };
+    let recordings = Recordings { supervisors: vec![supervisor], ..Recordings::default() };
+    let mut verdict = Verdict::default();
+    super::check(&recordings, &[], &mut verdict);
+    verdict.contradictions.iter().map(|it| it.rule).collect()
+}
+
+#[test]
+fn a_clean_resignation_before_the_lock_was_closed_is_convicted() {
+    let report = |report| Input::Guardian(GuardianInput::Report(Box::new(report)));
+    let rule = "a resignation is clean only once the tree is dead and the lock closed";
+    assert_eq!(resigned(&[report(Report::TreeDead)]), [rule]);
+    assert_eq!(resigned(&[report(Report::TreeDead), report(Report::LockClosed { clean: false })]), [rule]);
+    assert!(resigned(&[report(Report::TreeDead), report(Report::LockClosed { clean: true })]).is_empty());
+    assert!(resigned(&[report(Report::Fenced { deadline: at(9), clean: true })]).is_empty());
+    assert!(resigned(&[Input::OrphansDead { leadership: 1 }]).is_empty());
 }
 
 #[test]
