@@ -30,12 +30,14 @@ impl RecordedLink {
         }
     }
 
-    /// Begins a segment, if one is due.
-    pub fn begin(&mut self, state: impl FnOnce() -> State) {
-        let now = clock::now();
-        if self.recorder.wants_beginning(now) {
-            self.recorder.begin(now, clock::wall(), &state());
-        }
+    /// Whether [`RecordedLink::begin`] is to be called before anything is recorded.
+    pub fn wants_beginning(&mut self) -> bool {
+        self.recorder.wants_beginning(clock::now())
+    }
+
+    /// Begins a segment.
+    pub fn begin(&mut self, state: &State) {
+        self.recorder.begin(clock::now(), clock::wall(), state);
     }
 
     pub fn heard(&mut self, order: &GuardianOrder) {

@@ -244,6 +244,23 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_hangs_is_told_and_waited_for_by_nobody() {
+        let settings = settings(Path::new("/nowhere"), 1 << 20);
+        let mut recorder = Recorder::start(Part::Guardian, settings).unwrap();
+        let (hanging, _messages) = Writer::hanging();
+        recorder.running.as_mut().unwrap().writer = hanging;
+        recorder.begin(at(0), UNIX_EPOCH, &());
+        let mut told = Vec::new();
+        for number in 0..1000 {
+            recorder.line(at(number), &"killed", false);
+            recorder.settle(at(number));
+            told.extend(recorder.problem());
+        }
+        assert_eq!(told, ["the disk does not take what is to be recorded"]);
+        assert!(!recorder.records());
+    }
+
+    #[test]
     fn one_that_cannot_write_says_so_once_and_goes_on_when_it_can() {
         let directory = tempfile::tempdir().unwrap();
         let blocked = directory.path().join("c");

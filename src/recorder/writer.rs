@@ -28,6 +28,12 @@ struct Outcome {
     problem: Mutex<Option<String>>,
 }
 
+impl Outcome {
+    fn tell(&self, problem: String) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    }
+}
+
 pub struct Writer {
     queue: SyncSender<Message>,
     outcome: Arc<Outcome>,
@@ -49,12 +55,27 @@ impl Writer {
 
     /// False if it cannot be taken.
     pub fn begin(&self, name: String, header: Vec<u8>) -> bool {
-        self.queue.try_send(Message::Begin { name, header }).is_ok()
+        self.leave(Message::Begin { name, header })
     }
 
     /// False if they cannot be taken.
     pub fn lines(&self, lines: Vec<u8>) -> bool {
-        self.queue.try_send(Message::Lines(lines)).is_ok()
+        self.leave(Message::Lines(lines))
+    }
+
+    fn leave(&self, message: Message) -> bool {
+        let taken = self.queue.try_send(message).is_ok();
+        if !taken {
+            self.outcome.tell("the disk does not take what is to be recorded".to_owned());
+        }
+        taken
+    }
+
+    /// One whose disk hangs from the start.
+    #[cfg(test)]
+    pub fn hanging() -> (Self, impl Sized) {
+        let (queue, messages) = sync_channel(QUEUE);
+        (Self { queue, outcome: Arc::default(), told: None }, messages)
     }
 
     /// Whether something could not be written since this was asked last.
@@ -94,8 +115,7 @@ fn write(settings: &Settings, messages: &Receiver<Message>, outcome: &Outcome) {
         if let Err(error) = written {
             file = None;
             let folder = settings.folder();
-            *outcome.problem.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(format!("{}: {error}", folder.display()));
+            outcome.tell(format!("{}: {error}", folder.display()));
             outcome.failed.store(true, Ordering::Relaxed);
         }
     }

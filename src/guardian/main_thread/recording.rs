@@ -6,8 +6,10 @@ use crate::recording::guardian::State;
 impl MainThread {
     /// Begins a segment, if one is due.
     pub(super) fn begin_segment(&mut self) {
-        let state = self.state();
-        self.link.begin(|| state);
+        if self.link.wants_beginning() {
+            let state = self.state();
+            self.link.begin(&state);
+        }
     }
 
     /// What it knows, for its recording.
