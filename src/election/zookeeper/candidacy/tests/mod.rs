@@ -1,6 +1,7 @@
 //! A candidacy driven by synthetic answers: no server, no clock.
 
 mod courses;
+mod ensemble;
 mod properties;
 mod refusals;
 mod tables;
