@@ -352,6 +352,12 @@ probe_timeout = "{probe_timeout}ms"
         Ok(active)
     }
 
+    /// How late a process of these hosts ran since then at the latest, and was seen to: the longest time between two ticks.
+    pub fn late_since(&self, since: At) -> Duration {
+        let precision = self.ticks.with(|book| book.precision(since, clock::now()));
+        precision.map_or(Duration::ZERO, |[_, _, longest]| longest)
+    }
+
     /// What an emulated processor may take on top of every limit on what others than the hosts' failure detectors do.
     pub fn allowance(&self) -> Duration {
         self.timing.emulation

@@ -206,13 +206,14 @@ impl Machine {
         Ok(at)
     }
 
-    /// Ends that. The moment of the order: nothing ran before it.
-    pub fn go(&mut self) -> Result<At> {
+    /// Ends that. The moment of the order: nothing ran before it. What ran has its grace, and `late` on top: how late a
+    /// process of this lab runs at the moment where nothing is done to it ([`crate::cluster::Cluster::late_since`]).
+    pub fn go(&mut self, late: Duration) -> Result<At> {
         let at = clock::now();
         if let Some((since, how)) = self.stopped {
             self.host.go(how).with_context(|| format!("{}: the end of {how:?}", self.name))?;
             self.stopped = None;
-            let grace = self.notes.as_ref().map_or(Duration::ZERO, |notes| how.grace(notes.lease));
+            let grace = self.notes.as_ref().map_or(Duration::ZERO, |notes| how.grace(notes.lease) + late);
             self.stood_still(since, at, grace)?;
         }
         Ok(at)
@@ -239,7 +240,7 @@ impl Machine {
     /// Ends whatever was done to it, except having been switched off.
     pub fn restore(&mut self) -> Result<()> {
         self.heal()?;
-        self.go().map(drop)
+        self.go(Duration::ZERO).map(drop)
     }
 
     pub fn pid(&self) -> Option<u32> {

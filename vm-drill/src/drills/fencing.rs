@@ -145,11 +145,12 @@ fn come_back(cluster: &mut Cluster, outcome: &mut Outcome, how: Fault, limit: Du
         Fault::Cut => machine.cut(Network::Nfs)?,
     };
     expect_successor(cluster, outcome, fault, epoch, limit)?;
+    let alone = clock::now();
     std::thread::sleep(ALONE);
-    let before = cluster.written(epoch)?;
+    let (before, late) = (cluster.written(epoch)?, cluster.late_since(alone));
     let machine = &mut cluster.candidates[host].machine;
     let back = match how {
-        Fault::Stop => machine.go()?,
+        Fault::Stop => machine.go(late)?,
         Fault::Cut => machine.heal()?,
     };
     std::thread::sleep(AFTER);

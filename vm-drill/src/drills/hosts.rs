@@ -49,9 +49,11 @@ fn stop_and_go(cluster: &mut Cluster, outcome: &mut Outcome, how: Stop) -> Resul
     let (active, epoch) = cluster.active()?;
     let fault = cluster.candidates[active].machine.stop(how)?;
     expect_successor(cluster, outcome, fault, epoch, takeover_limit(cluster))?;
+    let alone = clock::now();
     std::thread::sleep(ALONE);
     let before = cluster.written(epoch)?;
-    let thaw = cluster.candidates[active].machine.go()?;
+    let late = cluster.late_since(alone);
+    let thaw = cluster.candidates[active].machine.go(late)?;
     let silent = || {
         let last = cluster.ticks.with(|book| book.lives.iter().find(|life| life.epoch == epoch).map(Life::last))?;
         (clock::now().saturating_sub(last.max(thaw)) >= ALONE).then_some(())
@@ -65,7 +67,8 @@ fn stop_and_go(cluster: &mut Cluster, outcome: &mut Outcome, how: Stop) -> Resul
         anyhow::Ok((life.ticks.iter().filter(|at| after(at)).max().copied(), wrote, failed))
     })?;
     let lived = last.map_or(Duration::ZERO, |last| last.saturating_sub(thaw));
-    outcome.expect_within("thaw to the old coordinator's last tick", lived, how.grace(cluster.timing.lease()));
+    outcome.expect_within("thaw to the old coordinator's last tick", lived, how.grace(cluster.timing.lease()) + late);
+    outcome.figure("between two ticks of the next one at most, ms", milliseconds(late));
     outcome.figure("records synced after the thaw", f64::from(u32::try_from(wrote)?));
     if !failed.is_empty() {
         outcome.note(format!("writes after the thaw failed with errno {failed:?}"));
