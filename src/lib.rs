@@ -24,6 +24,7 @@ pub mod crypto;
 pub mod election;
 pub mod guardian;
 pub mod host;
+pub mod intents;
 pub mod moment;
 pub mod node;
 pub mod output;

@@ -10,8 +10,8 @@ use crate::client::Error;
 use crate::config::ZooKeeper;
 use crate::guardian::protocol::ZooKeeperAccess;
 use crate::status::{ClusterView, HistoryEntry, Member};
-use crate::zookeeper::contents::{self, Control};
-use crate::zookeeper::{self, Trouble};
+use crate::zookeeper::paths::Paths;
+use crate::zookeeper::{self, Trouble, contents, intents};
 
 /// For connecting, and for reading everything.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -89,7 +89,8 @@ impl Ensemble {
     async fn read_cluster(&self, client: &zk::Client) -> Result<ClusterView, zk::Error> {
         let epoch = understood(client, &self.path("epoch"), contents::epoch).await?;
         let breadcrumb = understood(client, &self.path("active"), contents::breadcrumb).await?;
-        let control = Control::parse(data(client, &self.path("control")).await?.as_deref());
+        let paths = Paths::new(&self.config.root, &self.cluster);
+        let intended = intents::read(client, &paths).await?;
         let mut members: Vec<Member> = Vec::new();
         let directory = self.path("members");
         for name in children(client, &directory).await? {
@@ -103,8 +104,9 @@ impl Ensemble {
             cluster: self.cluster.clone(),
             epoch,
             active,
-            paused: control.paused,
-            switchover: control.switchover,
+            paused: intended.control.paused.is_some(),
+            switchover: contents::shown(&intended.control),
+            action: intended.action(),
             members,
         };
         // The sessions live; how recently they were heard of only the ensemble knows.

@@ -44,6 +44,7 @@ struct Backend {
 
 impl Backend {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<ElectionOrder>) {
+        self.tell(Fact::Intended(Box::default()));
         self.tell(Fact::Connected { session: None, timeout: self.settings.timeout, asked: clock::now() });
         while let Some(order) = orders.recv().await {
             match order {
@@ -70,6 +71,8 @@ impl Backend {
                 }
                 ElectionOrder::Announce(_) | ElectionOrder::AskAgain => {}
                 ElectionOrder::Amend(entry) => self.amend(*entry),
+                // It has no store: what is wanted of this node it is told itself.
+                ElectionOrder::Intend(_) => {}
                 ElectionOrder::Close => break,
             }
         }
@@ -101,6 +104,7 @@ impl Backend {
             active: self.leads.as_ref().map(ActiveView::from),
             paused: false,
             switchover: None,
+            action: None,
             members: self.member.iter().cloned().collect(),
         })));
     }

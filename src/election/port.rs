@@ -1,8 +1,9 @@
 //! What is ordered from an election backend, and what it tells.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::guardian::protocol::LastWill;
+use crate::intents::{Change, Intended};
 use crate::moment::Moment;
 use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member};
 
@@ -34,6 +35,9 @@ pub enum ElectionOrder {
     Announce(Option<Box<Breadcrumb>>),
     /// Complete a history entry (its gap is known only when the coordinator is ready).
     Amend(Box<HistoryEntry>),
+    /// Change what people want, guarded by what it was decided on. Nobody answers: what has become of it is told as
+    /// `Intended`.
+    Intend(Box<Change>),
     /// Give up a session that no candidacy rests on, and ask the servers for the wanted one again.
     AskAgain,
     /// Resign whatever there is, close the session and end the task.
@@ -74,6 +78,12 @@ pub enum Fact {
     DuplicateName { holder: String },
     /// The cluster as seen through this backend; sent at every change.
     Cluster(Box<ClusterView<Member>>),
+    /// What people want; sent at every change, and before `Cluster`.
+    Intended(Box<Intended>),
+    /// In the queue behind this election node.
+    Behind { election_node: String },
+    /// At that moment of this host's clock it was `server` by the clock of the servers, which all nodes share.
+    Stamped { at: Moment, server: SystemTime },
     /// Past leaderships, newest first; sent at every change.
     History(Vec<HistoryEntry>),
 }

@@ -24,6 +24,7 @@ pub enum CommandName {
     OnActive,
     OnStandby,
     Health,
+    Drain,
 }
 
 impl CommandName {
@@ -36,6 +37,7 @@ impl CommandName {
             Self::OnActive => "on_active",
             Self::OnStandby => "on_standby",
             Self::Health => "health.command",
+            Self::Drain => "drain.command",
         }
     }
 }
@@ -63,6 +65,8 @@ pub enum Purpose {
     AfterStop,
     /// on_active or on_standby: nothing depends on it.
     Notice,
+    /// Whether anything is in flight.
+    Drain,
     /// The coordinator is asked how it is.
     Probe {
         question: u64,

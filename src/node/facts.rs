@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::config::{self, Config, ElectionKind, WatchdogUse};
 use crate::election::port::ElectionOutcome;
@@ -14,7 +14,8 @@ use crate::host::{ProcessIdentity, Whose};
 use crate::moment::Moment;
 use crate::role::{self, End, Recorded, WatchdogTiming, Witness};
 use crate::status::{
-    Breadcrumb, ClusterView, CoordinatorView, EndCause, Evidence, HistoryEntry, Member, MetricsView, PeerResult,
+    Breadcrumb, ClusterView, CoordinatorView, EndCause, Evidence, HistoryEntry, Member, MetricsView, NodeState,
+    PeerResult,
 };
 
 use super::input::At;
@@ -76,6 +77,23 @@ pub struct Facts {
     pub locked: Option<Moment>,
     /// When some node was last seen to be active: as long as contact lasts, what was seen lasts.
     pub seen_active: Option<Moment>,
+    /// The own place in the queue.
+    #[serde(default)]
+    pub election_node: Option<String>,
+    /// Whose place is the one before it.
+    #[serde(default)]
+    pub behind: Option<String>,
+    /// What is told of a switchover to this node: see [`crate::status::Member::ready_for`].
+    #[serde(default)]
+    pub ready_for: Option<i64>,
+    /// The node state, and who wants it and why.
+    #[serde(default = "active")]
+    pub state: NodeState,
+    #[serde(default)]
+    pub state_why: Option<String>,
+    /// What the servers' clock said, and when.
+    #[serde(default)]
+    pub server_clock: Option<(Moment, SystemTime)>,
     /// Nothing has come between this node and the election since it was told of the cluster.
     pub cluster_is_current: bool,
     pub lock_holder: Option<LockRecord>,
@@ -110,6 +128,10 @@ pub enum Contact {
     Disconnected(String),
 }
 
+const fn active() -> NodeState {
+    NodeState::Active
+}
+
 impl Facts {
     pub fn new(config: Arc<Config>, identity: Identity, at: At) -> Self {
         Self {
@@ -134,6 +156,12 @@ impl Facts {
             lock_held: false,
             locked: None,
             seen_active: None,
+            election_node: None,
+            behind: None,
+            ready_for: None,
+            state: NodeState::Active,
+            state_why: None,
+            server_clock: None,
             cluster_is_current: false,
             lock_holder: None,
             predecessor_record: None,
@@ -152,6 +180,18 @@ impl Facts {
         }
     }
 
+    /// What the servers' clock says at this moment, as far as it can be known.
+    pub fn server_now(&self, now: Moment) -> Option<SystemTime> {
+        let (then, server) = self.server_clock?;
+        Some(server + now.since(then))
+    }
+
+    /// This node has no place in the queue.
+    pub fn leave_queue(&mut self) {
+        self.election_node = None;
+        self.behind = None;
+    }
+
     /// Hashes what can bear on a decision.
     pub fn hash_bearing(&self, state: &mut impl Hasher) {
         let outcome = self.election_outcome.as_ref();
@@ -159,6 +199,7 @@ impl Facts {
         (outcome.map(|outcome| outcome.epoch), self.witness).hash(state);
         breadcrumb.map(|it| (&it.node, it.epoch, it.clean)).hash(state);
         self.predecessor_record.as_ref().map(|it| (&it.node, it.epoch, it.is_over())).hash(state);
+        (&self.election_node, &self.behind).hash(state);
         (self.volume_usable(), self.volume_seen, self.watchdog_usable(), self.session_timeout_ms).hash(state);
     }
 

@@ -50,10 +50,10 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, ElectionKind};
 use crate::guardian::protocol::{GuardianOrder, LastWill, NoteLevel, WatchdogTerms};
 use crate::moment::Moment;
-use crate::role::{Event, Machine, Witness};
+use crate::role::{Event, Machine, Rules, Witness};
 use crate::status::Snapshot;
 
 use self::commands::Commands;
@@ -120,12 +120,15 @@ impl Node {
 
     /// As [`Node::new`], reckoning time in another way.
     pub fn under(timing: Timing, config: Arc<Config>, identity: Identity, at: At) -> Self {
-        let machine = Machine::new(timing.reckon(&config, None).rules);
+        // Until it is known what people want of this node, it does not stand.
+        let known = config.election != ElectionKind::ZooKeeper;
+        let rules = timing.reckon(&config, None).rules;
+        let machine = Machine::new(Rules { may_stand: rules.may_stand && known, ..rules });
         let mut node = Self {
             timing,
             machine,
             facts: Facts::new(config, identity, at),
-            intents: Intents::default(),
+            intents: Intents { known, ..Intents::default() },
             guardian: Watch::new(at.moment),
             commands: Commands::default(),
             health: Health::default(),
@@ -161,6 +164,14 @@ impl Node {
                 self.carry_out(at, action);
             }
         }
+        if !self.is_leaving()
+            && let Some(event) = self.tend_intents(at)
+        {
+            for action in self.machine.step(at.moment, event) {
+                self.changed = true;
+                self.carry_out(at, action);
+            }
+        }
         self.leave_if_done(at.moment);
         if std::mem::take(&mut self.changed) {
             self.outputs.extend(self.published.publish(&self.facts, &self.machine, at.moment));
@@ -181,6 +192,7 @@ impl Node {
             self.published.due(),
             self.peers.due(self.heard),
             self.leaving.deadline(),
+            self.intents.deadline().filter(|_| !self.is_leaving()),
         ];
         candidates.into_iter().flatten().fold(self.guardian.deadline(), Moment::min)
     }
@@ -188,7 +200,9 @@ impl Node {
     /// When [`Input::TimePassed`] would decide something; the rest of [`Node::deadline`] is housekeeping.
     pub fn next_decision(&self) -> Option<Moment> {
         let machine = self.machine.deadline().map(|(at, _)| at).filter(|_| !self.is_leaving());
-        [machine, self.guardian.respawn(), self.health.deadline(), self.leaving.deadline()].into_iter().flatten().min()
+        let intents = self.intents.deadline().filter(|_| !self.is_leaving());
+        let others = [self.guardian.respawn(), self.health.deadline(), self.leaving.deadline(), intents];
+        others.into_iter().chain([machine]).flatten().min()
     }
 
     /// The machine of the role.
@@ -218,10 +232,11 @@ impl Node {
                 Purpose::FencePredecessor { .. }
                 | Purpose::BeforeStart { .. }
                 | Purpose::AfterStop
+                | Purpose::Drain
                 | Purpose::Notice => (false, purpose).hash(state),
             }
         }
-        (self.intents, self.leaving, self.standby_is_news, self.stops, self.place.is_some()).hash(state);
+        (&self.intents, self.leaving, self.standby_is_news, self.stops, self.place.is_some()).hash(state);
     }
 
     /// What is so at this moment, for people.
@@ -248,6 +263,10 @@ impl Node {
             Input::PeerTested { node, test } => Some(self.hear_peer(node, test, at.moment)),
             Input::StopAsked { signal } => Some(self.hear_stop(signal)),
             Input::Requested(request) => Some(self.hear_request(request)),
+            Input::StateAsked(wanted) => {
+                self.hear_state_asked(wanted);
+                Some(Event::TimePassed)
+            }
             Input::ReloadAsked => {
                 self.ask_for_reload();
                 None

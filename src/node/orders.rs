@@ -130,6 +130,9 @@ impl Node {
         entry.to = Some(now);
         entry.cause = Some(end.into());
         entry.detail = Some(facts.detail.clone().unwrap_or_else(|| sentence(end).to_owned()));
+        if let Some(wish) = self.intents.wish.take().filter(|_| end.is_ordered()) {
+            (entry.by, entry.reason) = (Some(wish.by), wish.reason);
+        }
         entry
     }
 
@@ -239,6 +242,8 @@ fn predecessor_ended(facts: &mut Facts, at: At) -> Option<HistoryEntry> {
     Some(HistoryEntry {
         gap_ms: known.and_then(|entry| entry.gap_ms),
         evidence: known.and_then(|entry| entry.evidence.clone()),
+        by: None,
+        reason: None,
         epoch: predecessor.epoch,
         node: predecessor.node,
         from: predecessor.since,

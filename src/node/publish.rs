@@ -47,7 +47,9 @@ impl Published {
         }
         let changed = self.member.as_deref() != Some(&member) || self.service != facts.service(machine);
         // Who has become active has no further step, and others ask who that is.
-        let settles = if machine.role() == Role::Active { Duration::ZERO } else { SETTLE };
+        // Who is asked whether it is ready has been given little time to answer.
+        let asked = self.member.as_deref().map(|told| told.ready_for) != Some(facts.ready_for);
+        let settles = if machine.role() == Role::Active || asked { Duration::ZERO } else { SETTLE };
         if changed {
             self.due = Some(self.due.map_or(now + settles, |due| due.min(now + settles)));
         }

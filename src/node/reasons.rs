@@ -5,7 +5,7 @@
 use crate::config::{ElectionKind, WatchdogUse};
 use crate::moment::Moment;
 use crate::role::{End, Machine, Phase};
-use crate::status::{PeerResult, StatusWord};
+use crate::status::{NodeState, PeerResult, StatusWord};
 
 use super::facts::{Contact, Facts};
 
@@ -16,6 +16,9 @@ impl Facts {
     }
 
     pub(super) fn status(&self, machine: &Machine, now: Moment) -> StatusWord {
+        if let Some(word) = self.taken_out(machine, now) {
+            return word;
+        }
         match machine.phase(now) {
             Phase::Stopping | Phase::Fencing if self.has_let_go(machine, now) && self.contact != Contact::Connected => {
                 StatusWord::Disconnected
@@ -32,8 +35,29 @@ impl Facts {
         }
     }
 
+    /// The word of a node that an operator has taken out, where nothing else is more urgent to know.
+    fn taken_out(&self, machine: &Machine, now: Moment) -> Option<StatusWord> {
+        let calm = matches!(machine.phase(now), Phase::Leading | Phase::Idle | Phase::Standing | Phase::BackingOff);
+        match self.state {
+            _ if !calm => None,
+            NodeState::Active | NodeState::Inactive => None,
+            NodeState::Isolating => Some(StatusWord::Isolating),
+            NodeState::Isolated => Some(StatusWord::Isolated),
+            NodeState::ShuttingDown => Some(StatusWord::ShuttingDown),
+        }
+    }
+
     /// One sentence for a person.
     pub fn reason(&self, machine: &Machine, now: Moment) -> String {
+        if let (Some(_), Some(why)) = (self.taken_out(machine, now), &self.state_why) {
+            return match self.state {
+                NodeState::Isolated => {
+                    format!("isolated, {why}; `primacy activate {}` lets it lead again", self.config.node)
+                }
+                NodeState::ShuttingDown => format!("shutting down, {why}"),
+                NodeState::Isolating | NodeState::Active | NodeState::Inactive => format!("being isolated, {why}"),
+            };
+        }
         match machine.phase(now) {
             Phase::Leading => format!("{}{}", self.story, self.scarce()),
             Phase::WaitingForLock => match &self.lock_holder {
@@ -132,7 +156,7 @@ impl Facts {
             }
             (_, true) => format!("in the queue for the election{}", self.scarce()),
             (_, false) if !machine.rules().may_stand => {
-                "isolated: it stands for election once it is activated".to_owned()
+                "does not stand for election: it is not known yet whether an operator has taken it out".to_owned()
             }
             (_, false) => "about to enter the queue for the election".to_owned(),
         }

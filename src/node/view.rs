@@ -32,7 +32,7 @@ impl Facts {
         let row = MemberRow {
             node: self.config.node.clone(),
             role: machine.role(),
-            state: NodeState::Active,
+            state: self.state,
             status: self.status(machine, now),
             epoch: machine.epoch(),
             since: self.role_since.clone(),
@@ -46,7 +46,8 @@ impl Facts {
             reason: self.reason(machine, now),
         };
         let (process, session_timeout_ms) = (Some(self.identity.process.clone()), self.session_timeout_ms);
-        Member { format: ZOOKEEPER_FORMAT, row, process, session_timeout_ms }
+        let (election_node, ready_for) = (self.election_node.clone(), self.ready_for);
+        Member { format: ZOOKEEPER_FORMAT, row, process, session_timeout_ms, election_node, ready_for }
     }
 
     /// What this node leaves behind when it takes `epoch`.
@@ -66,7 +67,8 @@ impl Facts {
 
     /// The registration for service discovery: only while active and ready.
     pub fn service(&self, machine: &Machine) -> Option<Breadcrumb> {
-        let entry = self.entry.as_ref().filter(|_| machine.role() == Role::Active)?;
+        let serves = machine.role() == Role::Active && self.state == NodeState::Active;
+        let entry = self.entry.as_ref().filter(|_| serves)?;
         Some(self.breadcrumb(entry.epoch, entry.from.clone()))
     }
 
@@ -106,7 +108,7 @@ impl Facts {
             server: ServerStatus {
                 status: self.status(machine, now),
                 role: machine.role(),
-                state: NodeState::Active,
+                state: self.state,
                 cluster: self.config.cluster.clone(),
                 node: self.config.node.clone(),
                 version: crate::seeded_bug::version().to_owned(),

@@ -209,6 +209,12 @@ pub struct Member {
     /// How long its session was granted, in ms: for as long it may be here after its death.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_timeout_ms: Option<u64>,
+    /// Its place in the queue: the full path of its election node, the active one's, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub election_node: Option<String>,
+    /// The transaction that wrote `control` last, where that asks this node to take over, and it could this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_for: Option<i64>,
 }
 
 /// One row of `/cluster`.
@@ -228,22 +234,39 @@ pub struct ClusterView<M = MemberView> {
     pub active: Option<ActiveView>,
     pub paused: bool,
     pub switchover: Option<serde_json::Value>,
+    /// What an operator has asked for, and is under way or lasts.
+    #[serde(default)]
+    pub action: Option<ActionView>,
     pub members: Vec<M>,
+}
+
+/// What an operator has asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionView {
+    /// `switchover`, `isolate`, `shutdown`, `pause`, `upgrade`, `rehearse`.
+    pub kind: String,
+    pub node: Option<String>,
+    pub by: String,
+    /// RFC 3339.
+    pub at: String,
+    pub reason: Option<String>,
+    /// RFC 3339; null where only a person ends it.
+    pub until: Option<String>,
 }
 
 impl<M> Default for ClusterView<M> {
     fn default() -> Self {
         let (cluster, epoch, active, paused, switchover) = Default::default();
-        Self { cluster, epoch, active, paused, switchover, members: Vec::new() }
+        Self { cluster, epoch, active, paused, switchover, action: None, members: Vec::new() }
     }
 }
 
 impl ClusterView<Member> {
     /// As it is shown, with how long ago its members were heard of.
     pub fn shown(self, last_contact_ms: Option<u64>) -> ClusterView {
-        let Self { cluster, epoch, active, paused, switchover, members } = self;
+        let Self { cluster, epoch, active, paused, switchover, action, members } = self;
         let members = members.into_iter().map(|member| MemberView { row: member.row, last_contact_ms }).collect();
-        ClusterView { cluster, epoch, active, paused, switchover, members }
+        ClusterView { cluster, epoch, active, paused, switchover, action, members }
     }
 }
 
@@ -295,12 +318,28 @@ pub struct HistoryEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
     pub detail: Option<String>,
+    /// Who asked for its end, where a person did, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl HistoryEntry {
     /// Of a leadership that has begun.
     pub const fn begun(epoch: u64, node: String, from: String) -> Self {
-        Self { epoch, node, from, to: None, cause: None, gap_ms: None, evidence: None, detail: None }
+        Self {
+            epoch,
+            node,
+            from,
+            to: None,
+            cause: None,
+            gap_ms: None,
+            evidence: None,
+            detail: None,
+            by: None,
+            reason: None,
+        }
     }
 }
 

@@ -116,6 +116,7 @@ fn heard_in_words(input: &Input) -> Words {
         Input::StopAsked { signal } => format!("is asked to stop: {}", signal.as_str()).into(),
         Input::Requested(Request::Isolate) => "is asked not to lead until it is activated".into(),
         Input::Requested(Request::Activate) => "is asked to stand again".into(),
+        Input::StateAsked(wanted) => format!("is to be {}, {}", wanted.state.as_str(), wanted.wish.in_words()).into(),
         Input::Requested(Request::StepDown { epoch }) => format!("is asked to give epoch {epoch} away").into(),
     };
     Some(words)
@@ -139,7 +140,17 @@ fn fact_in_words(fact: &Fact) -> Words {
         },
         Fact::Resigned => "has left the election".into(),
         Fact::DuplicateName { holder } => format!("finds its name taken: {holder}").into(),
-        Fact::Queued(_) | Fact::Renewed { .. } | Fact::Cluster(_) | Fact::History(_) => return None,
+        Fact::Behind { election_node } => format!("waits behind {election_node}").into(),
+        Fact::Intended(intended) => match intended.action() {
+            Some(action) => {
+                let node = action.node.map_or_else(String::new, |node| format!(" of {node}"));
+                format!("reads that people want: {}{node}", action.kind).into()
+            }
+            None => return None,
+        },
+        Fact::Queued(_) | Fact::Renewed { .. } | Fact::Cluster(_) | Fact::History(_) | Fact::Stamped { .. } => {
+            return None;
+        }
     };
     Some(words)
 }
@@ -157,6 +168,15 @@ fn wanted_in_words(output: &Output) -> Words {
             ElectionOrder::Resign { clean: true, .. } => "resigns: it ended in order".into(),
             ElectionOrder::Resign { clean: false, .. } => "resigns".into(),
             ElectionOrder::Yield => "goes to the back of the queue".into(),
+            ElectionOrder::Intend(change) => match &change.control {
+                Some((_, control)) => match &control.switchover {
+                    Some(switchover) if switchover.asked > 0 => {
+                        format!("asks {} whether it is ready", switchover.to).into()
+                    }
+                    Some(_) | None => "changes what people want of the cluster".into(),
+                },
+                None => "notes what has become of a node's state".into(),
+            },
             ElectionOrder::Stand
             | ElectionOrder::Publish(_)
             | ElectionOrder::Announce(_)

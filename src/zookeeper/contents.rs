@@ -10,6 +10,7 @@
 
 pub use crate::guardian::protocol::UNREADABLE;
 use crate::guardian::protocol::is_volume_id;
+pub use crate::intents::Control;
 use crate::status::{ActiveView, Breadcrumb, HistoryEntry, Member, Role};
 
 /// The longest name of a node, in bytes, as in the configuration.
@@ -61,25 +62,9 @@ pub fn by_age(name: &str) -> (usize, &str) {
     (name.len(), name)
 }
 
-/// `control`.
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
-#[serde(default)]
-pub struct Control {
-    pub paused: bool,
-    pub switchover: Option<serde_json::Value>,
-}
-
-impl Control {
-    /// An absent node means: nothing is paused. An unreadable one is taken for paused, for somebody wanted something.
-    pub fn parse(data: Option<&[u8]>) -> Self {
-        match data {
-            None | Some(b"") => Self::default(),
-            // The whole first: what belongs to no field is not looked at otherwise, not even for being JSON.
-            Some(data) => serde_json::from_slice::<serde_json::Value>(data)
-                .and_then(|_| serde_json::from_slice(data))
-                .unwrap_or(Self { paused: true, switchover: None }),
-        }
-    }
+/// The switchover of a control node as it is shown.
+pub fn shown(control: &Control) -> Option<serde_json::Value> {
+    control.switchover.as_ref().and_then(|switchover| serde_json::to_value(switchover).ok())
 }
 
 /// `volume`. What is no id is never absent: a cluster without an id adopts whatever directory it finds.

@@ -28,6 +28,7 @@ pub mod directories;
 mod executor;
 mod gate;
 mod grant;
+pub mod intents;
 pub mod last_will;
 mod names;
 pub mod paths;

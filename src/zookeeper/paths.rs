@@ -1,6 +1,7 @@
 //! Where everything is, under `<root>/<cluster>`.
 
 use super::contents::entry_name;
+use crate::intents::queue_key;
 
 /// Full paths of one cluster's nodes.
 #[derive(Clone, Debug)]
@@ -52,6 +53,10 @@ impl Paths {
         format!("{}/{node}+{}", self.peers, with.unwrap_or_default())
     }
 
+    pub fn state(&self, node: &str) -> String {
+        format!("{}/{node}", self.states)
+    }
+
     pub fn service(&self, node: &str) -> String {
         format!("{}/{node}", self.services)
     }
@@ -79,11 +84,6 @@ impl Paths {
 fn join(root: &str, cluster: &str) -> String {
     let root = root.trim_matches('/');
     if root.is_empty() { cluster.to_owned() } else { format!("{root}/{cluster}") }
-}
-
-/// What Curator's LeaderLatch sorts its queue on: whatever follows the last `latch-`.
-pub fn queue_key(name: &str) -> &str {
-    name.rfind("latch-").map_or(name, |at| &name[at + "latch-".len()..])
 }
 
 /// Where a name stands in the queue.

@@ -173,6 +173,7 @@ pub fn active() -> Snapshot {
             active: Some(view),
             paused: false,
             switchover: None,
+            action: None,
             members: vec![member("node-a", Role::Active), member("node-b", Role::Standby)],
         },
         history: vec![HistoryEntry {
@@ -184,6 +185,8 @@ pub fn active() -> Snapshot {
             gap_ms: Some(1_234),
             evidence: None,
             detail: None,
+            by: None,
+            reason: None,
         }],
         eligible: false,
         in_contact: true,

@@ -96,7 +96,7 @@ fn member(node: &str) -> Member {
         eligible: true,
         reason: String::new(),
     };
-    Member { format: 1, row, process: Some(identity()), session_timeout_ms: None }
+    Member { format: 1, row, process: Some(identity()), session_timeout_ms: None, election_node: None, ready_for: None }
 }
 
 /// What it tells the others once this has changed.
@@ -121,16 +121,7 @@ fn breadcrumb(node: &str, epoch: u64) -> Breadcrumb {
 }
 
 fn entry(node: &str, epoch: u64) -> HistoryEntry {
-    HistoryEntry {
-        epoch,
-        node: node.to_owned(),
-        from: clock::timestamp(),
-        to: None,
-        cause: None,
-        gap_ms: None,
-        evidence: None,
-        detail: None,
-    }
+    HistoryEntry::begun(epoch, node.to_owned(), clock::timestamp())
 }
 
 fn ended(node: &str, epoch: u64, cause: EndCause) -> HistoryEntry {

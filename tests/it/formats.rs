@@ -306,6 +306,8 @@ fn member() -> Member {
             host: Some(host()),
         }),
         session_timeout_ms: Some(10_000),
+        election_node: Some("/primacy/c/election/_c_6a1c0b7e-latch-0000000012".to_owned()),
+        ready_for: Some(4_294_967_301),
     }
 }
 
@@ -335,6 +337,8 @@ fn contents_in_zookeeper() {
         gap_ms: Some(12),
         evidence: Some(status::Evidence::CleanEnd),
         detail: Some("elected again".to_owned()),
+        by: Some("alice".to_owned()),
+        reason: Some("a new kernel".to_owned()),
     };
     check("zookeeper-history", status::ZOOKEEPER_FORMAT, &[entry]);
 }

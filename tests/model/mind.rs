@@ -187,6 +187,7 @@ impl Mind {
         while node.poll_output().is_some() {}
         let mut mind = Self { node: Arc::new(node), orphans: None, heard: now, alike };
         mind.hear(now, connected(GRANTED, now));
+        mind.hear(now, Input::Election(port::Fact::Intended(Box::default())));
         mind
     }
 
@@ -335,7 +336,7 @@ impl Mind {
                         Purpose::BeforeStart { epoch } => Action::RunBeforeStart { epoch },
                         Purpose::AfterStop => Action::RunAfterStop,
                         Purpose::Probe { .. } => return Some(Order::Probe),
-                        Purpose::Notice => return None,
+                        Purpose::Notice | Purpose::Drain => return None,
                     }
                 }
                 GuardianOrder::Configure(_)
@@ -353,6 +354,7 @@ impl Mind {
                 ElectionOrder::Publish(_)
                 | ElectionOrder::Announce(_)
                 | ElectionOrder::Amend(_)
+                | ElectionOrder::Intend(_)
                 | ElectionOrder::AskAgain
                 | ElectionOrder::Close => return None,
             },

@@ -121,6 +121,7 @@ impl Backend {
             Output::Ask(..)
             | Output::Forget(_)
             | Output::Amend(_)
+            | Output::Intend(_)
             | Output::Share
             | Output::Attend { .. }
             | Output::Desist

@@ -4,7 +4,7 @@
 //! safely, because the node is ephemeral in this very session: so an unknown outcome is simply tried again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -13,6 +13,7 @@ use zookeeper_client::{Client, CreateMode, Error, Stat};
 
 use super::requests::{before_retry, is_definite, until_deleted};
 use super::settings::Settings;
+use crate::clock;
 use crate::election::Fact;
 use crate::host::ProcessIdentity;
 use crate::processes;
@@ -69,13 +70,16 @@ pub async fn keep(
                 let _ = directories::ensure(&client, paths, settings.access.digest.is_some()).await;
                 Err(Error::NoNode)
             }
-            result => result.map(|_| true),
+            result => result.map(|(stat, _)| {
+                stamped(&stat, facts);
+                true
+            }),
         };
         lock(hung_up).heard(written.as_ref().map(drop));
         match written {
             Ok(true) => {
                 registered.send_replace(true);
-                while update_or_gone(&client, &path, &mut published, hung_up).await {}
+                while update_or_gone(&client, &path, &mut published, hung_up, facts).await {}
                 // The node is written anew below, by this session: the name has not been in doubt.
             }
             Ok(false) => {}
@@ -96,6 +100,7 @@ async fn update_or_gone(
     path: &str,
     published: &mut watch::Receiver<Option<Member>>,
     hung_up: &Mutex<HungUp>,
+    facts: &mpsc::UnboundedSender<Fact>,
 ) -> bool {
     tokio::select! {
         changed = published.changed() => {
@@ -116,11 +121,20 @@ async fn update_or_gone(
         let written = client.set_data(path, &json, None).await;
         lock(hung_up).heard(written.as_ref().map(drop));
         match written {
-            Ok(_) => return true,
+            Ok(stat) => {
+                stamped(&stat, facts);
+                return true;
+            }
             Err(Error::NoNode) => return false,
             Err(_) => before_retry(client).await,
         }
     }
+}
+
+/// Tells what the servers' clock said just now.
+fn stamped(stat: &Stat, facts: &mpsc::UnboundedSender<Fact>) {
+    let since = Duration::from_millis(u64::try_from(stat.mtime).unwrap_or(0));
+    let _ = facts.send(Fact::Stamped { at: clock::now(), server: SystemTime::UNIX_EPOCH + since });
 }
 
 fn json(member: &Member) -> Vec<u8> {

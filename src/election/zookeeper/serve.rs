@@ -18,9 +18,10 @@ use super::backend::Backend;
 use super::candidacy::{Answer, Input, Output, RequestId, Seen, Turn, short};
 use super::requests::carry_out;
 use super::{member, protection, service, view};
+use crate::intents::Change;
 use crate::status::HistoryEntry;
 use crate::zookeeper::paths::Paths;
-use crate::zookeeper::{Session, contents};
+use crate::zookeeper::{Session, contents, intents};
 
 /// How long a session that has nothing left to say is kept: closing it (and opening the next) are writes, and a server
 /// writes one thing at a time while the next active claims its epoch. Longer than a fail-over takes.
@@ -76,6 +77,10 @@ impl Backend {
                             forget_old_history(client, paths).await;
                             protection::protect(client, settings, paths, &protected).await;
                         }));
+                    }
+                    Output::Intend(change) => {
+                        let digest = settings.access.digest.is_some();
+                        beside.push(Box::pin(intend(client, &paths, digest, *change)));
                     }
                     Output::Amend(entry) => beside.push(Box::pin(amend(client, &paths, *entry))),
                     Output::Desist => beside.clear(),
@@ -156,6 +161,14 @@ async fn amend(client: &Client, paths: &Paths, entry: HistoryEntry) {
     let written = timeout(client.session_timeout(), client.set_data(&path, &data, None)).await;
     if !matches!(written, Ok(Ok(_))) {
         debug!(path, ?written, "history entry was not completed");
+    }
+}
+
+/// Changes what people want, best effort: whoever wanted it sees what became of it, and decides anew.
+async fn intend(client: &Client, paths: &Paths, digest: bool, change: Change) {
+    let written = timeout(client.session_timeout(), intents::write(client, paths, digest, &change)).await;
+    if !matches!(written, Ok(Ok(()))) {
+        debug!(?written, "what people want was not changed");
     }
 }
 

@@ -19,8 +19,9 @@ use super::candidacy::Seen;
 use super::requests::before_retry;
 use super::settings::Settings;
 use crate::election::Fact;
+use crate::intents::{Control, Intended, WantedState};
 use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member};
-use crate::zookeeper::contents::{self, Control};
+use crate::zookeeper::contents::{self, shown};
 use crate::zookeeper::paths::Paths;
 
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ enum Part {
     Active,
     Epoch,
     Control,
+    States,
+    State(String),
     History,
     /// One history entry: the newest ones are completed later.
     Entry(String),
@@ -43,7 +46,7 @@ impl Part {
 }
 
 enum Content {
-    Data(Option<Vec<u8>>),
+    Data(Option<(Vec<u8>, Written)>),
     Names(Vec<String>),
     Entries(Vec<(String, Option<HistoryEntry>)>),
 }
@@ -51,6 +54,13 @@ enum Content {
 enum Step {
     Read { part: Part, content: Content, watcher: OneshotWatcher },
     Changed(Part),
+}
+
+/// By which write a node's content came to be.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    version: i32,
+    transaction: i64,
 }
 
 type Steps<'a> = FuturesUnordered<BoxFuture<'a, Step>>;
@@ -74,8 +84,8 @@ pub async fn follow(
     let mut state = State::default();
     let mut steps = Steps::new();
     let mut reads = 0_usize;
-    let mut wanted = vec![Part::Members, Part::Active, Part::Epoch, Part::Control, Part::History];
-    let (mut told_cluster, mut told_history) = (None, None);
+    let mut wanted = vec![Part::Members, Part::Active, Part::Epoch, Part::Control, Part::States, Part::History];
+    let (mut told_intended, mut told_cluster, mut told_history) = (None, None, None);
     loop {
         for part in wanted.drain(..) {
             reads += 1;
@@ -106,6 +116,11 @@ pub async fn follow(
             continue;
         }
         seen.send_replace(state.seen());
+        // First: who hears of the cluster may be about to act on it.
+        if told_intended.as_ref() != Some(&state.intended) {
+            let _ = facts.send(Fact::Intended(Box::new(state.intended.clone())));
+            told_intended = Some(state.intended.clone());
+        }
         let cluster = state.cluster(&settings.cluster);
         if told_cluster.as_ref() != Some(&cluster) {
             let _ = facts.send(Fact::Cluster(Box::new(cluster.clone())));
@@ -130,6 +145,8 @@ async fn read(client: &Client, paths: &Paths, part: Part) -> Step {
             Part::Active => data(client, &paths.active).await,
             Part::Epoch => data(client, &paths.epoch).await,
             Part::Control => data(client, &paths.control).await,
+            Part::States => names(client, &paths.states).await,
+            Part::State(node) => data(client, &paths.state(node)).await,
         };
         match result {
             Ok((content, watcher)) => return Step::Read { part, content, watcher },
@@ -144,7 +161,10 @@ async fn data(client: &Client, path: &str) -> Result<(Content, OneshotWatcher), 
     let read = client.get_data(path);
     let (_, watcher) = watch.await?;
     match read.await {
-        Ok((data, _)) => Ok((Content::Data(Some(data)), watcher)),
+        Ok((data, stat)) => {
+            let written = Written { version: stat.version, transaction: stat.mzxid };
+            Ok((Content::Data(Some((data, written))), watcher))
+        }
         Err(Error::NoNode) => Ok((Content::Data(None), watcher)),
         Err(error) => Err(error),
     }
@@ -186,7 +206,7 @@ struct State {
     members: BTreeMap<String, Option<Member>>,
     active: Option<Breadcrumb>,
     epoch: Option<u64>,
-    control: Control,
+    intended: Intended,
     history: BTreeMap<String, Option<HistoryEntry>>,
     watched_entries: BTreeSet<String>,
 }
@@ -202,19 +222,35 @@ impl State {
                 self.members.extend(fresh.iter().map(|name| (name.clone(), None)));
                 return fresh.into_iter().map(Part::Member).collect();
             }
-            (Part::Member(name), Content::Data(Some(data))) => {
+            (Part::Member(name), Content::Data(Some((data, _)))) => {
                 self.members.insert(name.clone(), contents::member(name, &data));
             }
             (Part::Member(name), _) => {
                 self.members.remove(name);
             }
             (Part::Active, Content::Data(data)) => {
-                self.active = data.and_then(|data| contents::breadcrumb(&data));
+                self.active = data.and_then(|(data, _)| contents::breadcrumb(&data));
             }
             (Part::Epoch, Content::Data(data)) => {
-                self.epoch = data.and_then(|data| contents::epoch(&data));
+                self.epoch = data.and_then(|(data, _)| contents::epoch(&data));
             }
-            (Part::Control, Content::Data(data)) => self.control = Control::parse(data.as_deref()),
+            (Part::Control, Content::Data(read)) => {
+                self.intended.control = Control::parse(read.as_ref().map(|(data, _)| data.as_slice()));
+                self.intended.version = read.as_ref().map(|(_, written)| written.version);
+                self.intended.written = read.map_or(0, |(_, written)| written.transaction);
+            }
+            (Part::States, Content::Names(names)) => {
+                let names: BTreeSet<String> = names.into_iter().collect();
+                self.intended.states.retain(|name, _| names.contains(name));
+                let fresh = names.into_iter().filter(|name| !self.intended.states.contains_key(name));
+                return fresh.map(Part::State).collect();
+            }
+            (Part::State(name), Content::Data(Some((data, written)))) => {
+                self.intended.states.insert(name.clone(), (WantedState::parse(&data), written.version));
+            }
+            (Part::State(name), _) => {
+                self.intended.states.remove(name);
+            }
             (Part::History, Content::Entries(entries)) => {
                 self.history = entries.into_iter().collect();
                 let mut newest: Vec<String> = self.history.keys().cloned().collect();
@@ -224,14 +260,14 @@ impl State {
                     newest.into_iter().filter(|name| self.watched_entries.insert(name.clone())).collect();
                 return fresh.into_iter().map(Part::Entry).collect();
             }
-            (Part::Entry(name), Content::Data(Some(data))) => {
+            (Part::Entry(name), Content::Data(Some((data, _)))) => {
                 self.history.insert(name.clone(), contents::entry(name, &data));
             }
             (Part::Entry(name), _) => {
                 self.history.remove(name);
                 self.watched_entries.remove(name);
             }
-            (Part::Members | Part::Active | Part::Epoch | Part::Control | Part::History, _) => {}
+            (Part::Members | Part::Active | Part::Epoch | Part::Control | Part::States | Part::History, _) => {}
         }
         Vec::new()
     }
@@ -241,14 +277,15 @@ impl State {
         match part {
             Part::Member(name) => self.members.contains_key(name),
             Part::Entry(name) => self.history.contains_key(name),
-            Part::Members | Part::Active | Part::Epoch | Part::Control | Part::History => true,
+            Part::State(name) => self.intended.states.contains_key(name),
+            Part::Members | Part::Active | Part::Epoch | Part::Control | Part::States | Part::History => true,
         }
     }
 
     fn seen(&self) -> Seen {
         let members =
             self.members.iter().filter_map(|(name, member)| member.clone().map(|member| (name.clone(), member)));
-        Seen { paused: self.control.paused, members: members.collect() }
+        Seen { paused: self.intended.control.paused.is_some(), members: members.collect() }
     }
 
     fn cluster(&self, cluster: &str) -> ClusterView<Member> {
@@ -256,8 +293,9 @@ impl State {
             cluster: cluster.to_owned(),
             epoch: self.epoch,
             active: contents::active(self.active.as_ref(), |node| self.members.get(node)?.clone()),
-            paused: self.control.paused,
-            switchover: self.control.switchover.clone(),
+            paused: self.intended.control.paused.is_some(),
+            switchover: shown(&self.intended.control),
+            action: self.intended.action(),
             members: self.members.values().flatten().cloned().collect(),
         }
     }

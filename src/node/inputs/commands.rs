@@ -50,6 +50,10 @@ impl Node {
                 let answer = if succeeded { Ok(()) } else { Err(outcome.to_string()) };
                 return self.hear_answer(question, answer, now);
             }
+            Purpose::Drain => {
+                self.hear_drained(succeeded, outcome.to_string(), now);
+                return None;
+            }
             Purpose::Notice => {
                 if !succeeded {
                     self.say(Say::HookFailed { hook: name, error: outcome.to_string() });
@@ -73,7 +77,7 @@ impl Node {
             }
             Purpose::BeforeStart { epoch } => Some(Event::Prepared { epoch, succeeded }),
             Purpose::AfterStop => Some(Event::Tidied),
-            Purpose::Notice | Purpose::Probe { .. } => None,
+            Purpose::Notice | Purpose::Drain | Purpose::Probe { .. } => None,
         }
     }
 }

@@ -38,7 +38,21 @@ impl Node {
                 self.facts.lose_contact(reason);
                 None
             }
+            Fact::Intended(intended) => {
+                self.hear_intended(*intended);
+                Some(Event::TimePassed)
+            }
+            Fact::Behind { election_node } => {
+                self.facts.behind = Some(election_node);
+                None
+            }
+            Fact::Stamped { at, server } => {
+                self.facts.server_clock = Some((at, server));
+                None
+            }
             Fact::Queued(last_will) => {
+                self.facts.election_node = Some(last_will.election_node.clone());
+                self.facts.behind = None;
                 self.place = Some(*last_will);
                 self.hand_over_the_place();
                 None
@@ -57,7 +71,9 @@ impl Node {
                 self.intents.held = false;
                 self.leadership += 1;
                 self.facts.detail = None;
-                let event = Event::Elected(self.facts.hear_outcome(&outcome));
+                self.facts.behind = None;
+                let succession = self.facts.hear_outcome(&outcome);
+                let event = Event::Elected(self.prefer(succession, &outcome));
                 self.facts.volume_id.clone_from(&outcome.volume);
                 self.facts.election_outcome = Some(*outcome);
                 Some(event)
@@ -84,6 +100,7 @@ impl Node {
             }
             Fact::Lost(loss) => {
                 self.intents.held = false;
+                self.facts.leave_queue();
                 let (loss, text) = match loss {
                     port::Loss::SessionExpired => (Loss::SessionExpired, "the session expired".to_owned()),
                     port::Loss::NodeDeleted => (Loss::NodeDeleted, "the election node was deleted".to_owned()),
@@ -96,6 +113,7 @@ impl Node {
             }
             Fact::Resigned => {
                 self.intents.held = false;
+                self.facts.leave_queue();
                 self.place = None;
                 self.hand_over_the_will(None);
                 Some(Event::Resigned)

@@ -3,25 +3,57 @@
 use std::time::Duration;
 
 use crate::guardian::protocol::NoteLevel;
+use crate::intents::{Intended, WantedState};
 use crate::node::Node;
+use crate::node::input::At;
 use crate::node::intents::Request;
 use crate::role::{End, Event, Rules};
+use crate::status::NodeState;
 
 impl Node {
+    /// What is wanted has been told.
+    pub(in crate::node) fn hear_intended(&mut self, intended: Intended) {
+        let before = std::mem::replace(&mut self.intents.seen, intended);
+        self.intents.ordered = None;
+        let paused = &self.intents.seen.control.paused;
+        let line = match (&before.control.paused, paused) {
+            (None, Some(pause)) => {
+                let until = pause.until.as_ref().map_or_else(String::new, |until| format!(", until {until}"));
+                Some((
+                    NoteLevel::Warn,
+                    format!("elections are paused: nobody becomes active; {}{until}", pause.wish.in_words()),
+                ))
+            }
+            (Some(_), None) => Some((NoteLevel::Info, "elections are not paused any more".to_owned())),
+            (None, None) | (Some(_), Some(_)) => None,
+        };
+        line.into_iter().for_each(|(level, text)| self.text(level, text));
+        if !std::mem::replace(&mut self.intents.known, true) {
+            self.go_by_the_rules();
+        }
+    }
+
+    /// Goes one step further towards all that is wanted.
+    pub(in crate::node) fn tend_intents(&mut self, at: At) -> Option<Event> {
+        if !self.intents.known {
+            return None;
+        }
+        self.intents.forget_what_took_too_long(at.moment);
+        self.take_the_last_word();
+        self.tend_ends(at.moment);
+        let state = self.tend_state(at);
+        state.or_else(|| self.tend_handover(at))
+    }
+
     pub(in crate::node) fn hear_request(&mut self, request: Request) -> Event {
         self.changed = true;
         match request {
             Request::Isolate => {
-                self.text(NoteLevel::Info, "isolated: this node does not lead until it is activated".to_owned());
-                self.intents.isolated = true;
-                self.go_by(self.machine.rules().clone());
-                Event::StepDownRequested(End::Isolated)
+                self.hear_state_asked(WantedState::plain(NodeState::Isolated));
+                Event::TimePassed
             }
             Request::Activate => {
-                self.text(NoteLevel::Info, "activated: this node may lead".to_owned());
-                self.intents.isolated = false;
-                let timeout = self.facts.session_timeout_ms.map(Duration::from_millis);
-                self.go_by(self.timing.reckon(&self.facts.config, timeout).rules);
+                self.hear_state_asked(WantedState::plain(NodeState::Active));
                 Event::TimePassed
             }
             Request::StepDown { epoch } if self.machine.epoch() == Some(epoch) => {
@@ -31,9 +63,23 @@ impl Node {
         }
     }
 
+    /// Nothing keeps it but this process. The last word, that it is to end, is not taken back.
+    pub(in crate::node) fn hear_state_asked(&mut self, wanted: WantedState) {
+        let last = self.intents.unkept.as_ref().is_some_and(|it| it.state == NodeState::ShuttingDown);
+        if !last {
+            self.intents.unkept = (wanted.state != NodeState::Active).then_some(wanted);
+        }
+    }
+
+    /// Goes by the rules of the configuration and of the session there is.
+    pub(in crate::node) fn go_by_the_rules(&mut self) {
+        let timeout = self.facts.session_timeout_ms.map(Duration::from_millis);
+        self.go_by(self.timing.reckon(&self.facts.config, timeout).rules);
+    }
+
     /// Goes by these rules, as far as people let it.
     pub(in crate::node) fn go_by(&mut self, rules: Rules) {
-        let may_stand = rules.may_stand && !self.intents.isolated;
+        let may_stand = rules.may_stand && self.intents.known && !self.intents.isolated;
         self.machine.set_rules(Rules { may_stand, ..rules });
     }
 }

@@ -1,6 +1,7 @@
 //! The node as a whole, driven by what it hears.
 
 mod evidence;
+mod intents;
 mod properties;
 mod recorded;
 
@@ -62,6 +63,7 @@ impl Bench {
         let now = Moment::from_millis(1_000_000);
         let mut bench =
             Self { node: Node::new(config(more), identity(), at(now)), now, wanted: Vec::new(), silent: false };
+        bench.fact(Fact::Intended(Box::default()));
         bench.collect();
         bench
     }
@@ -176,9 +178,9 @@ fn word(output: &Output) -> Option<String> {
         Output::Guardian(
             GuardianOrder::Ping { .. } | GuardianOrder::SetDeadline { .. } | GuardianOrder::LastWill(_),
         ) => return None,
-        Output::Election(ElectionOrder::Publish(_) | ElectionOrder::Announce(_) | ElectionOrder::Amend(_)) => {
-            return None;
-        }
+        Output::Election(
+            ElectionOrder::Publish(_) | ElectionOrder::Announce(_) | ElectionOrder::Amend(_) | ElectionOrder::Intend(_),
+        ) => return None,
         Output::Guardian(GuardianOrder::Run(command)) => format!("Run({})", command.name),
         Output::Guardian(GuardianOrder::AcquireLock { .. }) => "AcquireLock".to_owned(),
         Output::Guardian(GuardianOrder::WriteRecord(record)) => {
@@ -271,7 +273,7 @@ fn a_node_that_is_isolated_gives_the_role_away_cleanly_and_stands_again_only_onc
     bench.connected();
     assert_eq!(bench.volume(None), "");
     let reason = bench.node.snapshot(bench.now).server.reason;
-    assert_eq!(reason, "isolated: it stands for election once it is activated");
+    assert_eq!(reason, "isolated, asked for by somebody; `primacy activate a` lets it lead again");
     assert_eq!(bench.hear(Input::Requested(Request::Activate)), "Stand");
 }
 

@@ -82,7 +82,15 @@ fn config(servers: &str) -> primacy::config::ZooKeeper {
 
 fn member_json(node: &str, role: Role) -> Vec<u8> {
     let row = member(node, role).row;
-    serde_json::to_vec(&Member { format: 1, row, process: None, session_timeout_ms: None }).unwrap()
+    serde_json::to_vec(&Member {
+        format: 1,
+        row,
+        process: None,
+        session_timeout_ms: None,
+        election_node: None,
+        ready_for: None,
+    })
+    .unwrap()
 }
 
 fn breadcrumb(clean: bool) -> Vec<u8> {

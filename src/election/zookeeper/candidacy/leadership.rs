@@ -78,7 +78,7 @@ impl Candidacy {
             ElectionOrder::Announce(breadcrumb) => self.out(Output::Announce(breadcrumb)),
             ElectionOrder::Amend(entry) => self.out(Output::Amend(entry)),
             ElectionOrder::Claim { .. } => self.refuse("this node leads already"),
-            ElectionOrder::Stand | ElectionOrder::Yield | ElectionOrder::AskAgain => {}
+            ElectionOrder::Stand | ElectionOrder::Yield | ElectionOrder::Intend(_) | ElectionOrder::AskAgain => {}
         }
         Position::Leading(leading)
     }

@@ -71,7 +71,7 @@ impl Candidacy {
             epoch: noted.unwrap_or(0).max(predecessor.as_ref().map_or(0, |predecessor| predecessor.epoch)),
             predecessor,
             volume: data(&volume).map(contents::volume),
-            paused: Control::parse(data(&control)).paused,
+            paused: Control::parse(data(&control)).paused.is_some(),
             others: Vec::new(),
         };
         Ok(Look::First(Box::new(Found {

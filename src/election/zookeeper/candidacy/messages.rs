@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use crate::election::port::{ElectionOrder, Fact};
+use crate::intents::Change;
 use crate::moment::Moment;
 use crate::status::{Breadcrumb, HistoryEntry, Member};
 
@@ -226,6 +227,7 @@ pub enum Output {
     Publish(Box<Member>),
     Announce(Option<Box<Breadcrumb>>),
     Amend(Box<HistoryEntry>),
+    Intend(Box<Change>),
     /// What goes on beside the election may use the connection, too: the member, the view.
     Share,
     /// So may what a leader keeps: its announcement, its chores.

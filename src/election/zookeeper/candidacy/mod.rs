@@ -222,6 +222,10 @@ impl Candidacy {
 
     fn take_order(&mut self, at: At, position: Position, order: ElectionOrder) -> Position {
         match (position, order) {
+            (position, ElectionOrder::Intend(change)) => {
+                self.out(Output::Intend(change));
+                position
+            }
             (Position::Idle, order) => self.order_to_idle(order),
             (Position::Leading(leading), order) => self.order_to_leader(at, leading, order),
             (Position::Fallen(Some(leadership)), order @ ElectionOrder::Resign { .. }) => {
@@ -258,7 +262,7 @@ impl Candidacy {
             }
             ElectionOrder::Claim { .. } => self.refuse_claim(&order),
             ElectionOrder::Publish(member) => self.publish(member),
-            ElectionOrder::Yield | ElectionOrder::Announce(_) | ElectionOrder::Amend(_) => {}
+            ElectionOrder::Yield | ElectionOrder::Announce(_) | ElectionOrder::Amend(_) | ElectionOrder::Intend(_) => {}
             ElectionOrder::AskAgain if !self.is_connected() => {}
             ElectionOrder::AskAgain => return self.end(After::Open, false),
             ElectionOrder::Close => return self.end(After::Finished, false),

@@ -112,7 +112,10 @@ impl Candidacy {
     fn found(&mut self, at: At, node: String, own: RequestId, look: Result<Look, Failure>) -> Position {
         let later = Step::Later(at.moment + RETRY);
         let step = match look {
-            Ok(Look::Behind(node)) => Step::Behind(self.ask(Request::UntilDeleted { node, synced: false })),
+            Ok(Look::Behind(node)) => {
+                self.tell(Fact::Behind { election_node: node.clone() });
+                Step::Behind(self.ask(Request::UntilDeleted { node, synced: false }))
+            }
             // Told at once, the pause's end might never be: the view tells of what changes, and has not told of the pause.
             Ok(Look::First(found)) if found.outcome.paused && !self.seen.paused => later,
             Ok(Look::First(mut found)) => {
@@ -178,6 +181,7 @@ impl Candidacy {
             | ElectionOrder::Publish(_)
             | ElectionOrder::Announce(_)
             | ElectionOrder::Amend(_)
+            | ElectionOrder::Intend(_)
             | ElectionOrder::AskAgain
             | ElectionOrder::Close => self.look(elected.node, elected.own),
         }

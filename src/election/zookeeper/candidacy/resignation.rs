@@ -151,13 +151,9 @@ impl Candidacy {
 
 fn ended_at_once(at: At, breadcrumb: &Breadcrumb) -> HistoryEntry {
     HistoryEntry {
-        epoch: breadcrumb.epoch,
-        node: breadcrumb.node.clone(),
-        from: breadcrumb.since.clone(),
         to: Some(at.timestamp()),
         cause: Some(End::StartFailed.into()),
-        gap_ms: None,
-        evidence: None,
         detail: Some("given back as soon as it was taken".to_owned()),
+        ..HistoryEntry::begun(breadcrumb.epoch, breadcrumb.node.clone(), breadcrumb.since.clone())
     }
 }

@@ -13,6 +13,7 @@ pub fn view(data: &[u8]) {
             Some(at) => (&line[..at], Some(line[at + 1..].to_vec())),
             None => (line, None),
         };
+        let data = || Content::Data(content.clone().map(|data| (data, Written::default())));
         let place = String::from_utf8_lossy(place);
         let (part, name) = place.split_at_checked(1).unwrap_or((&place, ""));
         let name = name.to_owned();
@@ -22,15 +23,17 @@ pub fn view(data: &[u8]) {
         };
         let (part, content) = match part {
             "M" => (Part::Members, Content::Names(names())),
-            "m" => (Part::Member(name), Content::Data(content)),
-            "a" => (Part::Active, Content::Data(content)),
-            "e" => (Part::Epoch, Content::Data(content)),
-            "c" => (Part::Control, Content::Data(content)),
+            "m" => (Part::Member(name), data()),
+            "a" => (Part::Active, data()),
+            "e" => (Part::Epoch, data()),
+            "c" => (Part::Control, data()),
+            "S" => (Part::States, Content::Names(names())),
+            "s" => (Part::State(name), data()),
             "H" => (Part::History, Content::Entries(names().into_iter().map(|name| (name, None)).collect())),
-            _ => (Part::Entry(name), Content::Data(content)),
+            _ => (Part::Entry(name), data()),
         };
         for wanted in state.take(&part, content) {
-            assert!(matches!(wanted, Part::Member(_) | Part::Entry(_)));
+            assert!(matches!(wanted, Part::Member(_) | Part::State(_) | Part::Entry(_)));
             assert!(state.follows(&wanted));
         }
         holds(&state);

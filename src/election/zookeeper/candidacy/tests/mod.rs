@@ -50,7 +50,7 @@ fn breadcrumb(node: &str, epoch: u64) -> Breadcrumb {
 
 fn entry(node: &str, epoch: u64) -> HistoryEntry {
     let (node, from) = (node.to_owned(), "then".to_owned());
-    HistoryEntry { epoch, node, from, to: None, cause: None, gap_ms: None, evidence: None, detail: None }
+    HistoryEntry::begun(epoch, node, from)
 }
 
 fn member(node: &str) -> Member {
@@ -70,7 +70,7 @@ fn member(node: &str) -> Member {
         eligible: true,
         reason: String::new(),
     };
-    Member { format: 1, row, process: None, session_timeout_ms: None }
+    Member { format: 1, row, process: None, session_timeout_ms: None, election_node: None, ready_for: None }
 }
 
 fn claim(epoch: u64) -> ElectionOrder {

@@ -311,7 +311,12 @@ impl World {
                     }
                 }
             }
-            Output::Say(_) | Output::Publish(_) | Output::Announce(_) | Output::Amend(_) | Output::Desist => {}
+            Output::Say(_)
+            | Output::Publish(_)
+            | Output::Announce(_)
+            | Output::Amend(_)
+            | Output::Intend(_)
+            | Output::Desist => {}
         }
     }
 
@@ -356,6 +361,7 @@ impl World {
                 (books.standing, books.elected) = (false, false);
             }
             Fact::ClaimRefused { .. } => {}
+            Fact::Behind { .. } => assert!(books.standing && !books.elected, "who is first waits behind somebody"),
             Fact::Connected { .. } | Fact::Disconnected { .. } => {}
             other => panic!("not a candidacy's to tell: {other:?}"),
         }

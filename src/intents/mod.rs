@@ -1,0 +1,206 @@
+//! What people want of the cluster and of its nodes: who wants it, since when, why, and until when. It is kept in ZooKeeper
+//! (`control`, `states/NODE`), outlives every process, and ends by itself where an end was given.
+//!
+//! Plain data. What may be asked for is in [`decide`]; what a node does about it is the node's.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::status::{ActionView, NodeState};
+
+pub mod decide;
+
+/// Who asked, when, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Wish {
+    /// The token's name, or the account.
+    #[serde(default)]
+    pub by: String,
+    /// RFC 3339.
+    #[serde(default)]
+    pub at: String,
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+impl Wish {
+    /// As in `; asked for by alice: new kernel`.
+    pub fn in_words(&self) -> String {
+        let by = if self.by.is_empty() { "somebody" } else { &self.by };
+        match &self.reason {
+            Some(reason) => format!("asked for by {by}: {reason}"),
+            None => format!("asked for by {by}"),
+        }
+    }
+}
+
+/// `paused` of `control`: no promotions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pause {
+    #[serde(flatten)]
+    pub wish: Wish,
+    /// RFC 3339; `None` where only a person ends it.
+    #[serde(default)]
+    pub until: Option<String>,
+}
+
+/// `switchover` of `control`: the role is to go to this node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Switchover {
+    pub to: String,
+    /// RFC 3339; `None`: at once.
+    #[serde(default)]
+    pub not_before: Option<String>,
+    /// The epoch that is to end. It binds: another one makes the wish void.
+    pub expect_epoch: u64,
+    /// Without draining.
+    #[serde(default)]
+    pub now: bool,
+    #[serde(flatten)]
+    pub wish: Wish,
+    /// How often the active node has asked the target whether it is ready.
+    #[serde(default)]
+    pub asked: u64,
+}
+
+/// `ended` of `control`: what became of the last switchover.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Ended {
+    pub to: String,
+    pub expect_epoch: u64,
+    #[serde(flatten)]
+    pub wish: Wish,
+    /// RFC 3339.
+    pub ended: String,
+    /// Why nobody was stopped for it; `None`: another epoch has begun.
+    #[serde(default)]
+    pub failed: Option<String>,
+}
+
+/// `control`. A field without a value is left out: versions that knew `paused` as true or false would take a null for a pause.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Control {
+    #[serde(deserialize_with = "pause", skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switchover: Option<Switchover>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// A plain `true` of before still means paused.
+fn pause<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pause>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Plain(bool),
+        Told(Pause),
+    }
+    Ok(match Option::deserialize(deserializer)? {
+        None | Some(Either::Plain(false)) => None,
+        Some(Either::Plain(true)) => Some(Pause::default()),
+        Some(Either::Told(pause)) => Some(pause),
+    })
+}
+
+impl Control {
+    /// An absent node means: nothing is wanted. An unreadable one is taken for a pause, for somebody wanted something.
+    pub fn parse(data: Option<&[u8]>) -> Self {
+        match data {
+            None | Some(b"") => Self::default(),
+            // The whole first: what belongs to no field is not looked at otherwise, not even for being JSON.
+            Some(data) => serde_json::from_slice::<serde_json::Value>(data)
+                .and_then(|_| serde_json::from_slice(data))
+                .unwrap_or_else(|_| Self { paused: Some(Pause::default()), ..Self::default() }),
+        }
+    }
+}
+
+/// `states/NODE`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WantedState {
+    pub state: NodeState,
+    /// Without draining.
+    #[serde(default)]
+    pub now: bool,
+    #[serde(flatten)]
+    pub wish: Wish,
+    /// RFC 3339; `None` where only a person ends it.
+    #[serde(default)]
+    pub until: Option<String>,
+}
+
+impl WantedState {
+    /// By nobody in particular.
+    pub fn plain(state: NodeState) -> Self {
+        Self { state, now: false, wish: Wish::default(), until: None }
+    }
+
+    /// One that cannot be read is somebody's who wanted the node out.
+    pub fn parse(data: &[u8]) -> Self {
+        serde_json::from_slice(data).unwrap_or_else(|_| Self::plain(NodeState::Isolated))
+    }
+}
+
+/// All of it, as it was read, with what guards a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Intended {
+    pub control: Control,
+    /// `None` while there is no such node.
+    pub version: Option<i32>,
+    /// The transaction that wrote `control` last: no two of them have the same.
+    pub written: i64,
+    /// By node, with the version.
+    pub states: BTreeMap<String, (WantedState, i32)>,
+}
+
+impl Intended {
+    /// What is wanted of a node; `None`: that it may lead.
+    pub fn state(&self, node: &str) -> Option<&WantedState> {
+        self.states.get(node).map(|(wanted, _)| wanted).filter(|wanted| wanted.state != NodeState::Active)
+    }
+}
+
+impl Intended {
+    /// What is under way or lasts, the most urgent to know first.
+    pub fn action(&self) -> Option<ActionView> {
+        let view = |kind: &str, node: Option<&String>, wish: &Wish, until: Option<&String>| ActionView {
+            kind: kind.to_owned(),
+            node: node.cloned(),
+            by: wish.by.clone(),
+            at: wish.at.clone(),
+            reason: wish.reason.clone(),
+            until: until.cloned(),
+        };
+        if let Some(switchover) = &self.control.switchover {
+            return Some(view("switchover", Some(&switchover.to), &switchover.wish, None));
+        }
+        if let Some(pause) = &self.control.paused {
+            return Some(view("pause", None, &pause.wish, pause.until.as_ref()));
+        }
+        let (node, (wanted, _)) = self.states.iter().find(|(_, (wanted, _))| wanted.state != NodeState::Active)?;
+        let kind = if wanted.state == NodeState::ShuttingDown { "shutdown" } else { "isolate" };
+        Some(view(kind, Some(node), &wanted.wish, wanted.until.as_ref()))
+    }
+}
+
+/// A change, guarded by what it was decided on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Change {
+    /// The version that was read, and what is to be there.
+    pub control: Option<(Option<i32>, Control)>,
+    /// By node: the version that was read, and what is to be there; `None`: nothing.
+    pub states: BTreeMap<String, (Option<i32>, Option<WantedState>)>,
+}
+
+/// RFC 3339, as moments of the wall clock are written everywhere.
+pub fn moment(text: &str) -> Option<std::time::SystemTime> {
+    humantime::parse_rfc3339(text).ok()
+}
+
+/// What the queue of the election is sorted on, as Curator's LeaderLatch does: whatever follows the last `latch-`.
+pub fn queue_key(name: &str) -> &str {
+    name.rfind("latch-").map_or(name, |at| &name[at + "latch-".len()..])
+}
