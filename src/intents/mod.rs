@@ -84,10 +84,18 @@ pub struct Ended {
 pub struct Control {
     #[serde(deserialize_with = "pause", skip_serializing_if = "Option::is_none")]
     pub paused: Option<Pause>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "understood", skip_serializing_if = "Option::is_none")]
     pub switchover: Option<Switchover>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "understood", skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
+}
+
+/// What another version writes in another way is not carried out; that it holds no pause is understood all the same.
+fn understood<'de, T: serde::de::DeserializeOwned, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
 }
 
 /// A plain `true` of before still means paused.
@@ -203,4 +211,30 @@ pub fn moment(text: &str) -> Option<std::time::SystemTime> {
 /// What the queue of the election is sorted on, as Curator's LeaderLatch does: whatever follows the last `latch-`.
 pub fn queue_key(name: &str) -> &str {
     name.rfind("latch-").map_or(name, |at| &name[at + "latch-".len()..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_older_versions_wrote_is_read_and_what_is_written_they_can_read() {
+        let plain = Control::parse(Some(br#"{"paused":true,"switchover":null}"#));
+        assert_eq!(plain.paused, Some(Pause::default()));
+        let other = Control::parse(Some(br#"{"paused":false,"switchover":{"to":7}}"#));
+        assert_eq!(other, Control::default(), "what is not understood is not carried out, and is no pause");
+        // They took everything but true and false for a pause, a null as well.
+        assert_eq!(serde_json::to_string(&Control::default()).unwrap(), "{}");
+        let pause = Pause { wish: Wish { by: "alice".into(), ..Wish::default() }, until: None };
+        let control = Control { paused: Some(pause), ..Control::default() };
+        let written = serde_json::to_vec(&control).unwrap();
+        assert_eq!(Control::parse(Some(&written)), control);
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_read_keeps_the_node_out() {
+        assert_eq!(WantedState::parse(b"?").state, NodeState::Isolated);
+        let written = serde_json::to_vec(&WantedState::plain(NodeState::Isolating)).unwrap();
+        assert_eq!(WantedState::parse(&written), WantedState::plain(NodeState::Isolating));
+    }
 }

@@ -214,9 +214,10 @@ async fn who_is_first_during_a_pause_is_told_so_and_looks_again_when_asked_to() 
     a.view("the pause's end", |view| !view.paused).await;
     a.order(ElectionOrder::Stand);
     assert!(!a.elected().await.paused);
-    let control = client.set_data(&paths.control, br#"{"switchover":{"to":"c"}}"#, None);
-    control.await.unwrap();
-    a.view("the switchover", |view| !view.paused && view.switchover == Some(serde_json::json!({"to": "c"}))).await;
+    let control = br#"{"switchover":{"to":"c","expect_epoch":7,"by":"alice"}}"#;
+    client.set_data(&paths.control, control, None).await.unwrap();
+    let to = |view: &ClusterView<Member>| Some(view.switchover.as_ref()?["to"].clone());
+    a.view("the switchover", |view| !view.paused && to(view) == Some(serde_json::json!("c"))).await;
     a.close().await;
 }
 
