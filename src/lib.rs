@@ -37,6 +37,7 @@ pub mod redacted;
 pub mod role;
 pub mod seeded_bug;
 pub mod status;
+pub mod steering;
 pub mod supervisor;
 #[expect(unsafe_code, reason = "the one module that makes system calls that nix does not wrap safely")]
 pub mod syscalls;

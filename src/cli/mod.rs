@@ -35,6 +35,7 @@ pub mod reference;
 mod run;
 mod runner;
 mod status;
+mod steer;
 mod try_lock;
 mod verify;
 mod which_active;
@@ -101,6 +102,12 @@ pub enum Command {
     WhichActive(which_active::Arguments),
     History(history::Arguments),
     Verify(verify::Arguments),
+    Switchover(steer::switchover::Arguments),
+    Isolate(steer::states::IsolateArguments),
+    Activate(steer::states::ActivateArguments),
+    Shutdown(steer::states::ShutdownArguments),
+    Pause(steer::pause::PauseArguments),
+    Resume(steer::pause::ResumeArguments),
     Config(config_command::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
@@ -143,6 +150,12 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::WhichActive(arguments) => which_active::run(&options, before, arguments),
         Command::History(arguments) => history::run(&options, before, arguments),
         Command::Verify(arguments) => verify::run(&options, &arguments),
+        Command::Switchover(arguments) => steer::switchover::run(&options, before, arguments),
+        Command::Isolate(arguments) => steer::states::isolate(&options, before, arguments),
+        Command::Activate(arguments) => steer::states::activate(&options, before, arguments),
+        Command::Shutdown(arguments) => steer::states::shutdown(&options, before, arguments),
+        Command::Pause(arguments) => steer::pause::pause(&options, before, arguments),
+        Command::Resume(arguments) => steer::pause::resume(&options, before, arguments),
         Command::Config(arguments) => config_command::run(&options, &arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -79,6 +79,26 @@ impl Api {
         second_choice.ok_or(Error::NoAnswer(problems))
     }
 
+    /// Sends something that changes something. A refusal is an answer.
+    pub(super) fn changing(
+        &self,
+        method: &str,
+        uri: &str,
+        by: &str,
+        patience: Duration,
+        body: &serde_json::Value,
+    ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+        let mut request = ureq::http::Request::builder().method(method).uri(uri).header("x-primacy-account", by);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {}", token.reveal()));
+        }
+        let agent = self.agent.clone();
+        let json = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let request = request.header("content-type", "application/json").body(json)?;
+        let request = agent.configure_request(request).timeout_global(Some(patience)).http_status_as_error(false);
+        agent.run(request.allow_non_standard_methods(false).build())
+    }
+
     fn get<T: DeserializeOwned>(&self, url: &str, path: &str, patience: Option<Duration>) -> Result<T, ureq::Error> {
         let mut request = self.agent.get(format!("{}{path}", url.trim_end_matches('/')));
         if patience.is_some() {
@@ -92,7 +112,7 @@ impl Api {
 }
 
 /// What failed, with what can be done on the command line about it.
-fn explain(error: &ureq::Error) -> String {
+pub(super) fn explain(error: &ureq::Error) -> String {
     let remedy = match error {
         ureq::Error::StatusCode(401) => "; it wants a token: name its file with --token-file or PRIMACY_TOKEN_FILE",
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) => TLS_REMEDY,

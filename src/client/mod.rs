@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use crate::config::{Secret, ZooKeeper};
 use crate::status::{ClusterView, HistoryEntry, Role};
-use crate::zookeeper::Failure;
+use crate::steering::{self, Ensemble};
 
 mod api;
 pub mod commands;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod render;
+pub mod sending;
 pub mod timeline;
-mod zookeeper;
 
 /// What is shown to an API, and by what an API is known.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub enum Client {
     Api(api::Api),
-    ZooKeeper(Box<zookeeper::Ensemble>),
+    ZooKeeper(Box<Ensemble>),
 }
 
 /// Why nothing could be seen; one sentence per place that was asked.
@@ -49,29 +49,17 @@ pub enum Error {
     NoApi,
     #[error("no API answered: {}", .0.join("; "))]
     NoAnswer(Vec<String>),
-    #[error("{0}; {remedy}", remedy = .0.remedy())]
-    NoSession(#[from] Failure),
-    #[error("ZooKeeper at {servers}: {reason}")]
-    ZooKeeper { servers: String, reason: String },
-    #[error("there is no cluster {cluster:?} below {root} in ZooKeeper: {}", instead(.known))]
-    UnknownCluster { cluster: String, root: String, known: Vec<String> },
+    #[error(transparent)]
+    Ensemble(#[from] steering::Error),
 }
 
 impl Error {
     /// Whether nobody could be asked; otherwise the answer is the error.
     pub const fn could_not_ask(&self) -> bool {
         match self {
-            Self::NoApi | Self::NoAnswer(_) | Self::NoSession(_) | Self::ZooKeeper { .. } => true,
-            Self::UnknownCluster { .. } => false,
+            Self::NoApi | Self::NoAnswer(_) => true,
+            Self::Ensemble(error) => error.could_not_ask(),
         }
-    }
-}
-
-fn instead(known: &[String]) -> String {
-    if known.is_empty() {
-        "no node of any cluster has ever connected with this root; are cluster and zookeeper.root right?".to_owned()
-    } else {
-        format!("there is {}; no node of this one has ever connected, or its name is another", known.join(", "))
     }
 }
 
@@ -83,7 +71,7 @@ impl Client {
 
     /// Through the ensemble that `config` names.
     pub fn from_zookeeper(cluster: &str, config: ZooKeeper) -> Self {
-        Self::ZooKeeper(Box::new(zookeeper::Ensemble::new(cluster, config)))
+        Self::ZooKeeper(Box::new(Ensemble::new(cluster, config)))
     }
 
     /// # Errors
@@ -102,7 +90,7 @@ impl Client {
     fn look(&self) -> Result<ClusterView, Error> {
         match self {
             Self::Api(api) => api.cluster(),
-            Self::ZooKeeper(ensemble) => ensemble.cluster(),
+            Self::ZooKeeper(ensemble) => Ok(ensemble.cluster()?),
         }
     }
 
@@ -113,7 +101,7 @@ impl Client {
     pub fn history(&self) -> Result<Vec<HistoryEntry>, Error> {
         match self {
             Self::Api(api) => api.history(),
-            Self::ZooKeeper(ensemble) => ensemble.history(),
+            Self::ZooKeeper(ensemble) => Ok(ensemble.history()?),
         }
     }
 }

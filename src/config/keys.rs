@@ -371,7 +371,7 @@ pub const KEYS: &[Key] = &[
         "drain.grace_period",
         SPAN_OR_ZERO,
         Default::Duration(defaults::DRAIN_GRACE_PERIOD),
-        "How long the health checks answer 503 before draining begins: time for load balancers to notice. Nothing uses `[drain]` in this version, which is said at the start.",
+        "How long the health checks answer 503 before draining begins: time for load balancers to notice.",
         carries!(drain.grace_period),
     ),
     live(

@@ -89,16 +89,13 @@ fn without_effect(reader: &Reader, election: ElectionKind) -> Vec<String> {
         let given: Vec<&str> = keys.iter().copied().filter(|key| reader.has(key)).collect();
         (!given.is_empty()).then(|| given.join(", "))
     };
-    let drain = given(&["drain.grace_period", "drain.command", "drain.timeout"]).map(|keys| {
-        format!("{keys}: nothing uses [drain] in this version; the coordinator is stopped without draining")
-    });
     let fencing = (election == ElectionKind::Lock && !reader.arguments("fencing.command").is_empty())
         .then(|| given(&["fencing.command", "fencing.timeout", "fencing.required", "fencing.frees_lock"]))
         .flatten()
         .map(|keys| {
             format!("{keys}: with election = \"lock\" nobody is fenced; only the lock keeps a former active node out")
         });
-    drain.into_iter().chain(fencing).collect()
+    fencing.into_iter().collect()
 }
 
 /// Reports a refusal; gives what was accepted.

@@ -105,6 +105,7 @@ impl Backend {
             paused: false,
             switchover: None,
             action: None,
+            last_switchover: None,
             members: self.member.iter().cloned().collect(),
         })));
     }

@@ -237,6 +237,9 @@ pub struct ClusterView<M = MemberView> {
     /// What an operator has asked for, and is under way or lasts.
     #[serde(default)]
     pub action: Option<ActionView>,
+    /// What became of the last switchover: `failed` says why nobody was stopped for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_switchover: Option<serde_json::Value>,
     pub members: Vec<M>,
 }
 
@@ -257,16 +260,16 @@ pub struct ActionView {
 impl<M> Default for ClusterView<M> {
     fn default() -> Self {
         let (cluster, epoch, active, paused, switchover) = Default::default();
-        Self { cluster, epoch, active, paused, switchover, action: None, members: Vec::new() }
+        Self { cluster, epoch, active, paused, switchover, action: None, last_switchover: None, members: Vec::new() }
     }
 }
 
 impl ClusterView<Member> {
     /// As it is shown, with how long ago its members were heard of.
     pub fn shown(self, last_contact_ms: Option<u64>) -> ClusterView {
-        let Self { cluster, epoch, active, paused, switchover, action, members } = self;
+        let Self { cluster, epoch, active, paused, switchover, action, last_switchover, members } = self;
         let members = members.into_iter().map(|member| MemberView { row: member.row, last_contact_ms }).collect();
-        ClusterView { cluster, epoch, active, paused, switchover, action, members }
+        ClusterView { cluster, epoch, active, paused, switchover, action, last_switchover, members }
     }
 }
 

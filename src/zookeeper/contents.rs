@@ -62,9 +62,9 @@ pub fn by_age(name: &str) -> (usize, &str) {
     (name.len(), name)
 }
 
-/// The switchover of a control node as it is shown.
-pub fn shown(control: &Control) -> Option<serde_json::Value> {
-    control.switchover.as_ref().and_then(|switchover| serde_json::to_value(switchover).ok())
+/// A part of a control node as it is shown.
+pub fn shown(part: Option<&impl serde::Serialize>) -> Option<serde_json::Value> {
+    part.and_then(|part| serde_json::to_value(part).ok())
 }
 
 /// `volume`. What is no id is never absent: a cluster without an id adopts whatever directory it finds.

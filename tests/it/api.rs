@@ -174,6 +174,7 @@ pub fn active() -> Snapshot {
             paused: false,
             switchover: None,
             action: None,
+            last_switchover: None,
             members: vec![member("node-a", Role::Active), member("node-b", Role::Standby)],
         },
         history: vec![HistoryEntry {

@@ -517,8 +517,6 @@ fn an_account_may_be_given_by_its_number_and_a_path_by_no_more_than_itself() {
 #[test]
 fn what_is_taken_and_does_nothing_is_said() {
     assert_eq!(valid(LEAST).without_effect, Vec::<String>::new());
-    let drain = valid(&format!("{LEAST}[drain]\ncommand = [\"/bin/true\"]\ntimeout = \"1s\"\n")).without_effect;
-    assert!(drain.len() == 1 && drain[0].starts_with("drain.command, drain.timeout: nothing uses"), "{drain:?}");
     let fencing = format!("election = \"lock\"\n{LEAST}[fencing]\ncommand = [\"/bin/true\"]\nrequired = true\n");
     let fencing = valid(&fencing).without_effect;
     assert!(fencing.len() == 1 && fencing[0].starts_with("fencing.command, fencing.required: with"), "{fencing:?}");

@@ -19,6 +19,7 @@ mod peers;
 mod proxy;
 mod reach;
 mod recordings;
+mod steering;
 mod systemd;
 mod zookeeper;
 

@@ -294,8 +294,9 @@ impl State {
             epoch: self.epoch,
             active: contents::active(self.active.as_ref(), |node| self.members.get(node)?.clone()),
             paused: self.intended.control.paused.is_some(),
-            switchover: shown(&self.intended.control),
+            switchover: shown(self.intended.control.switchover.as_ref()),
             action: self.intended.action(),
+            last_switchover: shown(self.intended.control.ended.as_ref()),
             members: self.members.values().flatten().cloned().collect(),
         }
     }

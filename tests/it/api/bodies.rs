@@ -151,7 +151,7 @@ fn cluster_and_history_are_as_the_contract_names_them() {
     assert_eq!(
         cluster,
         json!({
-            "cluster": "dremio", "epoch": 7, "paused": false, "switchover": null,
+            "cluster": "dremio", "epoch": 7, "paused": false, "switchover": null, "action": null,
             "active": {"node": "node-a", "api": "http://node-a:9090", "epoch": 7,
                        "endpoints": {"web": "http://node-a:9047"}},
             "members": [{

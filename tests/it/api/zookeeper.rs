@@ -152,7 +152,10 @@ fn a_cluster_is_read_from_zookeeper_and_only_a_present_active_member_is_named_as
         &[
             ("epoch", Some(b"7".to_vec())),
             ("active", Some(breadcrumb(false))),
-            ("control", Some(br#"{"paused":true,"switchover":{"to":"node-b"}}"#.to_vec())),
+            (
+                "control",
+                Some(br#"{"paused":true,"switchover":{"to":"node-b","expect_epoch":7,"by":"alice"}}"#.to_vec()),
+            ),
             ("members/node-b", Some(member_json("node-b", Role::Standby))),
             ("members/node-a", Some(member_json("node-a", Role::Active))),
             ("members/node-x", Some(b"not understood".to_vec())),
@@ -162,7 +165,12 @@ fn a_cluster_is_read_from_zookeeper_and_only_a_present_active_member_is_named_as
     );
     let view = client.cluster().unwrap();
     assert_eq!((view.epoch, view.paused), (Some(7), true));
-    assert_eq!(view.switchover, Some(serde_json::json!({"to": "node-b"})));
+    let switchover = view.switchover.unwrap();
+    assert_eq!((&switchover["to"], &switchover["by"]), (&"node-b".into(), &"alice".into()));
+    assert_eq!(
+        view.action.map(|action| (action.kind, action.node)),
+        Some(("switchover".into(), Some("node-b".into())))
+    );
     assert_eq!(view.active.unwrap().node, "node-a");
     let expected = [member("node-a", Role::Active), member("node-b", Role::Standby)]
         .map(|member| MemberView { last_contact_ms: None, ..member });

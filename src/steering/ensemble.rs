@@ -2,16 +2,18 @@
 //!
 //! Which node is named as the active one: [`contents::active`].
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use zookeeper_client as zk;
 
-use crate::client::Error;
+use super::Error;
 use crate::config::ZooKeeper;
 use crate::guardian::protocol::ZooKeeperAccess;
+use crate::intents::decide::Picture;
+use crate::intents::{Change, Intended};
 use crate::status::{ClusterView, HistoryEntry, Member};
 use crate::zookeeper::paths::Paths;
-use crate::zookeeper::{self, Trouble, contents, intents};
+use crate::zookeeper::{self, Trouble, contents, directories, intents};
 
 /// For connecting, and for reading everything.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Ensemble {
     cluster: String,
-    config: ZooKeeper,
+    pub(super) config: ZooKeeper,
 }
 
 impl Ensemble {
@@ -27,12 +29,56 @@ impl Ensemble {
         Self { cluster: cluster.to_owned(), config }
     }
 
+    /// # Errors
+    /// Nobody could be asked.
     pub fn cluster(&self) -> Result<ClusterView, Error> {
         self.ask(async |client| self.read_cluster(client).await)
     }
 
+    /// Newest first.
+    ///
+    /// # Errors
+    /// Nobody could be asked.
     pub fn history(&self) -> Result<Vec<HistoryEntry>, Error> {
         self.ask(async |client| self.read_history(client).await)
+    }
+
+    /// The cluster and what people want of it.
+    pub(super) fn seen(&self) -> Result<(ClusterView, Intended), Error> {
+        self.ask(async |client| Ok((self.read_cluster(client).await?, intents::read(client, &self.paths()).await?)))
+    }
+
+    /// All that a decision looks at, with the time by the servers' clock.
+    pub(super) fn picture(&self) -> Result<Picture, Error> {
+        self.ask(async |client| {
+            let paths = self.paths();
+            let cluster = self.read_cluster(client).await?;
+            let intended = intents::read(client, &paths).await?;
+            Ok(Picture { cluster, intended, now: self.server_now(client, &paths).await? })
+        })
+    }
+
+    /// Whether it was written: not where something else was written since.
+    pub(super) fn write(&self, change: &Change) -> Result<bool, Error> {
+        let digest = self.config.digest.is_some();
+        self.ask(async |client| match intents::write(client, &self.paths(), digest, change).await {
+            Ok(()) => Ok(true),
+            Err(zk::Error::BadVersion | zk::Error::NodeExists | zk::Error::NoNode) => Ok(false),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// A server stamps what is written; so something is, and does not stay.
+    async fn server_now(&self, client: &zk::Client, paths: &Paths) -> Result<SystemTime, zk::Error> {
+        let path = format!("{}/clock-{}", paths.cluster, uuid::Uuid::new_v4());
+        let options = directories::options(zk::CreateMode::Ephemeral, self.config.digest.is_some());
+        let (stat, _) = client.create(&path, b"", &options).await?;
+        client.delete(&path, None).await?;
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(stat.ctime).unwrap_or(0)))
+    }
+
+    fn paths(&self) -> Paths {
+        Paths::new(&self.config.root, &self.cluster)
     }
 
     fn ask<T>(&self, read: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>) -> Result<T, Error> {
@@ -89,8 +135,7 @@ impl Ensemble {
     async fn read_cluster(&self, client: &zk::Client) -> Result<ClusterView, zk::Error> {
         let epoch = understood(client, &self.path("epoch"), contents::epoch).await?;
         let breadcrumb = understood(client, &self.path("active"), contents::breadcrumb).await?;
-        let paths = Paths::new(&self.config.root, &self.cluster);
-        let intended = intents::read(client, &paths).await?;
+        let intended = intents::read(client, &self.paths()).await?;
         let mut members: Vec<Member> = Vec::new();
         let directory = self.path("members");
         for name in children(client, &directory).await? {
@@ -105,8 +150,9 @@ impl Ensemble {
             epoch,
             active,
             paused: intended.control.paused.is_some(),
-            switchover: contents::shown(&intended.control),
+            switchover: contents::shown(intended.control.switchover.as_ref()),
             action: intended.action(),
+            last_switchover: contents::shown(intended.control.ended.as_ref()),
             members,
         };
         // The sessions live; how recently they were heard of only the ensemble knows.
