@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use drill::history::{Entry, Writer};
+use drill::history::Writer;
+use drill::lab::noting;
 use testbed::observer::Watch;
 
 use crate::clock::{self, At};
@@ -31,14 +32,9 @@ impl Observer {
     pub fn watch(node: &str, api: SocketAddr, history: &Writer) -> Result<Self> {
         let sayings = Arc::<Mutex<Vec<Saying>>>::default();
         let mut watch = Watch::of(format!("http://{api}"), PAUSE, LIMIT);
-        let (own, node, history) = (Arc::clone(&sayings), node.to_owned(), history.clone());
-        let mut noted = None;
+        let (own, mut note) = (Arc::clone(&sayings), noting(node.to_owned(), history.clone()));
         watch.changed = Box::new(move |said| {
-            let seen = sight(&node, said);
-            if noted.as_ref() != Some(&seen) {
-                let _ = history.note(seen.clone());
-                noted = Some(seen);
-            }
+            note(said);
             own.lock().unwrap_or_else(PoisonError::into_inner).push((clock::now(), said.cloned()));
         });
         let looks = watch.start().context("cannot start a thread")?;
@@ -70,10 +66,4 @@ impl Observer {
     fn with<T>(&self, look: impl FnOnce(&[Saying]) -> T) -> T {
         look(&self.sayings.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-fn sight(node: &str, said: Option<&Said>) -> Entry {
-    let (role, status) = said.map(|said| (said.role.clone(), said.status.clone())).unwrap_or_default();
-    let epoch = said.and_then(|said| said.epoch);
-    Entry::Role { node: node.to_owned(), role, status, epoch, reachable: said.is_some() }
 }

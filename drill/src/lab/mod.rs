@@ -35,7 +35,7 @@ pub mod zookeeper;
 pub use candidate::{Candidate, nanoseconds};
 pub use coordinator::Workload;
 pub use leaderships::Leaderships;
-pub use observer::{API_PORT, Observer};
+pub use observer::{API_PORT, Observer, noting};
 pub use volume::Volume;
 pub use zookeeper::Server;
 
@@ -157,7 +157,7 @@ impl Lab {
             candidate.start()?;
         }
         self.until(Duration::from_secs(60), "a candidate becomes active and all answer", |lab| {
-            let all = lab.candidates.iter().all(|candidate| lab.observer.look(candidate.name()).seen.reachable);
+            let all = lab.candidates.iter().all(|candidate| lab.observer.look(candidate.name()).said.is_some());
             (all && lab.observer.active().is_some()).then_some(())
         })
     }
