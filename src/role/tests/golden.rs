@@ -1,7 +1,7 @@
 //! Golden scenarios: what is ordered, word by word, in stories that matter.
 
 use super::*;
-use crate::role::{DeadlineReason, Loss, Phase, Role};
+use crate::role::{Loss, Phase, Role};
 
 #[test]
 fn the_way_up_takes_each_step_only_when_the_former_is_acknowledged() {
@@ -65,32 +65,12 @@ fn a_restart_that_lies_outside_the_window_does_not_count() {
 }
 
 #[test]
-fn a_lease_that_expires_while_stopping_turns_the_stop_into_a_kill() {
-    let mut bench = Bench::leading(plain());
-    bench.on(Event::Unhealthy);
-    assert_eq!(bench.at_deadline(), "Lease: [demoting > fencing: coordinator_unhealthy] KillTree");
-    assert_eq!(bench.on(Event::TreeDead), "CloseLock(coordinator_unhealthy)");
-    assert_eq!(bench.on(Event::LockClosed { clean: true }), "Resign(clean, coordinator_unhealthy)");
-    // It fenced itself, whatever had begun the end.
-    assert_eq!(bench.on(Event::Resigned), "[fencing > standby: coordinator_unhealthy] Exit(LostMastership)");
-}
-
-#[test]
 fn a_lost_leadership_is_not_tidied_up_after() {
     for loss in [Loss::SessionExpired, Loss::NodeDeleted, Loss::Overtaken] {
         let mut bench = Bench::leading(full());
         assert!(bench.on(Event::Lost(loss)).ends_with("KillTree"));
         assert!(bench.on(Event::TreeDead).starts_with("CloseLock"), "the hook would delay the next active");
     }
-}
-
-#[test]
-fn what_the_lease_has_left_is_worth_nothing_once_the_session_is_lost_while_stopping() {
-    let mut bench = Bench::leading(full());
-    bench.on(Event::StopRequested);
-    bench.on(Event::Lost(Loss::SessionExpired));
-    assert_eq!(bench.machine.lease_until(), None);
-    assert_eq!(bench.on(Event::TreeDead), "CloseLock(stopped)");
 }
 
 #[test]
@@ -207,65 +187,6 @@ fn a_stop_waits_for_a_volume_that_hangs_no_longer_than_until_the_role_is_given_a
 }
 
 #[test]
-fn a_better_candidate_is_let_pass_at_most_once_per_election() {
-    let better = Succession { better_candidate: true, ..succession(Predecessor::Clean) };
-    let mut bench = Bench::standing(plain());
-    assert_eq!(bench.on(Event::Elected(better)), "Yield");
-    assert!(bench.on(Event::Elected(better)).ends_with("AcquireLock"));
-    let mut bench = Bench::standing(plain());
-    assert_eq!(bench.on(Event::Elected(better)), "Yield");
-    assert_eq!(bench.on(Event::Elected(Succession { epoch: 7, ..better })), "Yield", "another election");
-}
-
-fn fail_once(bench: &mut Bench) -> u64 {
-    bench.on(Event::GuardianReady);
-    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
-    bench.on(Event::Elected(succession(Predecessor::Clean)));
-    bench.on(Event::VolumeUnusable);
-    bench.on(Event::LockClosed { clean: true });
-    bench.on(Event::Resigned);
-    let (until, _) = bench.machine.deadline().expect("it backs off");
-    let delay = until.since(bench.now).as_secs();
-    bench.now = until;
-    bench.on(Event::TimePassed);
-    delay
-}
-
-#[test]
-fn the_back_off_doubles_up_to_its_maximum() {
-    let mut bench = Bench::new(plain());
-    let delays: Vec<u64> = (0..6).map(|_| fail_once(&mut bench)).collect();
-    assert_eq!(delays, [1, 2, 4, 8, 8, 8]);
-}
-
-#[test]
-fn the_back_off_begins_anew_after_a_healthy_leadership() {
-    let mut bench = Bench::new(plain());
-    for _ in 0..4 {
-        fail_once(&mut bench);
-    }
-    let mut leading = Bench::leading(plain());
-    leading.machine.failures = bench.machine.failures;
-    for _ in 0..300 {
-        leading.now = leading.now + seconds(1);
-        leading.renew();
-    }
-    leading.on(Event::Exited);
-    leading.on(Event::TreeDead);
-    leading.on(Event::LockClosed { clean: true });
-    leading.on(Event::Resigned);
-    let (until, _) = leading.machine.deadline().expect("it backs off");
-    assert_eq!(until.since(leading.now), seconds(1));
-}
-
-#[test]
-fn a_back_off_that_has_passed_wakes_nobody_while_the_volume_is_not_usable() {
-    let mut bench = Bench::new(plain());
-    fail_once(&mut bench);
-    assert_eq!(bench.machine.deadline(), None, "a deadline in the past would make the shell spin");
-}
-
-#[test]
 fn a_second_stop_kills() {
     let mut bench = Bench::leading(plain());
     bench.on(Event::StopRequested);
@@ -296,16 +217,6 @@ fn what_does_not_die_lets_the_role_be_given_away_unclean_and_ends_when_it_dies()
 }
 
 #[test]
-fn it_stands_again_only_when_the_former_candidacy_is_resigned() {
-    let mut bench = Bench::leading(Rules { exit_after_loss: false, ..plain() });
-    bench.on(Event::VolumeLost);
-    bench.at_deadline();
-    bench.on(Event::TreeDead);
-    assert_eq!(bench.on(Event::LockClosed { clean: true }), "", "the election has not answered yet");
-    assert_eq!(bench.on(Event::Resigned), "[fencing > standby: volume_lost] ReplaceGuardian");
-}
-
-#[test]
 fn a_tree_that_cannot_be_stopped_is_killed_and_then_given_away() {
     let mut bench = Bench::leading(plain());
     bench.on(Event::Unhealthy);
@@ -327,87 +238,6 @@ fn a_tree_that_does_not_die_before_a_local_restart_is_given_away() {
     }
     assert_eq!(bench.machine.role(), Role::Fencing);
     assert_eq!(bench.at_deadline(), "Stuck: Resign(not clean, coordinator_exited)");
-}
-
-#[test]
-fn a_thawed_process_looks_at_its_deadline_before_its_mailbox() {
-    let mut bench = Bench::leading(plain());
-    let sent = bench.now + seconds(4);
-    bench.now = bench.now + LEASE;
-    assert_eq!(bench.on(Event::Renewed { sent }), "[active > fencing: lease_expired] KillTree");
-    assert_eq!(bench.renew(), "", "nothing brings a lease back");
-}
-
-#[test]
-fn a_thawed_process_does_not_go_on_with_a_lock_that_its_guardian_has_let_go_of() {
-    let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(succession(Predecessor::Clean)));
-    let thawed = bench.after(LEASE, Event::LockAcquired { recorded: noted(6), write_back: false });
-    assert_eq!(thawed, "[promoting > demoting: lease_expired] CloseLock(lease_expired)");
-}
-
-#[test]
-fn a_claim_that_was_answered_too_late_is_not_a_lease() {
-    let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(succession(Predecessor::Clean)));
-    bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
-    let sent = bench.now - LEASE;
-    let late = bench.on(Event::Claimed { epoch: 7, sent });
-    assert!(late.ends_with("[promoting > demoting: lease_expired] CloseLock(lease_expired)"), "{late}");
-}
-
-#[test]
-fn a_start_waits_for_enough_lease() {
-    let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(succession(Predecessor::Clean)));
-    bench.on(Event::LockAcquired { recorded: noted(6), write_back: false });
-    let sent = bench.now - seconds(6);
-    bench.on(Event::Claimed { epoch: 7, sent });
-    assert_eq!(bench.on(Event::RecordWritten { epoch: 7 }), "");
-    assert_eq!(bench.renew(), "SetDeadline Start(7)");
-}
-
-#[test]
-fn an_older_acknowledgement_does_not_shorten_the_lease() {
-    let mut bench = Bench::leading(plain());
-    let until = bench.machine.lease_until();
-    let sent = bench.now - seconds(1);
-    assert_eq!(bench.on(Event::Renewed { sent }), "");
-    assert_eq!(bench.on(Event::Claimed { epoch: 7, sent }), "");
-    assert_eq!(bench.machine.lease_until(), until);
-}
-
-#[test]
-fn a_shorter_grant_shortens_a_lease_that_runs_and_a_longer_one_does_not_stretch_it() {
-    let mut bench = Bench::leading(plain());
-    let now = bench.now;
-    assert_eq!(bench.on(Event::Granted { until: now + seconds(20) }), "");
-    assert_eq!(bench.machine.lease_until(), Some(now + LEASE));
-    let actions = bench.machine.step(now, Event::Granted { until: now + seconds(2) });
-    assert_eq!(actions, [Action::SetDeadline(now + seconds(2))], "the guardian is told, too");
-    assert_eq!(bench.machine.deadline(), Some((now + seconds(2), DeadlineReason::Lease)));
-    assert_eq!(
-        bench.after(seconds(1), Event::Granted { until: now }),
-        "SetDeadline [active > fencing: lease_expired] KillTree"
-    );
-}
-
-#[test]
-fn a_stop_under_way_is_over_with_a_shortened_lease() {
-    let mut bench = Bench::leading(plain());
-    assert_eq!(bench.on(Event::StopRequested), "[active > demoting: stopped] StopTree");
-    let until = bench.now + seconds(1);
-    assert_eq!(bench.on(Event::Granted { until }), "SetDeadline");
-    assert_eq!(bench.after(seconds(1), Event::TimePassed), "[demoting > fencing: stopped] KillTree");
-}
-
-#[test]
-fn a_lock_without_a_lease_is_kept_for_one_lease_of_the_shorter_grant() {
-    let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(succession(Predecessor::Clean)));
-    bench.machine.set_rules(Rules { lease: seconds(2), ..plain() });
-    let (now, until) = (bench.now, bench.now + seconds(3));
-    assert_eq!(bench.machine.step(now, Event::Granted { until }), [Action::SetDeadline(now + seconds(2))]);
 }
 
 #[test]
@@ -505,35 +335,6 @@ fn a_guardian_that_dies_on_a_network_file_system_leaves_an_end_that_is_not_clean
 }
 
 #[test]
-fn a_node_that_may_not_stand_any_longer_leaves_the_queue() {
-    let mut bench = Bench::standing(plain());
-    bench.machine.set_rules(Rules { may_stand: false, ..plain() });
-    assert_eq!(bench.on(Event::Elected(succession(Predecessor::Clean))), "Resign(not clean, -)");
-    assert_eq!(bench.on(Event::Resigned), "");
-    let mut bench = Bench::standing(plain());
-    bench.machine.set_rules(Rules { may_stand: false, ..plain() });
-    assert_eq!(bench.on(Event::TimePassed), "Resign(not clean, -)");
-}
-
-#[test]
-fn a_volume_that_a_standby_cannot_use_takes_it_out_of_the_queue() {
-    let mut bench = Bench::standing(plain());
-    assert_eq!(bench.on(Event::VolumeSeen { usable: false }), "Resign(not clean, -)");
-    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "");
-    assert_eq!(bench.on(Event::Resigned), "Stand");
-}
-
-#[test]
-fn a_lock_that_somebody_else_holds_is_waited_for_without_a_deadline_but_with_a_hold() {
-    let mut bench = Bench::standing(plain());
-    bench.on(Event::Elected(succession(Predecessor::Clean)));
-    bench.on(Event::LockRefused { recorded: 6 });
-    for _ in 0..100 {
-        assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline");
-    }
-}
-
-#[test]
 fn a_volume_that_does_not_answer_costs_the_candidacy() {
     let mut bench = Bench::standing(plain());
     bench.on(Event::Elected(succession(Predecessor::Clean)));
@@ -554,48 +355,4 @@ fn what_lies_in_the_mailbox_does_not_answer_an_order_given_on_waking() {
     let mut bench = Bench::leading(plain());
     assert_eq!(bench.after(LEASE, Event::TreeDead), "[active > fencing: lease_expired] KillTree");
     assert_eq!(bench.on(Event::TreeDead), "CloseLock(lease_expired)");
-}
-
-#[test]
-fn without_a_usable_watchdog_that_is_required_nobody_stands() {
-    let mut bench = Bench::new(Rules { watchdog_required: true, ..plain() });
-    assert_eq!(bench.on(Event::GuardianReady), "");
-    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "");
-    assert_eq!(bench.on(Event::WatchdogSeen { usable: false }), "");
-    assert!(!bench.machine.eligible());
-    assert_eq!(bench.on(Event::WatchdogSeen { usable: true }), "Stand");
-    assert!(bench.machine.eligible());
-    assert_eq!(bench.on(Event::WatchdogSeen { usable: false }), "Resign(not clean, -)");
-    assert_eq!(bench.on(Event::Resigned), "");
-    assert_eq!(bench.on(Event::WatchdogSeen { usable: true }), "Stand");
-}
-
-#[test]
-fn a_replaced_guardian_has_to_see_the_watchdog_for_itself() {
-    let mut bench = Bench::new(Rules { watchdog_required: true, ..plain() });
-    bench.on(Event::GuardianReady);
-    bench.on(Event::VolumeSeen { usable: true });
-    assert_eq!(bench.on(Event::WatchdogSeen { usable: true }), "Stand");
-    assert_eq!(bench.on(Event::GuardianLost), "ReplaceGuardian");
-    assert!(!bench.machine.eligible());
-    bench.on(Event::GuardianReady);
-    bench.on(Event::VolumeSeen { usable: true });
-    assert!(!bench.machine.eligible());
-    bench.on(Event::WatchdogSeen { usable: true });
-    assert!(bench.machine.eligible());
-}
-
-#[test]
-fn what_a_former_guardian_saw_of_the_volume_makes_nobody_stand() {
-    let mut bench = Bench::standing(Rules { exit_after_loss: false, ..plain() });
-    bench.on(Event::Elected(succession(Predecessor::Clean)));
-    bench.on(Event::VolumeUnusable);
-    bench.on(Event::TreeDead);
-    bench.on(Event::LockClosed { clean: true });
-    assert!(bench.on(Event::Resigned).ends_with("ReplaceGuardian"));
-    // It goes on looking until the next one is started.
-    assert_eq!(bench.after(seconds(60), Event::VolumeSeen { usable: true }), "");
-    assert_eq!(bench.on(Event::GuardianReady), "");
-    assert!(!bench.machine.eligible());
-    assert_eq!(bench.on(Event::VolumeSeen { usable: true }), "Stand");
 }

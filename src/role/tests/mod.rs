@@ -2,8 +2,10 @@
 
 mod fencing;
 mod golden;
+mod leases;
 mod properties;
 mod sessions;
+mod standing;
 mod states;
 mod table;
 
