@@ -38,6 +38,33 @@ impl Tokens {
     }
 }
 
+impl Tokens {
+    /// Whether a request with these headers may change something: by which token.
+    ///
+    /// # Errors
+    /// The answer: 401, or 403 for a token that may only read.
+    #[expect(clippy::result_large_err, reason = "the error is the answer that is sent")]
+    pub fn may_change(&self, headers: &HeaderMap) -> Result<String, Response> {
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| bearer(value.as_bytes()))
+            .filter(|given| !given.is_empty())
+            .ok_or_else(unauthorized)?;
+        let is = |secret: &Option<Secret>| {
+            secret.as_ref().is_some_and(|secret| bool::from(secret.reveal().as_bytes().ct_eq(given)))
+        };
+        let (full, read) = (is(&self.full), is(&self.read));
+        match (full, read) {
+            (true, _) => Ok("token".to_owned()),
+            (false, true) => Err(answer::failure(
+                StatusCode::FORBIDDEN,
+                "this token may only read: a change needs the one of api.token_file",
+            )),
+            (false, false) => Err(unauthorized()),
+        }
+    }
+}
+
 fn unauthorized() -> Response {
     let mut response = answer::failure(StatusCode::UNAUTHORIZED, "a bearer token is needed here");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"primacy\""));

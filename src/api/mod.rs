@@ -41,6 +41,7 @@ pub use reference::reference;
 mod access;
 mod answer;
 mod asked;
+pub mod changing;
 pub mod endpoints;
 mod metrics;
 mod openlookeng;
@@ -76,6 +77,8 @@ pub struct Settings {
     pub heartbeat: Arc<AtomicU64>,
     /// What this node has recorded.
     pub timeline: timeline::Reader,
+    /// How changes are made.
+    pub steering: changing::Steering,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +102,8 @@ pub struct Shared {
     started: Moment,
     sampler: Mutex<process::Sampler>,
     timeline: timeline::Reader,
+    steering: changing::Steering,
+    under_way: changing::UnderWay,
 }
 
 /// What the TLS files have become: everything about them that can be wrong has been found.
@@ -150,6 +155,8 @@ pub fn start(listener: TcpListener, settings: Settings, snapshot: Arc<ArcSwap<Sn
         started: crate::clock::now(),
         sampler: Mutex::default(),
         timeline: settings.timeline,
+        steering: settings.steering,
+        under_way: changing::UnderWay::default(),
     });
     let (stop, stopped) = watch::channel(false);
     let (ended, end) = channel();

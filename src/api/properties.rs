@@ -13,6 +13,8 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::changing::Steering;
+use super::changing::who::Peer;
 use super::{Shared, Tokens, server};
 use crate::config::Secret;
 use crate::status::{
@@ -76,7 +78,7 @@ pub fn connection(data: &[u8]) {
             let _ = client.read_to_end(&mut answer).await;
             answer
         };
-        tokio::join!(said, server::talk(server, Duration::from_secs(10), app, std::future::pending())).0
+        tokio::join!(said, server::talk(server, Peer(None), Duration::from_secs(10), app, std::future::pending())).0
     });
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&answer));
 }
@@ -149,6 +151,8 @@ fn standby() -> Shared {
         started: crate::clock::now(),
         sampler: std::sync::Mutex::default(),
         timeline: super::timeline::Reader::new(None),
+        steering: Steering::none(),
+        under_way: super::changing::UnderWay::default(),
     }
 }
 

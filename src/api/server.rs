@@ -4,6 +4,7 @@
 //! Where a peer has its share of the [`places`], or all are taken, the oldest connection makes room for whoever comes. And no
 //! connection lives for ever: after five minutes it ends with its next answer.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{MethodFilter, get, on};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::server::conn::http1;
 use hyper::service::Service as _;
@@ -29,6 +30,8 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::api::asked::Asked;
+use crate::api::changing::who::Peer;
+use crate::api::changing::{self, CHANGES};
 use crate::api::endpoints::{Access, Answer, ENDPOINTS, Endpoint};
 use crate::api::places::Places;
 use crate::api::{Shared, answer};
@@ -95,7 +98,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: watc
                         () = sleep(LIFE + PATIENCE) => (),
                     }
                 };
-                connection(stream, patience, app, &shared, leave).await;
+                connection(stream, peer.ip(), patience, app, &shared, leave).await;
             });
         }
     };
@@ -114,6 +117,7 @@ fn places() -> usize {
 
 async fn connection(
     stream: TcpStream,
+    peer: IpAddr,
     patience: Duration,
     app: Router,
     shared: &Shared,
@@ -127,13 +131,14 @@ async fn connection(
         tracing::debug!(%error, "socket options refused");
     }
     let mut leave = pin!(leave);
-    let Some(tls) = shared.tls.load_full() else { return talk(stream, patience, app, leave).await };
+    let peer = Peer(Some(peer));
+    let Some(tls) = shared.tls.load_full() else { return talk(stream, peer, patience, app, leave).await };
     let handshake = tokio::select! {
         handshake = timeout(patience, tls.accept(stream)) => handshake,
         () = &mut leave => return,
     };
     match handshake {
-        Ok(Ok(stream)) => talk(stream, patience, app, leave).await,
+        Ok(Ok(stream)) => talk(stream, peer, patience, app, leave).await,
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
     }
@@ -142,13 +147,15 @@ async fn connection(
 /// Serves one connection until it ends, or `leave` comes.
 pub(super) async fn talk(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
     patience: Duration,
     app: Router,
     leave: impl Future<Output = ()>,
 ) {
     let began = clock::now();
     let app = TowerToHyperService::new(app);
-    let service = hyper::service::service_fn(move |request| {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
         let answer = app.call(request);
         async move {
             let mut answer = answer.await?;
@@ -190,6 +197,18 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             Access::Read => get(handler),
         };
         router = router.route(endpoint.path, methods);
+    }
+    for change in &CHANGES {
+        let handler = move |State(shared): State<Arc<Shared>>, request: Request| async move {
+            let (parts, body) = request.into_parts();
+            // It has been taken whole already.
+            match body.collect().await {
+                Ok(body) => changing::change(change, shared, parts, body.to_bytes()).await,
+                Err(_) => answer::last_failure(StatusCode::BAD_REQUEST, "the body is broken"),
+            }
+        };
+        let filter = MethodFilter::try_from(change.method.clone()).expect("methods that everybody knows");
+        router = router.route(change.path, on(filter, handler));
     }
     router
         .fallback(async || answer::failure(StatusCode::NOT_FOUND, "there is nothing at this path"))

@@ -70,11 +70,11 @@ impl EventLoop {
         node: Node,
         election: Handle,
         api: ApiThread,
+        (answer, answers): (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
         snapshot: Arc<ArcSwap<Snapshot>>,
         turned: Arc<AtomicU64>,
         source: Source,
     ) -> std::io::Result<Self> {
-        let (answer, answers) = mpsc::unbounded_channel();
         let mut systemd = Notifier::from_environment();
         systemd.ready();
         Ok(Self {

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use tokio::sync::mpsc;
+
+use crate::api::changing::Steering;
 use crate::api::timeline::{Reader, Recordings};
-use crate::config::Config;
+use crate::config::{Config, ElectionKind};
 use crate::guardian::remains;
-use crate::node::{At, Identity, Node};
+use crate::node::{At, Identity, Input, Node};
 use crate::role::Exit;
+use crate::steering::Ensemble;
 use crate::{api, clock, config, processes, seeded_bug, syscalls, verify};
 
 use super::event_loop::EventLoop;
@@ -60,6 +64,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
     let node = Node::new(config.clone(), identity, At { moment: clock::now(), wall: clock::wall() });
     let snapshot = Arc::new(ArcSwap::from_pointee(node.snapshot(clock::now())));
     let turned = Arc::new(AtomicU64::new(clock::now().as_nanos()));
+    let (answer, answers) = mpsc::unbounded_channel();
     let settings = api::Settings {
         advertise: advertise.clone(),
         environment: config.environment.clone(),
@@ -67,6 +72,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
         tls: config.api.tls.clone(),
         heartbeat: turned.clone(),
         timeline: timeline(&config),
+        steering: steering(&config, answer.clone()),
     };
     let api = api::start(listener, settings, snapshot.clone())?;
     let runtime = runtime()?;
@@ -83,7 +89,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
             tracing::warn!("{text}");
         }
         let backend = backend(&config, process);
-        let exit = EventLoop::new(node, backend, api, snapshot, turned, source)?.run().await;
+        let exit = EventLoop::new(node, backend, api, (answer, answers), snapshot, turned, source)?.run().await;
         tracing::info!(?exit, "primacy ends");
         Ok::<_, std::io::Error>(exit)
     });
@@ -98,6 +104,15 @@ fn timeline(config: &Config) -> Reader {
     Reader::new(folder.map(|folder| -> Recordings {
         Arc::new(move |from, to| verify::timeline::within(&folder, from, to).map_err(|error| error.to_string()))
     }))
+}
+
+/// The way from the API to what people want.
+fn steering(config: &Config, answer: mpsc::UnboundedSender<Input>) -> Steering {
+    let with_zookeeper = config.election == ElectionKind::ZooKeeper;
+    let ensemble = with_zookeeper.then(|| Arc::new(Ensemble::new(&config.cluster, config.zookeeper.clone())));
+    // Whoever dropped the receiver ends the process.
+    let own = Arc::new(move |wanted| drop(answer.send(Input::StateAsked(wanted))));
+    Steering { ensemble, own }
 }
 
 /// For work that may wait, which is to look up names: no more threads than this, for each may hang as long as a resolver

@@ -55,6 +55,7 @@ impl Fixture {
             tls: None,
             heartbeat: heartbeat.clone(),
             timeline: Reader::new(Some(Arc::new(|_, _| Ok(Vec::new())))),
+            steering: primacy::api::changing::Steering::none(),
         };
         adjust(&mut settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::zookeeper::Server;
 
+mod api;
 mod states;
 mod switchover;
 

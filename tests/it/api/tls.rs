@@ -125,6 +125,7 @@ fn unusable_files_are_named_at_the_start() {
         tls: Some(paths(directory.path(), None)),
         heartbeat: Arc::default(),
         timeline: Reader::new(None),
+        steering: primacy::api::changing::Steering::none(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let error = primacy::api::start(listener, settings, Arc::new(ArcSwap::from_pointee(active()))).err().unwrap();

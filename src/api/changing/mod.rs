@@ -1,0 +1,248 @@
+//! The endpoints that change something: who may, what is asked for, and one line in the log of every one.
+//!
+//! An order is carried out beside the API's runtime, with a session of its own: health checks never wait for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::Response;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use crate::api::{Shared, answer};
+use crate::intents::{WantedState, Wish};
+use crate::status::NodeState;
+use crate::steering::Ensemble;
+use crate::steering::orders::{Answer, Order, State};
+
+pub mod who;
+
+/// Orders that may be carried out at the same time: each opens a session, and one that waits may last.
+const AT_ONCE: usize = 16;
+
+/// How long a change of the own state is waited for before it is answered: it is written, and on its way here.
+const SEEN: Duration = Duration::from_secs(2);
+
+/// How changes are made.
+#[derive(Clone)]
+pub struct Steering {
+    /// `None` with `election = "lock"`.
+    pub ensemble: Option<Arc<Ensemble>>,
+    /// Tells this node what is wanted of it, where nothing keeps it.
+    pub own: Arc<dyn Fn(WantedState) + Send + Sync>,
+}
+
+impl Steering {
+    /// Nothing can be changed.
+    pub fn none() -> Self {
+        Self { ensemble: None, own: Arc::new(|_| ()) }
+    }
+}
+
+impl std::fmt::Debug for Steering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Steering").field("ensemble", &self.ensemble).finish_non_exhaustive()
+    }
+}
+
+/// What is under way.
+pub struct UnderWay(Arc<Semaphore>);
+
+impl Default for UnderWay {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+/// One row of the table.
+pub struct Change {
+    pub method: Method,
+    pub path: &'static str,
+    pub about: &'static str,
+    order: fn(&Shared, &Parts, &Bytes) -> Result<Order, Refusal>,
+    /// openLooKeng's way to answer.
+    plain: bool,
+}
+
+type Refusal = Box<Response>;
+
+pub static CHANGES: [Change; 6] = [
+    Change {
+        method: Method::PUT,
+        path: "/v1/info/state",
+        about: "openLooKeng's: a bare JSON string, `ACTIVE`, `ISOLATING`, `ISOLATED` or `SHUTTING_DOWN`. 200 and an empty body \
+                for an allowed change, or none; 400 and plain text for a forbidden one; 409 for the last node that could lead.",
+        order: own_state,
+        plain: true,
+    },
+    Change {
+        method: Method::POST,
+        path: "/members/{node}/state",
+        about: "The same for any member, at any member: `{\"state\":\"ISOLATED\",\"for\":\"2h\",\"now\":false,\"force\":false,\"reason\":\"…\"}`.",
+        order: state,
+        plain: false,
+    },
+    Change {
+        method: Method::POST,
+        path: "/switchover",
+        about: "A planned hand-over: `{\"to\":NODE|null,\"now\",\"dry_run\",\"expect_epoch\",\"at\",\"reason\"}`. 200 done, with `gap_ms`; 202 accepted \
+                (`?wait=false`, or with `at`); 409 one is under way, or another epoch; 412 nobody could, with the reason per candidate.",
+        order: |_, _, body| Ok(Order::Switchover(understood(body)?)),
+        plain: false,
+    },
+    Change {
+        method: Method::DELETE,
+        path: "/switchover",
+        about: "Calls it off: 404 where none is under way, 409 where it is too late.",
+        order: |_, _, _| Ok(Order::CancelSwitchover),
+        plain: false,
+    },
+    Change {
+        method: Method::POST,
+        path: "/pause",
+        about: "Nobody is promoted until it ends: `{\"for\":\"2h\",\"reason\":\"…\"}`.",
+        order: |_, _, body| Ok(Order::Pause(understood(body)?)),
+        plain: false,
+    },
+    Change {
+        method: Method::POST,
+        path: "/resume",
+        about: "Ends a pause: `{\"reason\":\"…\"}`.",
+        order: |_, _, body| Ok(Order::Resume(understood(body)?)),
+        plain: false,
+    },
+];
+
+fn own_state(shared: &Shared, _: &Parts, body: &Bytes) -> Result<Order, Refusal> {
+    let state: NodeState = serde_json::from_slice(body).map_err(|_| {
+        Box::new(plain(
+            StatusCode::BAD_REQUEST,
+            "the body has to be one of \"ACTIVE\", \"ISOLATING\", \"ISOLATED\", \"SHUTTING_DOWN\"",
+        ))
+    })?;
+    let node = shared.snapshot.load().server.node.clone();
+    Ok(Order::State { node, state: State { state, lasts: None, now: false, force: false, reason: None } })
+}
+
+fn state(_: &Shared, parts: &Parts, body: &Bytes) -> Result<Order, Refusal> {
+    let node = parts.uri.path().trim_start_matches("/members/").trim_end_matches("/state").to_owned();
+    Ok(Order::State { node, state: understood(body)? })
+}
+
+fn understood<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    let body: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| {
+        Box::new(answer::failure(StatusCode::BAD_REQUEST, &format!("the body is not understood: {error}")))
+    })
+}
+
+/// Answers a request that wants to change something.
+pub async fn change(change: &'static Change, shared: Arc<Shared>, parts: Parts, body: Bytes) -> Response {
+    let peer = parts.extensions.get().copied().unwrap_or(who::Peer(None));
+    let by = match who::asks(&shared, peer, &parts.headers) {
+        Ok(by) => by,
+        Err(refusal) => return refusal,
+    };
+    if !is_json(&parts.headers, &body) {
+        return answer::failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has to be application/json");
+    }
+    let order = match (change.order)(&shared, &parts, &body) {
+        Ok(order) => order,
+        Err(refusal) => return *refusal,
+    };
+    let wait = parts.uri.query().is_none_or(|query| !query.split('&').any(|part| part == "wait=false"));
+    let told = format!("{order:?}");
+    let answer = carry_out(&shared, order, by.clone(), wait).await;
+    let from = peer.0.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+    let result = answer.body.get("error").and_then(Value::as_str).unwrap_or("done");
+    tracing::info!(by, from, order = told, status = answer.status, result, "a change was asked for");
+    shown(change, &answer)
+}
+
+async fn carry_out(shared: &Arc<Shared>, order: Order, by: String, wait: bool) -> Answer {
+    let refused = |status, error: &str| Answer { status, body: serde_json::json!({"error": error, "reasons": {}}) };
+    let Ok(permit) = Arc::clone(&shared.under_way.0).try_acquire_owned() else {
+        return refused(503, "too many changes are under way: try again");
+    };
+    let own = own_wish(shared, &order);
+    let Some(ensemble) = shared.steering.ensemble.clone() else {
+        return own_without_a_store(shared, &order, by).unwrap_or_else(|| {
+            refused(
+                409,
+                "with election = \"lock\" nothing keeps what people want: only the own node's state can be changed",
+            )
+        });
+    };
+    let answer = tokio::task::spawn_blocking(move || {
+        let answer = ensemble.carry_out(&order, &by, wait);
+        drop(permit);
+        answer
+    });
+    let answer = answer.await.unwrap_or_else(|_| refused(500, "defect: the order was not carried out"));
+    if let Some(state) = own.filter(|_| answer.status == 200) {
+        until_seen(shared, state).await;
+    }
+    answer
+}
+
+/// What the order wants of this very node.
+fn own_wish(shared: &Shared, order: &Order) -> Option<NodeState> {
+    let Order::State { node, state } = order else { return None };
+    (*node == shared.snapshot.load().server.node).then_some(state.state)
+}
+
+/// Whoever asks next is to see it.
+async fn until_seen(shared: &Shared, wanted: NodeState) {
+    let until = crate::clock::now() + SEEN;
+    while crate::clock::now() < until {
+        let state = shared.snapshot.load().server.state;
+        if (state == NodeState::Active) == (wanted == NodeState::Active) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn own_without_a_store(shared: &Shared, order: &Order, by: String) -> Option<Answer> {
+    own_wish(shared, order)?;
+    let Order::State { state, .. } = order else { return None };
+    let present = shared.snapshot.load().server.state;
+    let answer = |status, body| Some(Answer { status, body });
+    if state.state == NodeState::Inactive || (present == NodeState::ShuttingDown && state.state != present) {
+        let error = format!("Invalid state transition to {}", state.state.as_str());
+        return answer(400, serde_json::json!({"error": error, "reasons": {}}));
+    }
+    let at = humantime::format_rfc3339_millis(crate::clock::wall()).to_string();
+    let wish = Wish { by, at, reason: state.reason.clone() };
+    (shared.steering.own)(WantedState { state: state.state, now: state.now, wish, until: None });
+    answer(200, serde_json::json!({"changed": state.state != present}))
+}
+
+/// An absent content type is forgiven where there is no body.
+fn is_json(headers: &HeaderMap, body: &Bytes) -> bool {
+    match headers.get(header::CONTENT_TYPE) {
+        None => body.is_empty(),
+        Some(kind) => kind.to_str().is_ok_and(|kind| {
+            kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+        }),
+    }
+}
+
+fn shown(change: &Change, told: &Answer) -> Response {
+    let status = StatusCode::from_u16(told.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if !change.plain {
+        return answer::json(status, &told.body);
+    }
+    if status == StatusCode::OK {
+        return plain(status, "");
+    }
+    plain(status, told.body.get("error").and_then(Value::as_str).unwrap_or_default())
+}
+
+fn plain(status: StatusCode, text: &str) -> Response {
+    answer::text(status, "text/plain; charset=utf-8", text.to_owned())
+}
