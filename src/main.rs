@@ -37,6 +37,9 @@ fn parse_and_run() -> Exit {
 fn show(error: &clap::Error) -> Exit {
     if error.use_stderr() {
         let text = error.render();
+        if cli::status::is_check(std::env::args_os()) {
+            return Exit::Plugin(cli::status::unknown(&text.to_string()));
+        }
         let text = if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
         output::complain(text.trim_end());
         return Exit::Usage;

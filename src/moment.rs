@@ -57,15 +57,33 @@ impl fmt::Display for Moment {
     }
 }
 
-/// For people: `9.1 ms`, `2.5 s`.
+/// For people, in log lines, messages and tables: `9.1 ms`, `212 ms`, `2.5 s`, `1 min 30 s`, `3 h 12 min`, `2 d 5 h`. Whoever
+/// reckons with a duration gets it as a number, or as the configuration writes it.
 pub fn in_words(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        let text = format!("{:.1}", duration.as_secs_f64() * 1e3);
-        format!("{} ms", text.strip_suffix(".0").unwrap_or(&text))
+    let seconds = duration.as_secs();
+    if duration < Duration::from_micros(9_950) {
+        decimal(duration.as_secs_f64() * 1e3, 1, "ms")
+    } else if duration < Duration::from_micros(999_500) {
+        decimal(duration.as_secs_f64() * 1e3, 0, "ms")
+    } else if duration < Duration::from_millis(59_995) {
+        decimal(duration.as_secs_f64(), 2, "s")
     } else {
-        let text = format!("{:.2}", duration.as_secs_f64());
-        format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
+        match seconds.max(60) {
+            seconds @ ..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
+            seconds @ ..86_400 => two(seconds / 3_600, "h", seconds / 60 % 60, "min"),
+            seconds => two(seconds / 86_400, "d", seconds / 3_600 % 24, "h"),
+        }
     }
+}
+
+fn decimal(number: f64, places: usize, unit: &str) -> String {
+    let text = format!("{number:.places$}");
+    let text = if places > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text} {unit}")
+}
+
+fn two(large: u64, unit: &str, small: u64, of_small: &str) -> String {
+    if small == 0 { format!("{large} {unit}") } else { format!("{large} {unit} {small} {of_small}") }
 }
 
 #[cfg(test)]
@@ -81,6 +99,14 @@ mod tests {
             (10_000_000_000, "10 s"),
             (7_501_234_567, "7.5 s"),
             (0, "0 ms"),
+            (212_400_000, "212 ms"),
+            (999_700_000, "1 s"),
+            (59_996_000_000, "1 min"),
+            (90_500_000_000, "1 min 30 s"),
+            (3_600_000_000_000, "1 h"),
+            (11_559_000_000_000, "3 h 12 min"),
+            (86_399_000_000_000, "23 h 59 min"),
+            (190_800_000_000_000, "2 d 5 h"),
         ] {
             assert_eq!(in_words(Duration::from_nanos(nanos)), text);
         }

@@ -5,6 +5,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use crate::client::verdict::Health;
 use crate::config::Problems;
 
 /// How the process ends.
@@ -20,6 +21,8 @@ pub enum Exit {
     LostMastership,
     /// Of a client command: nobody could be asked.
     CouldNotAsk,
+    /// Of `status --check`: what a monitoring system makes of a plugin's exit code.
+    Plugin(Health),
     /// Another live member has this node's name.
     DuplicateName,
     /// Configuration missing or invalid; `EX_CONFIG` of sysexits.h.
@@ -33,6 +36,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::LostMastership | Self::CouldNotAsk => 3,
+            Self::Plugin(health) => health.code(),
             Self::DuplicateName => 4,
             Self::Config => 78,
         }

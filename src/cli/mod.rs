@@ -34,7 +34,7 @@ mod peer_test;
 pub mod reference;
 mod run;
 mod runner;
-mod status;
+pub mod status;
 mod steer;
 mod try_lock;
 mod verify;

@@ -5,10 +5,15 @@ use clap::{ArgAction, Args};
 use super::{Asked, Exit, Options, access, api_url, client};
 use crate::client::commands::{self, Which};
 
-/// Print the active node's name; exit with 1 where none is active
+/// Print the active node's name; exit with 1 where none is active, with 3 where nobody who could know was reached
+///
+/// In both cases nothing is printed on standard output.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Without a value: print the active node's API URL instead. With URLs: ask these members' APIs, in turn, as in the other commands. May be given twice, for both
+    /// Print the active node's API URL instead
+    #[arg(long, conflicts_with = "endpoint")]
+    pub url: bool,
+    /// Ask these members' APIs, in turn, instead of ZooKeeper. Without a value: the same as --url. May be given twice, for both
     #[arg(long, value_name = "URL[,URL…]", num_args = 0..=1, action = ArgAction::Append, default_missing_value = "",
           value_delimiter = ',', value_parser = optional_api_url)]
     pub api: Vec<String>,
@@ -22,7 +27,7 @@ pub struct Arguments {
 impl Arguments {
     /// What to print, and whom to ask.
     fn split(self) -> Result<(Which, Asked), super::exit::Usage> {
-        let bare = self.api.iter().any(String::is_empty);
+        let bare = self.url || self.api.iter().any(String::is_empty);
         let urls = self.api.into_iter().filter(|url| !url.is_empty()).collect();
         let asked = Asked { api: urls, access: self.access };
         match (bare, self.endpoint) {
@@ -66,6 +71,8 @@ mod tests {
         let ab = || vec!["http://a:9090".to_owned(), "https://b:9090".to_owned()];
         assert_eq!(parse("primacy which-active"), (Which::Node, vec![], vec![]));
         assert_eq!(parse("primacy which-active --api"), (Which::Api, vec![], vec![]));
+        assert_eq!(parse("primacy which-active --url"), (Which::Api, vec![], vec![]));
+        assert_eq!(parse("primacy which-active --url --api http://a:9090"), (Which::Api, vec![], a()));
         assert_eq!(parse("primacy which-active --api -c file"), (Which::Api, vec![], vec![]));
         assert_eq!(parse("primacy which-active --api http://a:9090"), (Which::Node, vec![], a()));
         assert_eq!(parse("primacy which-active --api http://a:9090,https://b:9090"), (Which::Node, vec![], ab()));

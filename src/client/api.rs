@@ -4,19 +4,29 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio_rustls::rustls;
-use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, RequestBuilder};
 
-use crate::client::{Access, Error};
+use crate::client::{Access, Error, Sight};
 use crate::config::Secret;
 use crate::status::timeline::Recorded;
-use crate::status::{ClusterView, HistoryEntry};
+use crate::status::{ClusterView, ContactWord, HistoryEntry, ServerStatus, StatusWord};
 
 /// For one URL, everything included.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The same where the answer comes from a disk.
 const FROM_DISK: Duration = Duration::from_secs(6);
+
+/// How far an answer can be relied on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sure {
+    /// Of a member that is out of contact.
+    Not,
+    Fairly,
+    Quite,
+}
 
 #[derive(Debug)]
 pub struct Api {
@@ -39,14 +49,33 @@ impl Api {
         Self { urls, token: access.token, agent }
     }
 
-    /// The first view that names an active node, else the first view: a member out of contact knows of none.
-    pub fn cluster(&self) -> Result<ClusterView, Error> {
-        self.first("/cluster", |view: &ClusterView| view.active.is_some())
+    /// The first view that names an active node; else that of the first member that is in contact, and so would know of one;
+    /// else the first.
+    pub fn cluster(&self) -> Result<Sight, Error> {
+        let mut blind = Vec::new();
+        let (view, knows) = self.first(|url| {
+            let view: ClusterView = self.get(url, "/cluster", None)?;
+            let why = if view.active.is_some() { None } else { self.blind(url) };
+            let knows = why.is_none();
+            blind.extend(why);
+            let sure = if view.active.is_some() { Sure::Quite } else { Sure::Fairly };
+            Ok(((view, knows), if knows { sure } else { Sure::Not }))
+        })?;
+        Ok(Sight { view, blind: (!knows).then(|| blind.join("; ")) })
+    }
+
+    /// Why the member at this URL cannot know who is active.
+    fn blind(&self, url: &str) -> Option<String> {
+        // A member whose status is not understood is taken at its word.
+        let server: ServerStatus = self.status(url).ok()?;
+        let cut_off = server.zookeeper.state.is_some_and(|state| state != ContactWord::Connected);
+        (cut_off || server.status == StatusWord::Disconnected)
+            .then(|| format!("{} has no contact ({})", server.node, server.reason.trim_end_matches('.')))
     }
 
     /// The first history.
     pub fn history(&self) -> Result<Vec<HistoryEntry>, Error> {
-        self.first("/history", |_| true)
+        self.first(|url| Ok((self.get(url, "/history", None)?, Sure::Quite)))
     }
 
     pub fn urls(&self) -> &[String] {
@@ -63,20 +92,24 @@ impl Api {
         })
     }
 
-    fn first<T: DeserializeOwned>(&self, path: &str, satisfies: impl Fn(&T) -> bool) -> Result<T, Error> {
+    /// The first answer that is quite sure, else the first of the surest.
+    fn first<T>(&self, mut ask: impl FnMut(&str) -> Result<(T, Sure), ureq::Error>) -> Result<T, Error> {
         if self.urls.is_empty() {
             return Err(Error::NoApi);
         }
-        let mut second_choice = None;
+        let mut best: Option<(T, Sure)> = None;
         let mut problems = Vec::new();
         for url in &self.urls {
-            match self.get(url, path, None) {
-                Ok(answer) if satisfies(&answer) => return Ok(answer),
-                Ok(answer) => second_choice = second_choice.or(Some(answer)),
+            match ask(url) {
+                Ok((answer, Sure::Quite)) => return Ok(answer),
+                Ok((answer, sure)) if best.as_ref().is_none_or(|(_, before)| sure > *before) => {
+                    best = Some((answer, sure));
+                }
+                Ok(_) => {}
                 Err(error) => problems.push(format!("{url}: {}", explain(&error))),
             }
         }
-        second_choice.ok_or(Error::NoAnswer(problems))
+        best.map(|(answer, _)| answer).ok_or(Error::NoAnswer(problems))
     }
 
     /// Sends something that changes something. A refusal is an answer.
@@ -100,14 +133,25 @@ impl Api {
     }
 
     fn get<T: DeserializeOwned>(&self, url: &str, path: &str, patience: Option<Duration>) -> Result<T, ureq::Error> {
-        let mut request = self.agent.get(format!("{}{path}", url.trim_end_matches('/')));
+        let mut request = self.request(url, path);
         if patience.is_some() {
             request = request.config().timeout_global(patience).build();
         }
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {}", token.reveal()));
-        }
         request.call()?.body_mut().read_json()
+    }
+
+    /// The status of the member itself, whose code is a load balancer's.
+    fn status(&self, url: &str) -> Result<ServerStatus, ureq::Error> {
+        let request = self.request(url, "/server_status").config().http_status_as_error(false).build();
+        request.call()?.body_mut().read_json()
+    }
+
+    fn request(&self, url: &str, path: &str) -> RequestBuilder<WithoutBody> {
+        let request = self.agent.get(format!("{}{path}", url.trim_end_matches('/')));
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {}", token.reveal())),
+            None => request,
+        }
     }
 }
 

@@ -2,13 +2,18 @@
 //!
 //! Results go to stdout, complaints to stderr, and a reader that goes away (`| head`) is not an error.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::time::Duration;
 
 use crate::client::render::{Format, render_beginning, render_history, render_status};
-use crate::client::{Access, Client, Error, timeline};
-use crate::output;
+use crate::client::verdict::{Health, Verdict};
+use crate::client::{Access, Client, Error, Sight, plugin, timeline};
+use crate::moment::in_words;
 use crate::status::{ActiveView, ClusterView};
+use crate::{clock, output};
+
+/// Monitoring systems wait ten seconds as a rule.
+const CHECK_WITHIN: Duration = Duration::from_secs(9);
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,28 +44,47 @@ pub enum Which {
     Endpoint(String),
 }
 
-/// `primacy status`; with `watch` again and again, until stdout is closed.
-pub fn status(source: &Client, format: Format, watch: Option<Duration>) -> Outcome {
-    let Some(interval) = watch else {
-        return print(source.cluster().map(|view| render_status(&view, format)));
+/// `primacy status`.
+pub fn status(source: &Client, format: Format) -> Outcome {
+    print(source.sight().map(|sight| render_status(&sight, format, clock::wall())))
+}
+
+/// `primacy status --check`: one line, and the state as the exit code.
+pub fn check(source: Client) -> Health {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    // Several places may be asked in turn, and a plugin that takes too long is killed without a word.
+    let asking = std::thread::Builder::new().spawn(move || drop(sender.send(source.sight())));
+    let heard = match asking {
+        Ok(_) => receiver.recv_timeout(CHECK_WITHIN).ok(),
+        Err(_) => None,
     };
-    let clear = if io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
-    loop {
-        match source.cluster() {
-            Ok(view) => {
-                if let Err(error) = output::print(&format!("{clear}{}", render_status(&view, format))) {
-                    return unprinted(&error);
-                }
-            }
-            Err(error) => output::complain(&format!("primacy: {error}")),
+    let (health, line) = match heard {
+        Some(Ok(sight)) => {
+            let verdict = Verdict::of(&sight, clock::wall());
+            (verdict.health, plugin::line(&verdict))
         }
-        std::thread::sleep(interval);
+        Some(Err(error)) => {
+            // That nobody has ever been there is known.
+            let health = if error.could_not_ask() { Health::Unknown } else { Health::Critical };
+            (health, plugin::without_figures(health, &error.to_string()))
+        }
+        None => {
+            let why = format!("no answer within {}", in_words(CHECK_WITHIN));
+            (Health::Unknown, plugin::without_figures(Health::Unknown, &why))
+        }
+    };
+    match output::print(&line) {
+        Ok(()) => health,
+        Err(error) => {
+            unprinted(&error);
+            Health::Unknown
+        }
     }
 }
 
 /// `primacy history`.
 pub fn history(source: &Client, format: Format) -> Outcome {
-    print(source.history().map(|entries| render_history(&entries, format)))
+    print(source.history().map(|entries| render_history(&entries, format, clock::wall())))
 }
 
 /// `primacy history EPOCH`. `access`: what is shown to the members.
@@ -79,7 +103,14 @@ pub fn beginning(source: &Client, access: Access, epoch: u64, format: Format) ->
 
 /// `primacy which-active`.
 pub fn which_active(source: &Client, which: &Which) -> Outcome {
-    match source.cluster().map(|view| choose(&view, which)) {
+    let sight = match source.sight() {
+        Ok(Sight { blind: Some(why), .. }) => {
+            output::complain(&format!("primacy: nobody who answers can know who is active: {why}"));
+            return Outcome::Unknown;
+        }
+        sight => sight,
+    };
+    match sight.map(|sight| choose(&sight.view, which)) {
         Ok(Ok(text)) => show(&text),
         Ok(Err(problem)) => {
             output::complain(&format!("primacy: {problem}"));
@@ -125,7 +156,7 @@ fn complain(error: &Error) -> Outcome {
 }
 
 /// Standard output does not take it. A reader that goes away has seen enough.
-fn unprinted(error: &io::Error) -> Outcome {
+pub(super) fn unprinted(error: &io::Error) -> Outcome {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Outcome::Done;
     }

@@ -10,11 +10,15 @@ use crate::steering::{self, Ensemble};
 
 mod api;
 pub mod commands;
+pub mod plugin;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod render;
+mod screen;
 pub mod sending;
 pub mod timeline;
+pub mod verdict;
+pub mod watch;
 
 /// What is shown to an API, and by what an API is known.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +38,21 @@ impl Access {
 
 /// Until a cluster that is about to have an active node is asked once more.
 const AGAIN: Duration = Duration::from_millis(250);
+
+/// What a look at a cluster has shown.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    pub view: ClusterView,
+    /// Why nobody who answered can know who is active: a member without contact knows of nobody. Nothing where somebody could,
+    /// or is named.
+    pub blind: Option<String>,
+}
+
+impl From<ClusterView> for Sight {
+    fn from(view: ClusterView) -> Self {
+        Self { view, blind: None }
+    }
+}
 
 /// A way to look at a cluster.
 #[derive(Debug)]
@@ -77,20 +96,28 @@ impl Client {
     /// # Errors
     /// Nobody could be asked.
     pub fn cluster(&self) -> Result<ClusterView, Error> {
-        let view = self.look()?;
-        // Who has just become active has told its API before it has told the others: that is no answer yet.
-        let about_to_be = |view: &ClusterView| view.members.iter().any(|member| member.row.role == Role::Promoting);
-        if view.active.is_none() && about_to_be(&view) {
-            std::thread::sleep(AGAIN);
-            return Ok(self.look().unwrap_or(view));
-        }
-        Ok(view)
+        self.sight().map(|sight| sight.view)
     }
 
-    fn look(&self) -> Result<ClusterView, Error> {
+    /// The cluster, and whether who answered can know.
+    ///
+    /// # Errors
+    /// Nobody could be asked.
+    pub fn sight(&self) -> Result<Sight, Error> {
+        let sight = self.look()?;
+        // Who has just become active has told its API before it has told the others: that is no answer yet.
+        let about_to_be = |view: &ClusterView| view.members.iter().any(|member| member.row.role == Role::Promoting);
+        if sight.view.active.is_none() && about_to_be(&sight.view) {
+            std::thread::sleep(AGAIN);
+            return Ok(self.look().unwrap_or(sight));
+        }
+        Ok(sight)
+    }
+
+    fn look(&self) -> Result<Sight, Error> {
         match self {
             Self::Api(api) => api.cluster(),
-            Self::ZooKeeper(ensemble) => Ok(ensemble.cluster()?),
+            Self::ZooKeeper(ensemble) => Ok(ensemble.cluster()?.into()),
         }
     }
 

@@ -1,18 +1,22 @@
 //! What must hold of whatever a member's API answers, or somebody who listens in its place.
 
+use std::time::UNIX_EPOCH;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::Sight;
 use super::render::{Format, render_history, render_status};
 use crate::status::{ClusterView, HistoryEntry};
 
 /// Any bytes as the bodies of `/cluster` and `/history`.
 pub fn answers(data: &[u8]) {
     if let Ok(view) = serde_json::from_slice::<ClusterView>(data) {
-        printed(&view, |format| render_status(&view, format));
+        let sight = Sight::from(view);
+        printed(&sight.view, |format| render_status(&sight, format, UNIX_EPOCH));
     }
     if let Ok(history) = serde_json::from_slice::<Vec<HistoryEntry>>(data) {
-        printed(&history, |format| render_history(&history, format));
+        printed(&history, |format| render_history(&history, format, UNIX_EPOCH));
     }
 }
 

@@ -1,11 +1,17 @@
 //! How commands print what they have seen.
 
+use std::iter::once;
+use std::time::{Duration, SystemTime};
+
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use crate::client::Sight;
 use crate::client::timeline::Beginning;
+use crate::client::verdict::{self, Verdict};
+use crate::moment::in_words;
 use crate::status::timeline::{self, Process, Step};
-use crate::status::{ClusterView, EndCause, HistoryEntry, MemberView};
+use crate::status::{EndCause, HistoryEntry, MemberView};
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -23,27 +29,33 @@ pub enum Format {
 
 const STATUS: [&str; 9] = ["NODE", "ROLE", "STATE", "EPOCH", "SINCE", "READY", "ADDRESS", "LAG", "REASON"];
 const STATUS_TSV: [&str; 9] = ["node", "role", "state", "epoch", "since", "ready", "address", "lag_ms", "reason"];
-const HISTORY: [&str; 7] = ["EPOCH", "NODE", "FROM", "TO", "CAUSE", "GAP MS", "DETAIL"];
+const HISTORY: [&str; 7] = ["EPOCH", "NODE", "FROM", "LASTED", "CAUSE", "GAP", "DETAIL"];
+const HISTORY_TSV: [&str; 7] = ["epoch", "node", "from", "to", "cause", "gap_ms", "detail"];
 
-/// The output of `primacy status`, with its last line feed.
-pub fn render_status(view: &ClusterView, format: Format) -> String {
+/// The output of `primacy status`, with its last line feed. Ages are as of `now`.
+pub fn render_status(sight: &Sight, format: Format, now: SystemTime) -> String {
+    let members = sight.view.members.iter();
     match format {
-        Format::Json => json(view),
-        Format::Yaml => yaml(view),
-        Format::Tsv => tsv(&STATUS_TSV, view.members.iter().map(|member| status_row(member, |ms| ms.to_string()))),
+        Format::Json => json(&sight.view),
+        Format::Yaml => yaml(&sight.view),
+        Format::Tsv => tsv(&STATUS_TSV, members.map(|member| status_row(member, str::to_owned, |ms| ms.to_string()))),
         Format::Table => {
-            table(&STATUS, view.members.iter().map(|member| status_row(member, lag))) + &status_footer(view)
+            let verdict = Verdict::of(sight, now);
+            let lines = once(verdict.headline()).chain(verdict.asked_for);
+            let above: String = lines.map(|line| printable(&line, false) + "\n").collect();
+            let age = |text: &str| verdict::age(text, now).map_or_else(|| text.to_owned(), ago);
+            above + "\n" + &table(&STATUS, members.map(|member| status_row(member, age, lag)))
         }
     }
 }
 
-/// The output of `primacy history`, with its last line feed.
-pub fn render_history(entries: &[HistoryEntry], format: Format) -> String {
+/// The output of `primacy history`, with its last line feed. Ages are as of `now`.
+pub fn render_history(entries: &[HistoryEntry], format: Format, now: SystemTime) -> String {
     match format {
         Format::Json => json(&entries),
         Format::Yaml => yaml(&entries),
-        Format::Tsv => tsv(&HISTORY, entries.iter().map(history_row)),
-        Format::Table => table(&HISTORY, entries.iter().map(history_row)),
+        Format::Tsv => tsv(&HISTORY_TSV, entries.iter().map(history_row)),
+        Format::Table => table(&HISTORY, entries.iter().map(|entry| history_for_people(entry, now))),
     }
 }
 
@@ -85,7 +97,7 @@ fn told(Beginning { entry, before, steps, missing }: &Beginning) -> String {
         text += &format!("Before it: {} with epoch {}, which ended: {why}.\n", before.node, before.epoch);
     }
     if let Some(gap) = entry.gap_ms {
-        text += &format!("Without a coordinator: {}.\n", lag(gap));
+        text += &format!("Without a coordinator: {}.\n", millis(gap));
     }
     if let Some(evidence) = &entry.evidence {
         text += &format!("Evidence: {}.\n", evidence.in_words());
@@ -101,14 +113,14 @@ fn told(Beginning { entry, before, steps, missing }: &Beginning) -> String {
     text
 }
 
-fn status_row(member: &MemberView, lag: impl Fn(u64) -> String) -> Vec<String> {
+fn status_row(member: &MemberView, since: impl Fn(&str) -> String, lag: impl Fn(u64) -> String) -> Vec<String> {
     let MemberView { row, last_contact_ms } = member;
     vec![
         row.node.clone(),
         row.role.as_str().to_owned(),
         row.state.as_str().to_owned(),
         or_empty(row.epoch),
-        row.since.clone(),
+        since(&row.since),
         if row.ready { "yes" } else { "no" }.to_owned(),
         row.api.clone(),
         last_contact_ms.map(lag).unwrap_or_default(),
@@ -128,27 +140,41 @@ fn history_row(entry: &HistoryEntry) -> Vec<String> {
     ]
 }
 
-fn status_footer(view: &ClusterView) -> String {
-    let mut footer = String::from("\n");
-    footer += &match &view.active {
-        Some(active) => format!("Cluster {}: {} is active, epoch {}.\n", view.cluster, active.node, active.epoch),
-        None => format!("Cluster {}: no node is active.\n", view.cluster),
-    };
-    if view.paused {
-        footer += "Paused: no elections and no fail-over until `primacy resume`.\n";
-    }
-    if let Some(switchover) = &view.switchover {
-        match switchover.get("to").and_then(serde_json::Value::as_str) {
-            Some(to) => footer += &format!("Switchover to {to} pending.\n"),
-            None => footer += "Switchover pending.\n",
+fn history_for_people(entry: &HistoryEntry, now: SystemTime) -> Vec<String> {
+    let at = |text: &str| humantime::parse_rfc3339(text).ok();
+    let from = match at(&entry.from) {
+        Some(from) => {
+            let age = now.duration_since(from).unwrap_or_default();
+            format!("{} ({})", humantime::format_rfc3339_seconds(from), ago(age))
         }
-    }
-    printable(&footer, true)
+        None => entry.from.clone(),
+    };
+    let to = entry.to.as_deref().map(|to| at(to).ok_or(to));
+    let lasted = match (at(&entry.from), to) {
+        (_, None) => "still".to_owned(),
+        (Some(from), Some(Ok(to))) => to.duration_since(from).map(in_words).unwrap_or_default(),
+        (None, Some(Ok(_))) => String::new(),
+        (_, Some(Err(text))) => text.to_owned(),
+    };
+    let mut row = history_row(entry);
+    (row[2], row[3], row[5]) = (from, lasted, entry.gap_ms.map(millis).unwrap_or_default());
+    row
+}
+
+fn ago(age: Duration) -> String {
+    let age = Duration::from_secs(age.as_secs());
+    if age.is_zero() { "now".to_owned() } else { format!("{} ago", in_words(age)) }
+}
+
+/// In whole seconds, and as wide as most: a table that is watched should not move with every beat.
+fn lag(millis: u64) -> String {
+    let text = if millis < 1_000 { "< 1 s".to_owned() } else { in_words(Duration::from_secs(millis / 1_000)) };
+    format!("{text:5}")
 }
 
 /// Milliseconds for people.
-fn lag(millis: u64) -> String {
-    if millis < 1_000 { format!("{millis} ms") } else { format!("{:.1} s", millis as f64 / 1_000.0) }
+fn millis(millis: u64) -> String {
+    in_words(Duration::from_millis(millis))
 }
 
 fn or_empty(number: Option<u64>) -> String {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::host::HostIdentity;
-use crate::moment::Moment;
+use crate::moment::{Moment, in_words};
 use crate::recorder::settings as recorder;
 use crate::status::cause::EndCause;
 
@@ -398,7 +398,7 @@ impl std::fmt::Display for CommandOutcome {
             Self::Ended(status) => status.fmt(f),
             Self::NotStarted(problem) => f.write_str(problem),
             Self::TimedOut(limit) => {
-                write!(f, "no end within {}: it was killed", humantime::format_duration(*limit))
+                write!(f, "no end within {}: it was killed", in_words(*limit))
             }
             Self::Killed => f.write_str("killed, since what it ran for has ended"),
         }

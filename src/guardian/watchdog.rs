@@ -32,7 +32,7 @@ use nix::libc;
 use nix::unistd::{AccessFlags, access};
 
 use super::protocol::{WatchdogSettings, WatchdogTerms, WatchdogView};
-use crate::moment::Moment;
+use crate::moment::{Moment, in_words};
 use crate::role::lease;
 use crate::syscalls;
 
@@ -83,7 +83,8 @@ impl Armed {
         if self.fed + lease::fires_within(self.timeout) <= deadline + self.grace {
             return Ok(());
         }
-        Err(format!("{} fires up to {:?} after it was fed, later than the lease permits", path.display(), self.timeout))
+        let fires = in_words(self.timeout);
+        Err(format!("{} fires up to {fires} after it was fed, later than the lease permits", path.display()))
     }
 
     fn next(&self, deadline: Option<Moment>) -> Option<Moment> {
@@ -229,10 +230,11 @@ fn open(path: &Path, terms: WatchdogTerms, deadline: Moment, now: Moment) -> Res
             Ok(timeout)
         } else {
             Err(format!(
-                "{} fires {fires:?} after it was fed, but the lease has only {:?} left: {:?} are needed",
+                "{} fires {} after it was fed, but the lease has only {} left: {} are needed",
                 path.display(),
-                deadline.since(now),
-                fires.saturating_sub(terms.grace)
+                in_words(fires),
+                in_words(deadline.since(now)),
+                in_words(fires.saturating_sub(terms.grace))
             ))
         }
     });
@@ -272,9 +274,9 @@ fn set(device: &File, path: &Path, terms: WatchdogTerms) -> Result<Duration, Str
     let timeout = Duration::from_secs(u64::try_from(counts).unwrap_or(u64::MAX));
     if timeout.is_zero() || timeout > terms.longest {
         return Err(format!(
-            "{at} fires {counts} s after it was fed, and {:?} is the longest that the lease permits; use a device with a \
+            "{at} fires {counts} s after it was fed, and {} is the longest that the lease permits; use a device with a \
              shorter time-out (softdog), or a longer session (zookeeper.session_timeout, and maxSessionTimeout on its servers)",
-            terms.longest
+            in_words(terms.longest)
         ));
     }
     Ok(timeout)

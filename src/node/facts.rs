@@ -11,7 +11,7 @@ use crate::config::{self, Config, ElectionKind, WatchdogUse};
 use crate::election::port::ElectionOutcome;
 use crate::guardian::protocol::{Ended, LockRecord, NoteLevel, StuckProcess, VolumeView, WatchdogTerms, WatchdogView};
 use crate::host::{ProcessIdentity, Whose};
-use crate::moment::Moment;
+use crate::moment::{Moment, in_words};
 use crate::role::{self, End, Recorded, WatchdogTiming, Witness};
 use crate::status::{
     Breadcrumb, ClusterView, CoordinatorView, EndCause, Evidence, HistoryEntry, Member, MetricsView, NodeState,
@@ -261,8 +261,9 @@ impl Facts {
                 ElectionKind::Lock => "raise lock.probe_timeout".to_owned(),
             };
             return Some(format!(
-                "the lease of {:?} is too short for a watchdog, whose shortest time-out is {} s; {remedy}",
-                watchdog.longest, watchdog.seconds
+                "the lease of {} is too short for a watchdog, whose shortest time-out is {} s; {remedy}",
+                in_words(watchdog.longest),
+                watchdog.seconds
             ));
         }
         self.watchdog.as_ref()?.problem.clone()
@@ -280,10 +281,11 @@ impl Facts {
         let timing = self.config.timing(Some(granted));
         let problem = timing.check().err().map(|problem| {
             format!(
-                "never stands for election: ZooKeeper granted a session of {granted:?}, which leaves a lease of {:?}, \
-                 less than four heartbeats ({:?}); {}, or lower margin or heartbeat_interval",
-                problem.lease,
-                problem.least,
+                "never stands for election: ZooKeeper granted a session of {}, which leaves a lease of {}, \
+                 less than four heartbeats ({}); {}, or lower margin or heartbeat_interval",
+                in_words(granted),
+                in_words(problem.lease),
+                in_words(problem.least),
                 self.longer_session()
             )
         });

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::moment::Moment;
+use crate::moment::{Moment, in_words};
 
 /// What clocks that are kept by NTP may differ by, generously.
 const APART: Duration = Duration::from_secs(2);
@@ -34,21 +34,17 @@ pub fn measure(ended: SystemTime, wall: SystemTime, known: Known, now: Moment) -
     let apart = |what: &str| Err(format!("the wall clock of this host or of the former active was set: {what}"));
     let Ok(gap) = wall.duration_since(ended) else {
         let ahead = ended.duration_since(wall).unwrap_or_default();
-        return apart(&format!("the predecessor's end lies {} ahead", words(ahead)));
+        return apart(&format!("the predecessor's end lies {} ahead", in_words(ahead)));
     };
     let least = known.locked.map_or(Duration::ZERO, |locked| now.since(locked));
     let most = known.seen_active.map_or(LONGEST, |seen| now.since(seen) + 2 * known.session + UNSEEN);
     if gap + APART < least {
-        return apart(&format!("they make a gap of {} where it was at least {}", words(gap), words(least)));
+        return apart(&format!("they make a gap of {} where it was at least {}", in_words(gap), in_words(least)));
     }
     if gap > most + APART {
-        return apart(&format!("they make a gap of {} where it was at most {}", words(gap), words(most)));
+        return apart(&format!("they make a gap of {} where it was at most {}", in_words(gap), in_words(most)));
     }
     Ok(gap)
-}
-
-fn words(duration: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }
 
 #[cfg(test)]

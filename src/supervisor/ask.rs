@@ -8,6 +8,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::config::{self, HealthProbe};
+use crate::moment::in_words;
 
 /// Its answer, or why there is none. (A command is the guardian's to run.)
 pub async fn ask(probe: &HealthProbe, timeout: Duration) -> Result<(), String> {
@@ -22,7 +23,7 @@ pub async fn ask(probe: &HealthProbe, timeout: Duration) -> Result<(), String> {
     };
     tokio::time::timeout(timeout, answer)
         .await
-        .unwrap_or_else(|_| Err(format!("no answer within {}", humantime::format_duration(timeout))))
+        .unwrap_or_else(|_| Err(format!("no answer within {}", in_words(timeout))))
 }
 
 async fn ask_http(url: &str) -> Result<(), String> {

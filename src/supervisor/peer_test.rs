@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::clock;
+use crate::moment::in_words;
 use crate::status::{PeerResult, PeerTest};
 
 use super::apart;
@@ -48,6 +49,6 @@ pub async fn run(config_file: PathBuf, node: &str, host: &str, children: OwnChil
         Ok(Ok(output)) => serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| unverified(format!("the test ended with {}", output.status))),
         Ok(Err(error)) => unverified(error.to_string()),
-        Err(_) => unverified(format!("no result within {LIMIT:?}")),
+        Err(_) => unverified(format!("no result within {}", in_words(LIMIT))),
     }
 }

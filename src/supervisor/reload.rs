@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::api;
 use crate::config::{self, Config};
+use crate::moment::in_words;
 use crate::node::Reread;
 
 use super::apart::apart;
@@ -44,8 +45,9 @@ impl Reloading {
                 Ok(Ok(read)) => read,
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err(format!(
-                    "the file, or one that it names, could not be read within {READING:?}; does its file system answer? \
-                     Send SIGHUP again when it does"
+                    "the file, or one that it names, could not be read within {}; does its file system answer? \
+                     Send SIGHUP again when it does",
+                    in_words(READING)
                 )),
             };
             let _ = sender.send(read);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::election::port::{ElectionOrder, Fact, Loss};
 use crate::guardian::protocol::{GuardianOrder, LockRecord, Report};
-use crate::moment::Moment;
+use crate::moment::{Moment, in_words};
 use crate::node::{GuardianInput, Input, Output, Request, Say};
 use crate::recorder::header::{Header, Part};
 use crate::recording::guardian::{Deed, What};
@@ -125,7 +125,7 @@ fn heard_in_words(input: &Input) -> Words {
 fn fact_in_words(fact: &Fact) -> Words {
     let words: Cow<'static, str> = match fact {
         Fact::Connected { timeout, .. } => {
-            format!("is connected to ZooKeeper, session of {}", humantime::format_duration(*timeout)).into()
+            format!("is connected to ZooKeeper, session of {}", in_words(*timeout)).into()
         }
         Fact::Disconnected { reason } => format!("has no contact with its election: {reason}").into(),
         Fact::Standing => "stands in the queue".into(),

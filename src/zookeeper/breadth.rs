@@ -4,6 +4,8 @@
 
 use zookeeper_client::Client;
 
+use crate::moment::in_words;
+
 /// More than an Ethernet frame of 1,500 bytes holds, twice over.
 const LENGTH: usize = 4096;
 
@@ -24,9 +26,9 @@ pub async fn prove(client: &Client) -> Result<(), String> {
         Ok(true) => Ok(()),
         Ok(false) => Err("the connection broke at the first large packet".to_owned()),
         Err(_) => Err(format!(
-            "ZooKeeper answers small packets, but none of {LENGTH} bytes (waited {} ms): something on the way drops large \
+            "ZooKeeper answers small packets, but none of {LENGTH} bytes (waited {}): something on the way drops large \
              ones; compare the MTU along the path",
-            within.as_millis()
+            in_words(within)
         )),
     }
 }

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
+use crate::moment::in_words;
 use crate::role::lease::ticks_behind;
 
 /// How the servers' tick differs from `tick`, in one sentence, if the grant betrays it.
@@ -26,9 +27,9 @@ pub fn other_tick(asked: Duration, granted: Duration, tick: Duration) -> Option<
     Some(format!(
         "a session of {} was granted where {} was asked for, so the servers' tickTime is {relation}{}, not \
          zookeeper.tick_time = {}{consequence} (or {key} is set on them)",
-        humantime::format_duration(granted),
-        humantime::format_duration(asked),
-        humantime::format_duration(theirs),
+        in_words(granted),
+        in_words(asked),
+        in_words(theirs),
         humantime::format_duration(tick),
     ))
 }
@@ -48,14 +49,14 @@ mod tests {
         assert_eq!(told(60_000, 40_000, 2000), None);
         // What others do.
         for (asked, granted, words) in [
-            (10_000, 12_000, "tickTime is 6s"),
-            (10_000, 6000, "tickTime is 300ms"),
-            (3000, 3000, "at most 1s 500ms"),
-            (50_000, 50_000, "at least 2s 500ms"),
+            (10_000, 12_000, "tickTime is 6 s"),
+            (10_000, 6000, "tickTime is 300 ms"),
+            (3000, 3000, "at most 1.5 s"),
+            (50_000, 50_000, "at least 2.5 s"),
         ] {
             let sentence = told(asked, granted, 2000).unwrap();
             assert!(sentence.contains(words) && sentence.contains("tick_time = 2s"), "{sentence}");
-            assert_eq!(sentence.contains("too long"), words.contains("6s") || words.contains("2s 5"), "{sentence}");
+            assert_eq!(sentence.contains("too long"), words.contains("6 s") || words.contains("2.5"), "{sentence}");
         }
     }
 }

@@ -21,6 +21,7 @@ mod reach;
 mod recordings;
 mod steering;
 mod systemd;
+mod watching;
 mod zookeeper;
 
 // The pages written by hand, held against the code.

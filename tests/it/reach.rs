@@ -298,7 +298,7 @@ fn another_tick_than_the_configured_one_is_told_by_what_is_granted() {
     // The tests' servers have ticks of 500 ms: they grant 10 s at most.
     let place = Place::new(&Server::shared().address(), "session_timeout = \"12s\"\ntick_time = \"2s\"");
     let (text, _) = place.fails(&["check"]);
-    assert!(text.contains("warn  zookeeper.tick_time") && text.contains("tickTime is 500ms"), "{text}");
+    assert!(text.contains("warn  zookeeper.tick_time") && text.contains("tickTime is 500 ms"), "{text}");
 }
 
 #[test]

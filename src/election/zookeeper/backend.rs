@@ -15,7 +15,7 @@ use super::service::Announcement;
 use super::settings::Settings;
 use crate::clock;
 use crate::election::{ElectionOrder, Fact};
-use crate::moment::Moment;
+use crate::moment::{Moment, in_words};
 use crate::status::Member;
 use crate::timer::Timer;
 use crate::zookeeper::paths::Paths;
@@ -148,7 +148,12 @@ impl Backend {
                 warn!(path, "the epoch is not readable; the breadcrumb's and the lock file's count");
             }
             Say::GrantChanged { session, before, latest } => {
-                warn!(session, former = ?before, ?latest, "the servers have changed the session's time-out");
+                warn!(
+                    session,
+                    former = in_words(*before),
+                    latest = in_words(*latest),
+                    "the servers have changed the session's time-out"
+                );
             }
             Say::HeartbeatFailed(error) => warn!(%error, "a heartbeat was not acknowledged"),
             Say::ResignationUntold => {

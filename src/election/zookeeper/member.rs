@@ -16,6 +16,7 @@ use super::settings::Settings;
 use crate::clock;
 use crate::election::Fact;
 use crate::host::ProcessIdentity;
+use crate::moment::in_words;
 use crate::processes;
 use crate::status::{Member, MemberRow};
 use crate::zookeeper::contents::{self, shortened};
@@ -220,7 +221,11 @@ async fn claim_name(
             let theirs = member.and_then(|member| member.session_timeout_ms).map(Duration::from_millis);
             let session = client.session_timeout().max(theirs.unwrap_or_default().min(LONGEST_SESSION));
             let patience = session + settings.tick_time * TICKS;
-            info!(path, ?patience, "another process has, or had, this node's name: waiting for its session's end");
+            info!(
+                path,
+                patience = in_words(patience),
+                "another process has, or had, this node's name: waiting for its session's end"
+            );
             if !goes_within(client, path, &stat, patience).await? {
                 say_duplicate(process.as_ref(), facts);
                 until_deleted(client, path).await;

@@ -14,6 +14,7 @@ use tracing::info;
 use super::backend::Backend;
 use super::candidacy::{Input, Turn};
 use crate::clock;
+use crate::moment::in_words;
 use crate::zookeeper::{self, Session, Stake, breadth};
 
 /// A connection that broke sooner may break as soon again: the next one is not taken at once.
@@ -76,7 +77,7 @@ impl Backend {
                 again = &mut reopening => match again {
                     Some(session) => {
                         let address = session.address();
-                        info!(session = %id, %address, after = ?clock::now().since(began), "the session goes on");
+                        info!(session = %id, %address, after = in_words(clock::now().since(began)), "the session goes on");
                         self.hear_connected(&session);
                         return Ok(session);
                     }

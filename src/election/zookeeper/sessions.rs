@@ -12,6 +12,7 @@ use super::candidacy::{Input, Turn};
 use super::protection;
 use super::settings::Settings;
 use crate::clock;
+use crate::moment::in_words;
 use crate::zookeeper::directories;
 use crate::zookeeper::paths::Paths;
 use crate::zookeeper::{self, Backoff, Session, breadth};
@@ -74,7 +75,7 @@ impl Backend {
                 Ok(session) => {
                     let client = &session.client;
                     let (id, timeout, address) = (client.session_id(), client.session_timeout(), session.address());
-                    info!(session = %id, ?timeout, %address, "connected to ZooKeeper");
+                    info!(session = %id, timeout = in_words(timeout), %address, "connected to ZooKeeper");
                     self.compare_ticks(timeout);
                     self.hear_connected(&session);
                     return Some(session);

@@ -1,7 +1,7 @@
 //! Asks the coordinator how it is, and takes in what it answers.
 
 use crate::config::{self, HealthProbe};
-use crate::moment::Moment;
+use crate::moment::{Moment, in_words};
 use crate::node::Node;
 use crate::node::commands::{Command, CommandName, Purpose};
 use crate::node::health::{Due, Verdict};
@@ -41,7 +41,7 @@ impl Node {
         match self.health.due(&self.facts.config.health, now)? {
             Due::Ask(question) => self.ask(question, now),
             Due::Silence(question) => {
-                let timeout = humantime::format_duration(self.facts.config.health.timeout);
+                let timeout = in_words(self.facts.config.health.timeout);
                 self.hear_answer(question, Err(format!("no answer within {timeout}")), now)
             }
         }

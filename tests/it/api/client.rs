@@ -1,9 +1,16 @@
-use primacy::client::commands::{Outcome, Which, choose, which_active};
+use std::time::SystemTime;
+
+use primacy::client::commands::{Outcome, Which, check, choose, which_active};
 use primacy::client::render::{Format, render_history, render_status};
+use primacy::client::verdict::Health;
 use primacy::client::{Access, Client};
 use primacy::config::Secret;
 
 use super::*;
+
+fn now() -> SystemTime {
+    humantime::parse_rfc3339("2026-01-02T06:16:08Z").unwrap()
+}
 
 fn url(fixture: &Fixture) -> String {
     format!("http://{}/", fixture.api.address())
@@ -32,9 +39,42 @@ fn a_member_that_knows_of_no_active_node_does_not_have_the_last_word() {
     let (cut_off, active) = (Fixture::new(standby_out_of_contact()), Fixture::new(active()));
     let client = Client::from_api([url(&cut_off), url(&active)], Access::default());
     assert_eq!(client.cluster().unwrap().active.unwrap().node, "node-a");
+}
+
+#[test]
+fn that_nobody_is_active_is_known_only_to_a_member_in_contact() {
+    let mut nobody = standby();
+    (nobody.server.active, nobody.cluster.active) = (None, None);
+    let (cut_off, knows) = (Fixture::new(standby_out_of_contact()), Fixture::new(nobody));
     let client = Client::from_api([dead(), url(&cut_off)], Access::default());
-    assert_eq!(client.cluster().unwrap().active, None);
-    assert_eq!(which_active(&client, &Which::Node), Outcome::Failed);
+    let sight = client.sight().unwrap();
+    assert_eq!(sight.view.active, None);
+    assert_eq!(sight.blind.as_deref(), Some("node-b has no contact (elected after node-b stopped cleanly)"));
+    assert_eq!(which_active(&client, &Which::Node), Outcome::Unknown);
+    assert_eq!(check(client), Health::Unknown);
+    for urls in [vec![url(&knows)], vec![url(&cut_off), url(&knows)]] {
+        let client = Client::from_api(urls, Access::default());
+        knows.turned(Duration::ZERO);
+        assert_eq!(client.sight().unwrap().blind, None);
+        assert_eq!(which_active(&client, &Which::Node), Outcome::Failed);
+        assert_eq!(check(client), Health::Critical);
+    }
+}
+
+#[test]
+fn a_check_is_ok_while_somebody_leads_and_another_could_take_over() {
+    let mut snapshot = active();
+    let fixture = Fixture::new(snapshot.clone());
+    let checked = || check(Client::from_api([url(&fixture)], Access::default()));
+    assert_eq!(checked(), Health::Ok);
+    snapshot.cluster.paused = true;
+    fixture.snapshot.store(Arc::new(snapshot.clone()));
+    assert_eq!(checked(), Health::Warning);
+    snapshot.cluster.paused = false;
+    snapshot.cluster.members.truncate(1);
+    fixture.snapshot.store(Arc::new(snapshot));
+    assert_eq!(checked(), Health::Warning);
+    assert_eq!(check(Client::from_api([dead()], Access::default())), Health::Unknown);
 }
 
 #[test]
@@ -69,18 +109,18 @@ fn the_status_is_a_table_for_people() {
     let mut view = active().cluster;
     view.paused = true;
     view.switchover = Some(serde_json::json!({"to": "node-b"}));
-    view.members[1].last_contact_ms = Some(2_345);
+    view.members[1].last_contact_ms = Some(2_350);
     view.members[1].row.reason = "evil \x1b[31mcolours\nand lines".into();
     let expected = "\
-NODE    ROLE     STATE   EPOCH  SINCE                     READY  ADDRESS             LAG    REASON
-node-a  active   ACTIVE  7      2026-01-02T03:04:05.678Z  yes    http://node-a:9090  5 ms   as it should be
-node-b  standby  ACTIVE  -      2026-01-02T03:04:05.678Z  no     http://node-b:9090  2.3 s  evil  [31mcolours and lines
+PAUSED: node-a leads cluster dremio for 3 h 12 min (epoch 7), and no other node takes over while that lasts
+PAUSED: no elections and no fail-over until the pause ends; `primacy resume` ends it
+SWITCHOVER to node-b is asked for; `primacy switchover --cancel` calls it off
 
-Cluster dremio: node-a is active, epoch 7.
-Paused: no elections and no fail-over until `primacy resume`.
-Switchover to node-b pending.
+NODE    ROLE     STATE   EPOCH  SINCE           READY  ADDRESS             LAG    REASON
+node-a  active   ACTIVE  7      3 h 12 min ago  yes    http://node-a:9090  < 1 s  as it should be
+node-b  standby  ACTIVE  -      3 h 12 min ago  no     http://node-b:9090  2 s    evil  [31mcolours and lines
 ";
-    assert_eq!(render_status(&view, Format::Table), expected);
+    assert_eq!(render_status(&view.into(), Format::Table, now()), expected);
 }
 
 #[test]
@@ -91,10 +131,10 @@ node\trole\tstate\tepoch\tsince\tready\taddress\tlag_ms\treason
 node-a\tactive\tACTIVE\t7\t2026-01-02T03:04:05.678Z\tyes\thttp://node-a:9090\t5\tas it should be
 node-b\tstandby\tACTIVE\t\t2026-01-02T03:04:05.678Z\tno\thttp://node-b:9090\t5\tas it should be
 ";
-    assert_eq!(render_status(&view, Format::Tsv), tsv);
-    let back: ClusterView = serde_json::from_str(&render_status(&view, Format::Json)).unwrap();
+    assert_eq!(render_status(&view.clone().into(), Format::Tsv, now()), tsv);
+    let back: ClusterView = serde_json::from_str(&render_status(&view.clone().into(), Format::Json, now())).unwrap();
     assert_eq!(back, view);
-    let back: ClusterView = serde_norway::from_str(&render_status(&view, Format::Yaml)).unwrap();
+    let back: ClusterView = serde_norway::from_str(&render_status(&view.clone().into(), Format::Yaml, now())).unwrap();
     assert_eq!(back, view);
 }
 
@@ -102,14 +142,14 @@ node-b\tstandby\tACTIVE\t\t2026-01-02T03:04:05.678Z\tno\thttp://node-b:9090\t5\t
 fn the_history_is_printed_in_every_format() {
     let entries = active().history;
     let table = "\
-EPOCH  NODE    FROM                      TO  CAUSE  GAP MS  DETAIL
-7      node-a  2026-01-02T03:04:05.678Z  -   -      1234    -
+EPOCH  NODE    FROM                                   LASTED  CAUSE  GAP     DETAIL
+7      node-a  2026-01-02T03:04:05Z (3 h 12 min ago)  still   -      1.23 s  -
 ";
-    assert_eq!(render_history(&entries, Format::Table), table);
+    assert_eq!(render_history(&entries, Format::Table, now()), table);
     let tsv = "epoch\tnode\tfrom\tto\tcause\tgap_ms\tdetail\n7\tnode-a\t2026-01-02T03:04:05.678Z\t\t\t1234\t\n";
-    assert_eq!(render_history(&entries, Format::Tsv), tsv);
-    let back: Vec<HistoryEntry> = serde_json::from_str(&render_history(&entries, Format::Json)).unwrap();
+    assert_eq!(render_history(&entries, Format::Tsv, now()), tsv);
+    let back: Vec<HistoryEntry> = serde_json::from_str(&render_history(&entries, Format::Json, now())).unwrap();
     assert_eq!(back, entries);
-    let back: Vec<HistoryEntry> = serde_norway::from_str(&render_history(&entries, Format::Yaml)).unwrap();
+    let back: Vec<HistoryEntry> = serde_norway::from_str(&render_history(&entries, Format::Yaml, now())).unwrap();
     assert_eq!(back, entries);
 }

@@ -52,7 +52,7 @@ fn a_configuration_that_cannot_be_read_to_its_end_holds_nothing_up() {
     nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRUSR).unwrap();
     // A reader of a FIFO waits for somebody to write: as a file on a mount whose server is away.
     cluster.signal("a", Signal::SIGHUP);
-    cluster.until_logged("a", "could not be read within 10s");
+    cluster.until_logged("a", "could not be read within 10 s");
     assert!(cluster.is_active("a"));
     assert_eq!(cluster.until_ticks_again().pid, former.pid);
     fs::remove_file(&file).unwrap();
