@@ -127,7 +127,7 @@ impl SnapshotAt {
                 row.reason = server.reason;
             }
         }
-        cluster
+        cluster.with_absent(crate::clock::wall())
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::clock;
 use crate::config::{Secret, ZooKeeper};
 use crate::status::{ClusterView, HistoryEntry, Role};
 use crate::steering::{self, Ensemble};
@@ -93,13 +94,15 @@ impl Client {
         Self::ZooKeeper(Box::new(Ensemble::new(cluster, config)))
     }
 
+    /// The cluster, with the nodes that are here.
+    ///
     /// # Errors
     /// Nobody could be asked.
     pub fn cluster(&self) -> Result<ClusterView, Error> {
-        self.sight().map(|sight| sight.view)
+        self.sight().map(|sight| sight.view.present())
     }
 
-    /// The cluster, and whether who answered can know.
+    /// The cluster, with the known nodes that are not here, and whether who answered can know.
     ///
     /// # Errors
     /// Nobody could be asked.
@@ -117,7 +120,7 @@ impl Client {
     fn look(&self) -> Result<Sight, Error> {
         match self {
             Self::Api(api) => api.cluster(),
-            Self::ZooKeeper(ensemble) => Ok(ensemble.cluster()?.into()),
+            Self::ZooKeeper(ensemble) => Ok(ensemble.cluster()?.with_absent(clock::wall()).into()),
         }
     }
 

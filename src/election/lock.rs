@@ -107,6 +107,7 @@ impl Backend {
             action: None,
             last_switchover: None,
             members: self.member.iter().cloned().collect(),
+            absent: Vec::new(),
         })));
     }
 

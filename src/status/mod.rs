@@ -241,6 +241,9 @@ pub struct ClusterView<M = MemberView> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_switchover: Option<serde_json::Value>,
     pub members: Vec<M>,
+    /// Nodes that are known and not here, until [`ClusterView::with_absent`] has put them among the members.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<MemberRow>,
 }
 
 /// What an operator has asked for.
@@ -260,16 +263,50 @@ pub struct ActionView {
 impl<M> Default for ClusterView<M> {
     fn default() -> Self {
         let (cluster, epoch, active, paused, switchover) = Default::default();
-        Self { cluster, epoch, active, paused, switchover, action: None, last_switchover: None, members: Vec::new() }
+        Self {
+            cluster,
+            epoch,
+            active,
+            paused,
+            switchover,
+            action: None,
+            last_switchover: None,
+            members: Vec::new(),
+            absent: Vec::new(),
+        }
     }
 }
 
 impl ClusterView<Member> {
     /// As it is shown, with how long ago its members were heard of.
     pub fn shown(self, last_contact_ms: Option<u64>) -> ClusterView {
-        let Self { cluster, epoch, active, paused, switchover, action, last_switchover, members } = self;
+        let Self { cluster, epoch, active, paused, switchover, action, last_switchover, members, absent } = self;
         let members = members.into_iter().map(|member| MemberView { row: member.row, last_contact_ms }).collect();
-        ClusterView { cluster, epoch, active, paused, switchover, action, last_switchover, members }
+        ClusterView { cluster, epoch, active, paused, switchover, action, last_switchover, members, absent }
+    }
+}
+
+impl ClusterView {
+    /// With those that are not here among the members, in the order of their names. `now`: the wall clock's.
+    pub fn with_absent(mut self, now: std::time::SystemTime) -> Self {
+        let rows = std::mem::take(&mut self.absent);
+        let present = |row: &MemberRow| self.members.iter().any(|member| member.row.node == row.node);
+        let rows: Vec<MemberRow> = rows.into_iter().filter(|row| !present(row)).collect();
+        self.members.extend(rows.into_iter().map(|row| {
+            let seen = humantime::parse_rfc3339(&row.since).ok();
+            let age = seen.map(|seen| now.duration_since(seen).unwrap_or_default());
+            let last_contact_ms = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+            MemberView { row, last_contact_ms }
+        }));
+        self.members.sort_by(|a, b| a.row.node.cmp(&b.row.node));
+        self
+    }
+
+    /// Without those that are not here.
+    pub fn present(mut self) -> Self {
+        self.absent.clear();
+        self.members.retain(|member| member.row.state != NodeState::Inactive);
+        self
     }
 }
 

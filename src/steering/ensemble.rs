@@ -11,9 +11,9 @@ use crate::config::ZooKeeper;
 use crate::guardian::protocol::ZooKeeperAccess;
 use crate::intents::decide::Picture;
 use crate::intents::{Change, Intended};
-use crate::status::{ClusterView, HistoryEntry, Member};
+use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member, MemberRow};
 use crate::zookeeper::paths::Paths;
-use crate::zookeeper::{self, Trouble, contents, directories, intents};
+use crate::zookeeper::{self, Trouble, contents, directories, intents, known};
 
 /// For connecting, and for reading everything.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -143,6 +143,7 @@ impl Ensemble {
             members.extend(understood(client, &format!("{directory}/{name}"), read).await?);
         }
         members.sort_by(|a, b| a.row.node.cmp(&b.row.node));
+        let absent = self.read_absent(client, &members, breadcrumb.as_ref()).await?;
         let active =
             contents::active(breadcrumb.as_ref(), |node| members.iter().find(|it| it.row.node == node).cloned());
         let cluster = ClusterView {
@@ -154,9 +155,48 @@ impl Ensemble {
             action: intended.action(),
             last_switchover: contents::shown(intended.control.ended.as_ref()),
             members,
+            absent,
         };
         // The sessions live; how recently they were heard of only the ensemble knows.
         Ok(cluster.shown(None))
+    }
+
+    /// Nodes that are known and not among the members.
+    async fn read_absent(
+        &self,
+        client: &zk::Client,
+        members: &[Member],
+        breadcrumb: Option<&Breadcrumb>,
+    ) -> Result<Vec<MemberRow>, zk::Error> {
+        let paths = self.paths();
+        let mut absent = Vec::new();
+        for name in children(client, &paths.known).await? {
+            if members.iter().any(|member| member.row.node == name) {
+                continue;
+            }
+            let (data, stat) = match client.get_data(&paths.known_node(&name)).await {
+                Err(zk::Error::NoNode) => continue,
+                read => read?,
+            };
+            let mut seen = stat.mtime;
+            // Where everybody went at once nobody was left to note it, but one of them led until then.
+            if breadcrumb.is_some_and(|breadcrumb| breadcrumb.node == name) {
+                for path in [&paths.active, &paths.heartbeat] {
+                    seen = client.check_stat(path).await?.map_or(seen, |stat| seen.max(stat.mtime));
+                }
+            }
+            absent.extend(known::absent(&name, &data, seen));
+        }
+        Ok(absent)
+    }
+
+    /// Forgets a node that will not come back.
+    pub(super) fn forget(&self, node: &str) -> Result<Result<(), known::Refused>, Error> {
+        self.ask(async |client| {
+            let breadcrumb = understood(client, &self.path("active"), contents::breadcrumb).await?;
+            let may_lead = breadcrumb.is_some_and(|breadcrumb| breadcrumb.node == node && !breadcrumb.clean);
+            known::forget(client, &self.paths(), node, may_lead).await
+        })
     }
 
     async fn read_history(&self, client: &zk::Client) -> Result<Vec<HistoryEntry>, zk::Error> {

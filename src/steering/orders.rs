@@ -20,6 +20,7 @@ pub enum Order {
     Pause(Pause),
     Resume(Resume),
     State { node: String, state: State },
+    Forget(Forget),
 }
 
 /// `POST /switchover`.
@@ -67,6 +68,15 @@ pub struct State {
     pub reason: Option<String>,
 }
 
+/// `POST /forget`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forget {
+    pub node: String,
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
 /// An HTTP status and a JSON body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -85,6 +95,7 @@ impl Order {
             Self::CancelSwitchover => ("DELETE", "/switchover".to_owned(), Value::Null),
             Self::Pause(order) => ("POST", "/pause".to_owned(), body(order)),
             Self::Resume(order) => ("POST", "/resume".to_owned(), body(order)),
+            Self::Forget(order) => ("POST", "/forget".to_owned(), body(order)),
             Self::State { node, state } => ("POST", format!("/members/{node}/state"), body(state)),
         }
     }
@@ -94,6 +105,7 @@ impl Order {
             Self::Switchover(Switchover { reason, .. })
             | Self::Pause(Pause { reason, .. })
             | Self::Resume(Resume { reason })
+            | Self::Forget(Forget { reason, .. })
             | Self::State { state: State { reason, .. }, .. } => reason.clone(),
             Self::CancelSwitchover => None,
         }
@@ -158,6 +170,7 @@ impl Ensemble {
                 let lasts = asked.lasts.as_deref().map(duration).transpose().map_err(malformed)?;
                 changed(&self.change(|picture| decide::pause(picture, lasts, wish(picture)))?)
             }
+            Order::Forget(Forget { node, .. }) => self.forget_node(node),
             Order::Resume(_) => changed(&self.change(decide::resume)?),
             Order::State { node, state } => {
                 let lasts = state.lasts.as_deref().map(duration).transpose().map_err(malformed)?;

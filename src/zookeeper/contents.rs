@@ -83,7 +83,8 @@ pub fn shortened(text: &str) -> String {
     format!("{}…", &text[..text.floor_char_boundary(SENTENCE)])
 }
 
-fn is_name(text: &str) -> bool {
+/// A node's name, as in the configuration.
+pub fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }

@@ -29,6 +29,7 @@ mod executor;
 mod gate;
 mod grant;
 pub mod intents;
+pub mod known;
 pub mod last_will;
 mod names;
 pub mod paths;

@@ -17,6 +17,8 @@ pub struct Paths {
     pub services: String,
     pub states: String,
     pub volume: String,
+    /// Every node that has ever registered.
+    pub known: String,
     /// Where two nodes meet to try the lock against each other; created by whoever comes first.
     pub peers: String,
     /// What came of it.
@@ -38,6 +40,7 @@ impl Paths {
             services: below("services/coordinator"),
             states: below("states"),
             volume: below("volume"),
+            known: below("known"),
             peers: below("peers"),
             verified: below("verified"),
             cluster,
@@ -55,6 +58,10 @@ impl Paths {
 
     pub fn state(&self, node: &str) -> String {
         format!("{}/{node}", self.states)
+    }
+
+    pub fn known_node(&self, node: &str) -> String {
+        format!("{}/{node}", self.known)
     }
 
     pub fn service(&self, node: &str) -> String {
@@ -76,7 +83,7 @@ impl Paths {
         paths.push(self.cluster.clone());
         paths.extend([&self.election, &self.members, &self.history].map(Clone::clone));
         paths.push(format!("{}/services", self.cluster));
-        paths.extend([&self.services, &self.states, &self.heartbeat].map(Clone::clone));
+        paths.extend([&self.services, &self.states, &self.known, &self.heartbeat].map(Clone::clone));
         paths
     }
 }

@@ -177,6 +177,7 @@ pub fn active() -> Snapshot {
             action: None,
             last_switchover: None,
             members: vec![member("node-a", Role::Active), member("node-b", Role::Standby)],
+            absent: Vec::new(),
         },
         history: vec![HistoryEntry {
             epoch: 7,

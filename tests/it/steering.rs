@@ -9,6 +9,7 @@ use crate::cluster::Cluster;
 use crate::zookeeper::Server;
 
 mod api;
+mod known;
 mod states;
 mod switchover;
 

@@ -70,7 +70,7 @@ pub struct Change {
 
 type Refusal = Box<Response>;
 
-pub static CHANGES: [Change; 6] = [
+pub static CHANGES: [Change; 7] = [
     Change {
         method: Method::PUT,
         path: "/v1/info/state",
@@ -113,6 +113,14 @@ pub static CHANGES: [Change; 6] = [
         path: "/resume",
         about: "Ends a pause: `{\"reason\":\"…\"}`.",
         order: |_, _, body| Ok(Order::Resume(understood(body)?)),
+        plain: false,
+    },
+    Change {
+        method: Method::POST,
+        path: "/forget",
+        about: "Removes a node that will not come back from the known ones: `{\"node\":\"…\",\"reason\":\"…\"}`. 404 where it is not \
+                known; 409 while it is registered, may still lead, or is taken out.",
+        order: |_, _, body| Ok(Order::Forget(understood(body)?)),
         plain: false,
     },
 ];

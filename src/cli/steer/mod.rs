@@ -12,6 +12,7 @@ use crate::client::{Client, Error};
 use crate::output;
 use crate::steering::orders::{Answer, Order};
 
+pub mod forget;
 pub mod pause;
 pub mod states;
 pub mod switchover;

@@ -20,8 +20,8 @@ use crate::moment::in_words;
 use crate::processes;
 use crate::status::{Member, MemberRow};
 use crate::zookeeper::contents::{self, shortened};
-use crate::zookeeper::directories;
 use crate::zookeeper::paths::Paths;
+use crate::zookeeper::{directories, known};
 
 /// A session ends when the server next looks: within a tick, and some more where it has just begun to serve.
 const TICKS: u32 = 2;
@@ -80,6 +80,7 @@ pub async fn keep(
         match written {
             Ok(true) => {
                 registered.send_replace(true);
+                known::note(&client, paths, settings.access.digest.is_some(), &member.row).await;
                 while update_or_gone(&client, &path, &mut published, hung_up, facts).await {}
                 // The node is written anew below, by this session: the name has not been in doubt.
             }

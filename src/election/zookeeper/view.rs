@@ -20,14 +20,18 @@ use super::requests::before_retry;
 use super::settings::Settings;
 use crate::election::Fact;
 use crate::intents::{Control, Intended, WantedState};
-use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member};
+use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member, MemberRow};
 use crate::zookeeper::contents::{self, shown};
+use crate::zookeeper::known;
 use crate::zookeeper::paths::Paths;
 
 #[derive(Clone, Debug)]
 enum Part {
     Members,
     Member(String),
+    Known,
+    /// One that is known and not a member.
+    Absent(String),
     Active,
     Epoch,
     Control,
@@ -52,8 +56,14 @@ enum Content {
 }
 
 enum Step {
-    Read { part: Part, content: Content, watcher: OneshotWatcher },
+    Read {
+        part: Part,
+        content: Content,
+        watcher: OneshotWatcher,
+    },
     Changed(Part),
+    /// It was noted that somebody has gone.
+    Noted,
 }
 
 /// By which write a node's content came to be.
@@ -61,6 +71,8 @@ enum Step {
 struct Written {
     version: i32,
     transaction: i64,
+    /// When, by the servers' clock, in ms.
+    at: i64,
 }
 
 type Steps<'a> = FuturesUnordered<BoxFuture<'a, Step>>;
@@ -84,7 +96,8 @@ pub async fn follow(
     let mut state = State::default();
     let mut steps = Steps::new();
     let mut reads = 0_usize;
-    let mut wanted = vec![Part::Members, Part::Active, Part::Epoch, Part::Control, Part::States, Part::History];
+    let mut wanted =
+        vec![Part::Members, Part::Active, Part::Epoch, Part::Control, Part::States, Part::History, Part::Known];
     let (mut told_intended, mut told_cluster, mut told_history) = (None, None, None);
     loop {
         for part in wanted.drain(..) {
@@ -94,10 +107,26 @@ pub async fn follow(
         match steps.next().await {
             // Terminal: nothing is watched any more.
             None => std::future::pending().await,
-            Some(Step::Changed(part)) => wanted.push(part),
+            Some(Step::Changed(part)) => wanted.extend(Some(part).filter(|part| state.follows(part))),
+            Some(Step::Noted) => continue,
             Some(Step::Read { part, content, watcher }) => {
                 reads -= 1;
                 wanted = state.take(&part, content);
+                // Who is not here is only shown, and a fail-over comes first.
+                for absent in wanted.extract_if(.., |part| matches!(part, Part::Absent(_))) {
+                    steps.push(Box::pin(async move {
+                        tokio::time::sleep(SETTLED).await;
+                        Step::Changed(absent)
+                    }));
+                }
+                for gone in state.gone(&settings.node) {
+                    let client = &client;
+                    steps.push(Box::pin(async move {
+                        tokio::time::sleep(SETTLED).await;
+                        known::note(client, paths, settings.access.digest.is_some(), &gone).await;
+                        Step::Noted
+                    }));
+                }
                 if state.follows(&part) {
                     steps.push(Box::pin(async move {
                         match watcher.changed().await.event_type {
@@ -139,6 +168,8 @@ async fn read(client: &Client, paths: &Paths, part: Part) -> Step {
     loop {
         let result = match &part {
             Part::Members => names(client, &paths.members).await,
+            Part::Known => names(client, &paths.known).await,
+            Part::Absent(node) => data(client, &paths.known_node(node)).await,
             Part::History => history(client, paths).await,
             Part::Member(node) => data(client, &paths.member(node)).await,
             Part::Entry(name) => data(client, &format!("{}/{name}", paths.history)).await,
@@ -162,7 +193,7 @@ async fn data(client: &Client, path: &str) -> Result<(Content, OneshotWatcher), 
     let (_, watcher) = watch.await?;
     match read.await {
         Ok((data, stat)) => {
-            let written = Written { version: stat.version, transaction: stat.mzxid };
+            let written = Written { version: stat.version, transaction: stat.mzxid, at: stat.mtime };
             Ok((Content::Data(Some((data, written))), watcher))
         }
         Err(Error::NoNode) => Ok((Content::Data(None), watcher)),
@@ -204,6 +235,13 @@ async fn history(client: &Client, paths: &Paths) -> Result<(Content, OneshotWatc
 struct State {
     /// By node; `None` while its content is unknown.
     members: BTreeMap<String, Option<Member>>,
+    /// They have been read.
+    listed: bool,
+    known: BTreeSet<String>,
+    /// Those that are no members; `None` while nothing more is known.
+    absent: BTreeMap<String, Option<MemberRow>>,
+    /// Members that have gone and have not been noted.
+    gone: Vec<MemberRow>,
     active: Option<Breadcrumb>,
     epoch: Option<u64>,
     intended: Intended,
@@ -217,16 +255,29 @@ impl State {
         match (part, content) {
             (Part::Members, Content::Names(names)) => {
                 let names: BTreeSet<String> = names.into_iter().collect();
-                self.members.retain(|name, _| names.contains(name));
+                let left: Vec<String> = self.members.keys().filter(|name| !names.contains(*name)).cloned().collect();
+                left.iter().for_each(|name| self.leaves(name));
                 let fresh: Vec<String> = names.into_iter().filter(|name| !self.members.contains_key(name)).collect();
                 self.members.extend(fresh.iter().map(|name| (name.clone(), None)));
-                return fresh.into_iter().map(Part::Member).collect();
+                self.listed = true;
+                return fresh.into_iter().map(Part::Member).chain(self.missing()).collect();
             }
             (Part::Member(name), Content::Data(Some((data, _)))) => {
                 self.members.insert(name.clone(), contents::member(name, &data));
             }
             (Part::Member(name), _) => {
-                self.members.remove(name);
+                self.leaves(name);
+                return self.missing();
+            }
+            (Part::Known, Content::Names(names)) => {
+                self.known = names.into_iter().collect();
+                return self.missing();
+            }
+            (Part::Absent(name), Content::Data(Some((data, written)))) if self.absent.contains_key(name) => {
+                self.absent.insert(name.clone(), known::absent(name, &data, written.at));
+            }
+            (Part::Absent(name), Content::Data(None)) => {
+                self.absent.remove(name);
             }
             (Part::Active, Content::Data(data)) => {
                 self.active = data.and_then(|(data, _)| contents::breadcrumb(&data));
@@ -267,9 +318,44 @@ impl State {
                 self.history.remove(name);
                 self.watched_entries.remove(name);
             }
-            (Part::Members | Part::Active | Part::Epoch | Part::Control | Part::States | Part::History, _) => {}
+            (
+                Part::Members
+                | Part::Known
+                | Part::Absent(_)
+                | Part::Active
+                | Part::Epoch
+                | Part::Control
+                | Part::States
+                | Part::History,
+                _,
+            ) => {}
         }
         Vec::new()
+    }
+
+    /// A member is no more.
+    fn leaves(&mut self, name: &str) {
+        self.gone.extend(self.members.remove(name).flatten().map(|member| member.row));
+    }
+
+    /// Who has gone and is to be noted by this node: nothing where another member comes before it.
+    fn gone(&mut self, own: &str) -> Vec<MemberRow> {
+        let gone = std::mem::take(&mut self.gone);
+        let first = self.members.keys().next().is_some_and(|first| first == own);
+        gone.into_iter().filter(|row| first && row.node != own).collect()
+    }
+
+    /// Who is known and no member, and has to be read for it.
+    fn missing(&mut self) -> Vec<Part> {
+        let Self { absent, known, members, .. } = self;
+        absent.retain(|name, _| known.contains(name) && !members.contains_key(name));
+        if !self.listed {
+            return Vec::new();
+        }
+        let missing = known.iter().filter(|name| !members.contains_key(*name));
+        let fresh: Vec<String> = missing.filter(|name| !absent.contains_key(*name)).cloned().collect();
+        absent.extend(fresh.iter().map(|name| (name.clone(), None)));
+        fresh.into_iter().map(Part::Absent).collect()
     }
 
     /// Whether a part is worth watching: a member that went is found through its directory when it comes back.
@@ -278,7 +364,10 @@ impl State {
             Part::Member(name) => self.members.contains_key(name),
             Part::Entry(name) => self.history.contains_key(name),
             Part::State(name) => self.intended.states.contains_key(name),
-            Part::Members | Part::Active | Part::Epoch | Part::Control | Part::States | Part::History => true,
+            Part::Absent(name) => self.absent.contains_key(name),
+            Part::Members | Part::Known | Part::Active | Part::Epoch | Part::Control | Part::States | Part::History => {
+                true
+            }
         }
     }
 
@@ -298,6 +387,7 @@ impl State {
             action: self.intended.action(),
             last_switchover: shown(self.intended.control.ended.as_ref()),
             members: self.members.values().flatten().cloned().collect(),
+            absent: self.absent.values().flatten().cloned().collect(),
         }
     }
 
@@ -310,3 +400,62 @@ impl State {
 
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(state: &mut State, names: &[&str]) -> Vec<Part> {
+        state.take(&Part::Members, Content::Names(names.iter().map(|&name| name.to_owned()).collect()))
+    }
+
+    /// Of three nodes, all known.
+    fn three() -> State {
+        let mut state = State::default();
+        let known = Content::Names(["a", "b", "c"].map(str::to_owned).to_vec());
+        assert!(state.take(&Part::Known, known).is_empty(), "who is here is not read as one who is not");
+        listed(&mut state, &["a", "b", "c"]);
+        for node in ["a", "b", "c"] {
+            let json = format!(
+                r#"{{"node":"{node}","role":"standby","state":"ACTIVE","status":"STANDBY","epoch":null,"since":"s","ready":false,
+                "api":"","priority":100,"version":"","eligible":true,"reason":""}}"#
+            );
+            state.take(&Part::Member(node.to_owned()), Content::Data(Some((json.into_bytes(), Written::default()))));
+        }
+        state
+    }
+
+    #[test]
+    fn a_departure_is_noted_by_the_first_of_those_that_stay() {
+        for (own, notes) in [("a", true), ("b", false)] {
+            let mut state = three();
+            let wanted = listed(&mut state, &["a", "b"]);
+            assert!(matches!(&wanted[..], [Part::Absent(name)] if name == "c"));
+            let gone: Vec<String> = state.gone(own).into_iter().map(|row| row.node).collect();
+            assert_eq!(gone, if notes { vec!["c".to_owned()] } else { Vec::new() }, "by {own}");
+            assert!(state.gone(own).is_empty(), "once");
+        }
+        let mut state = three();
+        listed(&mut state, &["b", "c"]);
+        assert_eq!(state.gone("b").len(), 1, "the first one's departure, by the second");
+    }
+
+    #[test]
+    fn who_comes_back_is_not_absent_any_more_and_who_is_forgotten_is_not_shown() {
+        let mut state = three();
+        listed(&mut state, &["a"]);
+        let read = |state: &mut State, node: &str| {
+            state.take(&Part::Absent(node.to_owned()), Content::Data(Some((Vec::new(), Written::default()))));
+        };
+        read(&mut state, "b");
+        read(&mut state, "c");
+        let absent = |state: &State| state.cluster("x").absent.into_iter().map(|row| row.node).collect::<Vec<_>>();
+        assert_eq!(absent(&state), ["b", "c"]);
+        listed(&mut state, &["a", "b"]);
+        // The answer to a question that was asked while it was away.
+        read(&mut state, "b");
+        assert_eq!(absent(&state), ["c"]);
+        state.take(&Part::Known, Content::Names(vec!["a".to_owned(), "b".to_owned()]));
+        assert!(absent(&state).is_empty());
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::status::NodeState;
 use crate::zookeeper::paths::{Place, place};
 
 /// Lines of `PART NAME=CONTENT` as what was read of the cluster, one after the other.
@@ -29,11 +30,13 @@ pub fn view(data: &[u8]) {
             "c" => (Part::Control, data()),
             "S" => (Part::States, Content::Names(names())),
             "s" => (Part::State(name), data()),
+            "K" => (Part::Known, Content::Names(names())),
+            "k" => (Part::Absent(name), data()),
             "H" => (Part::History, Content::Entries(names().into_iter().map(|name| (name, None)).collect())),
             _ => (Part::Entry(name), data()),
         };
         for wanted in state.take(&part, content) {
-            assert!(matches!(wanted, Part::Member(_) | Part::State(_) | Part::Entry(_)));
+            assert!(matches!(wanted, Part::Member(_) | Part::Absent(_) | Part::State(_) | Part::Entry(_)));
             assert!(state.follows(&wanted));
         }
         holds(&state);
@@ -44,6 +47,8 @@ fn holds(state: &State) {
     let cluster = state.cluster("c");
     let nodes: BTreeSet<&str> = cluster.members.iter().map(|member| member.row.node.as_str()).collect();
     assert_eq!(nodes.len(), cluster.members.len(), "two rows for one node");
+    assert!(cluster.absent.iter().all(|row| row.state == NodeState::Inactive));
+    assert!(state.absent.keys().all(|name| !state.members.contains_key(name)), "here and not here");
     if let Some(active) = &cluster.active {
         let member =
             cluster.members.iter().find(|member| member.row.node == active.node).expect("the active one is a member");
