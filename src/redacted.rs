@@ -109,6 +109,7 @@ pub fn order(order: &GuardianOrder) -> Cow<'_, GuardianOrder> {
         | GuardianOrder::SetDeadline { .. }
         | GuardianOrder::SetWatchdog(_)
         | GuardianOrder::Start { .. }
+        | GuardianOrder::StartAlwaysOn
         | GuardianOrder::Stop
         | GuardianOrder::Kill
         | GuardianOrder::CloseLock { .. }

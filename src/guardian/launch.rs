@@ -17,7 +17,8 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// What differs between the coordinator and its before_kill hook.
 pub struct Purpose {
-    pub epoch: u64,
+    /// `None`: there are no epochs.
+    pub epoch: Option<u64>,
     pub lock: Option<RawFd>,
     /// The main process, for the hook.
     pub main: Option<i32>,
@@ -31,7 +32,7 @@ pub fn variables(settings: &Settings, account: &Account, purpose: &Purpose) -> B
     for (name, value) in [
         ("PRIMACY_CLUSTER", Some(settings.cluster.clone())),
         ("PRIMACY_NODE", Some(settings.node.clone())),
-        ("PRIMACY_EPOCH", Some(purpose.epoch.to_string())),
+        ("PRIMACY_EPOCH", purpose.epoch.map(|epoch| epoch.to_string())),
         ("PRIMACY_LOCK_FD", purpose.lock.map(|fd| fd.to_string())),
         ("PRIMACY_PID", purpose.main.map(|pid| pid.to_string())),
     ] {

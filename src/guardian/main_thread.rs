@@ -7,10 +7,12 @@ use nix::unistd::{Pid, getppid};
 
 use super::account::Lookup;
 use super::cgroup::Cgroup;
+use super::clearing::Clearing;
 use super::commands::Commands;
 use super::ending::{Ending, Step};
 use super::launch::explain;
 use super::link::Gone;
+use super::permission::Asked;
 use super::process_setup::{self, ProcessSetup};
 use super::protocol::{CommandOrder, GUARDIAN_FD, LastWill, NoteLevel, Over, Report, Settings, VolumeView};
 use super::recorded_link::RecordedLink;
@@ -50,13 +52,27 @@ enum Lock {
 struct Configured {
     settings: Settings,
     account: Lookup,
-    volume: Volume,
+    /// What it may touch before it may start anything.
+    place: Place,
+}
+
+/// Where a coordinator runs, as far as something has to be seen to there.
+enum Place {
+    Volume(Volume),
+    /// Nothing is shared; what was left on this host is cleared away.
+    Host(Clearing),
+}
+
+impl Configured {
+    const fn volume(&self) -> Option<&Volume> {
+        if let Place::Volume(volume) = &self.place { Some(volume) } else { None }
+    }
 }
 
 /// A start that was ordered and waits for what it needs.
 #[derive(Clone, Copy, Debug)]
 struct AwaitedStart {
-    epoch: u64,
+    asked: Asked,
     since: Moment,
 }
 
@@ -88,7 +104,8 @@ pub struct MainThread {
     /// What was written has reached the volume, as far as that is known.
     written_back: bool,
     watchdog: Watchdog,
-    epoch: u64,
+    /// Of what was started last; `None` where there are no epochs.
+    epoch: Option<u64>,
     deadline: Option<Moment>,
     last_will: Option<LastWill>,
     /// By which the coordinator is found if this process is killed; kept until the lock is closed.
@@ -127,7 +144,7 @@ impl MainThread {
             close_once_dead: None,
             written_back: true,
             watchdog: Watchdog::none(),
-            epoch: 0,
+            epoch: None,
             deadline: None,
             last_will: None,
             noted: None,
@@ -217,7 +234,8 @@ impl MainThread {
 
     /// A volume that does not answer is a lost one while the lock is held, and one that cannot be used while it is not.
     fn watch_volume(&mut self, now: Moment) {
-        let Some(Configured { settings, volume, .. }) = self.configured.as_ref() else { return };
+        let Some(configured) = self.configured.as_ref() else { return };
+        let (settings, Some(volume)) = (&configured.settings, configured.volume()) else { return };
         let silent = || {
             let directory = settings.lock_directory.display();
             format!("the volume at {directory} has not answered within lock.probe_timeout; is its server reachable?")
@@ -235,7 +253,8 @@ impl MainThread {
 
     /// When [`MainThread::watch_volume`] should look again.
     fn volume_due(&self) -> Option<Moment> {
-        let Configured { settings, volume, .. } = self.configured.as_ref()?;
+        let configured = self.configured.as_ref()?;
+        let (settings, volume) = (&configured.settings, configured.volume()?);
         let probe = self.probe_watch.due(volume.probing(), settings.probe_timeout).filter(|_| !self.lost);
         let look = self.look_watch.due(volume.looking(), settings.probe_timeout).filter(|_| !self.hung);
         [probe, look].into_iter().flatten().min()
@@ -333,7 +352,8 @@ impl MainThread {
     }
 
     fn hear_volume(&mut self) {
-        let events = self.configured.as_ref().map(|configured| configured.volume.events()).unwrap_or_default();
+        let volume = self.configured.as_ref().and_then(Configured::volume);
+        let events = volume.map(Volume::events).unwrap_or_default();
         for event in events {
             match event {
                 VolumeEvent::Report(report) => {
@@ -387,14 +407,14 @@ impl MainThread {
     }
 
     fn close_lock(&mut self, cause: EndCause, now: Moment) {
-        match (&self.configured, self.lock) {
-            (Some(configured), Lock::Open | Lock::Held { .. }) => {
+        match (self.configured.as_ref().and_then(Configured::volume), self.lock) {
+            (Some(volume), Lock::Open | Lock::Held { .. }) => {
                 let over = self.written.filter(|_| self.tree.is_empty()).map(|epoch| Over {
                     epoch,
                     election_node: self.last_will.as_ref().map(|last_will| last_will.election_node.clone()),
                 });
                 self.link.did(Deed::AskedToClose { proof: over.is_some() });
-                configured.volume.ask(Task::Close { cause, over });
+                volume.ask(Task::Close { cause, over });
                 self.lock = Lock::Closing { late: Some(now + CLOSE_IS_LATE) };
             }
             // Its end is reported in any case.
@@ -417,9 +437,9 @@ impl MainThread {
         if !(seeded_bug::lock_goes_before_the_tree() && ending.is_at_deadline()) {
             self.tree.kill(now);
         }
-        if let (Some(configured), Lock::Open) = (&self.configured, self.lock) {
+        if let (Some(volume), Lock::Open) = (self.configured.as_ref().and_then(Configured::volume), self.lock) {
             // Calls off an attempt that may be under way.
-            configured.volume.ask(Task::Close { cause: ending.cause().into(), over: None });
+            volume.ask(Task::Close { cause: ending.cause().into(), over: None });
         }
         self.ending = Some(ending);
     }

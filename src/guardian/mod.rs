@@ -20,6 +20,7 @@
 
 mod account;
 mod cgroup;
+mod clearing;
 mod commands;
 mod ending;
 mod environment;
@@ -27,6 +28,7 @@ pub mod frames;
 mod launch;
 mod link;
 mod main_thread;
+mod permission;
 mod process_setup;
 #[cfg(any(test, fuzzing))]
 pub mod properties;

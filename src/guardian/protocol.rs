@@ -55,6 +55,8 @@ pub enum GuardianOrder {
     /// Start the coordinator; answered by `Started` (a forking one: when its start script has ended) or `StartFailed`. Refused unless the lock is held, the record of
     /// this epoch is written and `deadline` lies ahead.
     Start { epoch: u64, deadline: Moment },
+    /// Start an always-on coordinator; answered as `Start`. Refused by a guardian that was not made for one.
+    StartAlwaysOn,
     /// Run a command; answered by `CommandEnded` once nothing of it is left. Not while something is being stopped or killed.
     Run(Box<CommandOrder>),
     /// Stop signal, `stop_timeout`, before_kill, SIGKILL; commands are killed at once. Answered by `TreeDead`.
@@ -178,7 +180,10 @@ pub struct Settings {
     pub version: u32,
     pub cluster: String,
     pub node: String,
-    /// `lock.directory`.
+    /// Which kind of coordinator it may start.
+    #[serde(default, skip_serializing_if = "PermissionKind::is_lock")]
+    pub permission: PermissionKind,
+    /// `lock.directory`; empty for an always-on coordinator.
     pub lock_directory: PathBuf,
     pub probe_interval: Duration,
     pub probe_timeout: Duration,
@@ -206,6 +211,24 @@ pub struct Settings {
     /// `None`: nothing is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorder: Option<recorder::Settings>,
+}
+
+/// What permits a guardian's starts. It is made for one kind, and refuses the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PermissionKind {
+    /// The lock, with the record of the epoch in its file, until a deadline.
+    #[default]
+    Lock,
+    /// None is needed: the coordinator runs on every host.
+    AlwaysOn,
+}
+
+impl PermissionKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    pub(crate) const fn is_lock(&self) -> bool {
+        matches!(self, Self::Lock)
+    }
 }
 
 /// `fencing.watchdog` and its device.

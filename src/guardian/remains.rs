@@ -153,6 +153,29 @@ pub struct Cleared {
     pub in_doubt: bool,
 }
 
+impl Cleared {
+    /// What people should know.
+    pub fn notes(&self) -> Vec<String> {
+        let killed = self.killed.iter().map(|(pid, command)| {
+            format!("killed {command} ({pid}), left over: its guardian is dead and it ran on without the lock")
+        });
+        let doubt = "not all processes could be looked at: one may be left of a former leadership, without the lock";
+        killed.chain(self.in_doubt.then(|| doubt.to_owned())).collect()
+    }
+
+    /// What keeps this host from starting anything.
+    pub fn obstacle(&self) -> Option<String> {
+        let left: Vec<String> = self.left.iter().map(|(pid, command)| format!("{command} ({pid})")).collect();
+        (!left.is_empty()).then(|| {
+            format!(
+                "{}, left over from a former leadership, cannot be killed and may still write: nothing starts here before it has \
+                 gone; look at /proc/PID/wchan, and reboot this host if it stays",
+                left.join(", ")
+            )
+        })
+    }
+}
+
 /// Kills what runs on of this node's coordinators whose guardians are dead.
 pub fn clear(settings: &Mine) -> Cleared {
     let dead: Vec<(PathBuf, Note)> =

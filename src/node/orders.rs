@@ -266,6 +266,7 @@ impl Facts {
             version: protocol::VERSION,
             cluster: config.cluster.clone(),
             node: config.node.clone(),
+            permission: protocol::PermissionKind::Lock,
             lock_directory: config.lock.directory.clone(),
             probe_interval: config.lock.probe_interval,
             probe_timeout: config.lock.probe_timeout,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::guardian::protocol::{GuardianOrder, Report};
+use crate::guardian::protocol::{GuardianOrder, PermissionKind, Report};
 use crate::moment::Moment;
 use crate::status::cause::EndCause;
 
@@ -34,6 +34,8 @@ pub enum What<'a> {
 pub enum Deed {
     /// A coordinator was forked in this epoch, and told that one. `checked`: when it was seen for the last time that it might be.
     Forked { epoch: u64, told: u64, checked: Moment },
+    /// An always-on coordinator was forked.
+    ForkedAlwaysOn,
     /// A command was started.
     Ran { id: u64 },
     /// The kernel says that nothing is left of coordinator and commands.
@@ -51,6 +53,9 @@ pub enum Deed {
 pub struct State {
     /// `lock.directory`; `None` before it was configured.
     pub lock: Option<PathBuf>,
+    /// Which kind of coordinator it may start.
+    #[serde(default, skip_serializing_if = "PermissionKind::is_lock")]
+    pub permission: PermissionKind,
     /// The lock is held, or being closed.
     pub held: bool,
     pub lost: bool,

@@ -187,6 +187,7 @@ fn wanted_in_words(output: &Output) -> Words {
         Output::Guardian(order) => match order {
             GuardianOrder::AcquireLock { .. } => "wants the lock".into(),
             GuardianOrder::Start { epoch, .. } => format!("orders the start in epoch {epoch}").into(),
+            GuardianOrder::StartAlwaysOn => "orders the start".into(),
             GuardianOrder::Run(command) => format!("runs {}", command.name).into(),
             GuardianOrder::Stop => "has the coordinator stopped".into(),
             GuardianOrder::Kill => "has everything killed".into(),
@@ -263,6 +264,7 @@ fn reported_in_words(report: &Report) -> Words {
 fn deed_in_words(deed: &Deed) -> Words {
     let words: Cow<'static, str> = match deed {
         Deed::Forked { epoch, .. } => format!("forks the coordinator in epoch {epoch}").into(),
+        Deed::ForkedAlwaysOn => "forks the coordinator".into(),
         Deed::SawAllDead => "nothing of it lives any more".into(),
         Deed::BeganToEnd { cause } => format!("begins to end by itself: {}", cause.in_words()).into(),
         Deed::Left { election_node: Some(_) } => "executes its last will".into(),

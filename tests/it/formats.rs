@@ -13,8 +13,8 @@ use std::time::Duration;
 use primacy::election::port::{ElectionOrder, Fact, Loss};
 use primacy::guardian::protocol::{
     self, CommandOrder, CommandOutcome, Ended, ExitStatus, GuardianOrder, LastWill, LockRecord, NoteLevel, Over,
-    Report, Settings, StuckProcess, TlsMaterial, VolumeView, WatchdogSettings, WatchdogTerms, WatchdogView,
-    ZooKeeperAccess,
+    PermissionKind, Report, Settings, StuckProcess, TlsMaterial, VolumeView, WatchdogSettings, WatchdogTerms,
+    WatchdogView, ZooKeeperAccess,
 };
 use primacy::host::{HostIdentity, ProcessIdentity};
 use primacy::moment::Moment;
@@ -103,6 +103,7 @@ fn settings() -> Settings {
         version: protocol::VERSION,
         cluster: "c".to_owned(),
         node: "a".to_owned(),
+        permission: PermissionKind::Lock,
         lock_directory: "/volume/.primacy".into(),
         probe_interval: Duration::from_secs(2),
         probe_timeout: Duration::from_secs(5),
@@ -170,6 +171,7 @@ fn orders_to_the_guardian() {
         GuardianOrder::SetDeadline { deadline: at() },
         GuardianOrder::SetWatchdog(terms),
         GuardianOrder::Start { epoch: 7, deadline: at() },
+        GuardianOrder::StartAlwaysOn,
         GuardianOrder::Run(Box::new(command)),
         GuardianOrder::Stop,
         GuardianOrder::Kill,
@@ -187,6 +189,7 @@ fn orders_to_the_guardian() {
             | GuardianOrder::SetDeadline { .. }
             | GuardianOrder::SetWatchdog(_)
             | GuardianOrder::Start { .. }
+            | GuardianOrder::StartAlwaysOn
             | GuardianOrder::Run(_)
             | GuardianOrder::Stop
             | GuardianOrder::Kill
@@ -355,6 +358,7 @@ fn lines_of_recordings() {
     };
     let state = guardian::State {
         lock: Some("/volume/.primacy".into()),
+        permission: PermissionKind::Lock,
         held: true,
         lost: false,
         written: Some(7),
@@ -372,6 +376,7 @@ fn lines_of_recordings() {
         guardian::Line { at: at(), what: What::Heard(Cow::Owned(GuardianOrder::SetDeadline { deadline: at() })) },
         guardian::Line { at: at(), what: What::Reported(Cow::Owned(Report::LockClosed { clean: true })) },
         did(Deed::Forked { epoch: 7, told: 7, checked: at() }),
+        did(Deed::ForkedAlwaysOn),
         did(Deed::Ran { id: 1 }),
         did(Deed::SawAllDead),
         did(Deed::AskedToClose { proof: true }),
@@ -384,6 +389,7 @@ fn lines_of_recordings() {
             What::Heard(_) | What::Reported(_) => {}
             What::Did(
                 Deed::Forked { .. }
+                | Deed::ForkedAlwaysOn
                 | Deed::Ran { .. }
                 | Deed::SawAllDead
                 | Deed::AskedToClose { .. }

@@ -6,8 +6,8 @@ use nix::unistd::Pid;
 use primacy::clock;
 use primacy::guardian::frames::{read_frame, write_frame};
 use primacy::guardian::protocol::{
-    CommandOrder, ExitStatus, GUARDIAN_FD, GuardianOrder, LastWill, LockRecord, Report, Settings, VolumeView,
-    ZooKeeperAccess,
+    CommandOrder, ExitStatus, GUARDIAN_FD, GuardianOrder, LastWill, LockRecord, PermissionKind, Report, Settings,
+    VolumeView, ZooKeeperAccess,
 };
 use primacy::host::{boot_id, host_id, pid_namespace};
 use primacy::processes::{Stat, lives};
@@ -23,6 +23,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod always_on;
 mod commands;
 mod end;
 mod forking;
@@ -256,6 +257,7 @@ fn settings(directory: &Path, script: &str) -> Settings {
         version: primacy::guardian::protocol::VERSION,
         cluster: "test".to_owned(),
         node: "node-a".to_owned(),
+        permission: PermissionKind::Lock,
         lock_directory: directory.join("volume"),
         probe_interval: Duration::from_millis(50),
         probe_timeout: LIMIT,

@@ -339,6 +339,7 @@ impl Mind {
                         Purpose::Notice | Purpose::Drain => return None,
                     }
                 }
+                GuardianOrder::StartAlwaysOn => unreachable!("no node of the model is always on"),
                 GuardianOrder::Configure(_)
                 | GuardianOrder::Look
                 | GuardianOrder::SetWatchdog(_)

@@ -1,13 +1,18 @@
 //! What each order of the supervisor's does.
 
-use super::{Configured, MainThread};
+use super::{Configured, MainThread, Place};
 use crate::clock;
 use crate::guardian::account::Lookup;
+use crate::guardian::clearing::Clearing;
 use crate::guardian::ending::Ending;
-use crate::guardian::protocol::{GuardianOrder, NoteLevel, Report, Settings, VERSION};
+use crate::guardian::permission::Asked;
+use crate::guardian::protocol::{GuardianOrder, NoteLevel, PermissionKind, Report, Settings, VERSION};
+use crate::guardian::remains::Mine;
 use crate::guardian::volume::{Task, Volume};
 use crate::guardian::watchdog::Watchdog;
 use crate::moment::Moment;
+
+const NO_VOLUME: &str = "this guardian was made for an always-on coordinator: it takes no lock";
 
 impl MainThread {
     pub(super) fn obey(&mut self, order: GuardianOrder) {
@@ -25,17 +30,23 @@ impl MainThread {
         match order {
             GuardianOrder::Configure(settings) => self.configure(*settings),
             GuardianOrder::AcquireLock { expected_volume, patient } => match (&self.configured, self.lost) {
-                (Some(configured), false) => configured.volume.ask(Task::Acquire { expected_volume, patient }),
+                (Some(configured), false) => match configured.volume() {
+                    Some(volume) => volume.ask(Task::Acquire { expected_volume, patient }),
+                    None => self.unusable(NO_VOLUME),
+                },
                 (None, _) => self.unusable("the guardian has no settings yet"),
                 (_, true) => self.unusable("the lock was lost; this guardian must be replaced"),
             },
             GuardianOrder::Look => {
-                if let Some(configured) = &self.configured {
-                    configured.volume.ask(Task::Look);
+                if let Some(volume) = self.configured.as_ref().and_then(Configured::volume) {
+                    volume.ask(Task::Look);
                 }
             }
             GuardianOrder::WriteRecord(record) => match &self.configured {
-                Some(configured) => configured.volume.ask(Task::Write(record)),
+                Some(configured) => match configured.volume() {
+                    Some(volume) => volume.ask(Task::Write(record)),
+                    None => self.unusable(NO_VOLUME),
+                },
                 None => self.unusable("the guardian has no settings yet"),
             },
             GuardianOrder::SetDeadline { deadline } => self.set_deadline(deadline),
@@ -47,8 +58,9 @@ impl MainThread {
             }
             GuardianOrder::Start { epoch, deadline } => {
                 self.set_deadline(deadline);
-                self.order_start(epoch, now);
+                self.order_start(Asked::InEpoch(epoch), now);
             }
+            GuardianOrder::StartAlwaysOn => self.order_start(Asked::AlwaysOn, now),
             GuardianOrder::Run(command) => self.run_command(*command, now),
             GuardianOrder::Stop => match &self.configured {
                 Some(configured) if self.tree.has_coordinator() => {
@@ -85,10 +97,15 @@ impl MainThread {
             self.begin_to_end(Ending::without_supervisor(), clock::now());
             return;
         }
-        let volume = match Volume::open(&settings, self.wakeups.bell()) {
-            Ok(volume) => volume,
+        let bell = self.wakeups.bell();
+        let (place, thread) = match settings.permission {
+            PermissionKind::Lock => (Volume::open(&settings, bell).map(Place::Volume), "volume"),
+            PermissionKind::AlwaysOn => (Clearing::begin(Mine::new(&settings), bell).map(Place::Host), "clearing"),
+        };
+        let place = match place {
+            Ok(place) => place,
             Err(error) => {
-                let text = format!("cannot start the guardian's volume thread: {error}; another guardian will try");
+                let text = format!("cannot start the guardian's {thread} thread: {error}; another guardian will try");
                 self.note(NoteLevel::Error, text);
                 self.begin_to_end(Ending::without_supervisor(), clock::now());
                 return;
@@ -101,7 +118,7 @@ impl MainThread {
             self.note(NoteLevel::Info, text);
         }
         let account = Lookup::begin(settings.user.as_deref(), self.wakeups.bell(), clock::now());
-        self.configured = Some(Configured { settings, account, volume });
+        self.configured = Some(Configured { settings, account, place });
         self.begin_segment();
     }
 

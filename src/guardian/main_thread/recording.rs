@@ -15,7 +15,12 @@ impl MainThread {
     /// What it knows, for its recording.
     fn state(&self) -> State {
         State {
-            lock: self.configured.as_ref().map(|configured| configured.settings.lock_directory.clone()),
+            lock: self
+                .configured
+                .as_ref()
+                .filter(|configured| configured.volume().is_some())
+                .map(|configured| configured.settings.lock_directory.clone()),
+            permission: self.configured.as_ref().map_or_else(Default::default, |it| it.settings.permission),
             held: self.lock != Lock::Open,
             lost: self.lost,
             written: self.written,

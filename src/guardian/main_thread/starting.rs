@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{AwaitedStart, Lock, MainThread};
+use super::{AwaitedStart, MainThread, Place};
 use crate::guardian::launch::{Purpose, prepare};
+use crate::guardian::permission::{Asked, Ground, Permission};
 use crate::guardian::protocol::{NoteLevel, Report, WatchdogView};
 use crate::guardian::{account, remains};
 use crate::moment::Moment;
@@ -14,16 +15,16 @@ use crate::{clock, seeded_bug};
 const CGROUP_LIMIT: Duration = Duration::from_secs(1);
 
 impl MainThread {
-    pub(super) fn order_start(&mut self, epoch: u64, now: Moment) {
-        match (self.refusal(epoch), &mut self.configured) {
-            (None, Some(configured)) => {
+    pub(super) fn order_start(&mut self, asked: Asked, now: Moment) {
+        match (self.permission(asked), &mut self.configured) {
+            (Ok(_), Some(configured)) => {
                 configured.account.retry(now);
                 self.tree.prepare_birth();
-                self.awaited_start = Some(AwaitedStart { epoch, since: now });
+                self.awaited_start = Some(AwaitedStart { asked, since: now });
                 self.go_on_starting(now);
             }
-            (refusal, _) => {
-                let problem = refusal.unwrap_or_default();
+            (permission, _) => {
+                let problem = permission.err().unwrap_or_default();
                 self.link.send(&Report::StartFailed { problem });
             }
         }
@@ -32,16 +33,21 @@ impl MainThread {
     /// What a start needs may take its time. Nothing waits here: this thread is called again when it is there.
     pub(super) fn go_on_starting(&mut self, now: Moment) {
         let Some(configured) = &mut self.configured else { return };
-        if let Some(text) = configured.account.hear(now) {
-            self.note(NoteLevel::Warn, text);
+        let account = configured.account.hear(now).map(|text| (NoteLevel::Warn, text));
+        let cleared = if let Place::Host(clearing) = &mut configured.place { clearing.hear() } else { Vec::new() };
+        for (level, text) in account.into_iter().chain(cleared) {
+            self.note(level, text);
         }
         let (Some(start), Some(configured)) = (self.awaited_start, &self.configured) else { return };
-        let started = match configured.account.account() {
-            None if now < start.since + account::LIMIT => return,
-            None => Err(configured.account.silence(now)),
-            Some(Err(problem)) => Err(problem),
-            Some(Ok(_)) if self.tree.awaits_cgroup() && now < start.since + CGROUP_LIMIT => return,
-            Some(Ok(_)) => self.start_coordinator(start.epoch),
+        let cleared = if let Place::Host(clearing) = &configured.place { clearing.result() } else { Some(Ok(())) };
+        let started = match (configured.account.account(), cleared) {
+            (None, _) if now < start.since + account::LIMIT => return,
+            (None, _) => Err(configured.account.silence(now)),
+            (Some(Err(problem)), _) | (_, Some(Err(problem))) => Err(problem),
+            // It takes a few seconds at most, and rings the bell.
+            (Some(Ok(_)), None) => return,
+            (Some(Ok(_)), Some(Ok(()))) if self.tree.awaits_cgroup() && now < start.since + CGROUP_LIMIT => return,
+            (Some(Ok(_)), Some(Ok(()))) => self.start_coordinator(start.asked),
         };
         self.awaited_start = None;
         if let Err(problem) = started {
@@ -49,53 +55,55 @@ impl MainThread {
         }
     }
 
-    /// Why nothing may be started now.
-    fn refusal(&self, epoch: u64) -> Option<String> {
-        if self.configured.is_none() {
-            Some("the guardian has no settings yet".to_owned())
-        } else if !matches!(self.lock, Lock::Held { .. }) {
-            Some("the lock is not held".to_owned())
-        } else if self.lost {
-            Some("the lock was lost".to_owned())
-        } else if self.written != Some(epoch) {
-            Some(format!("the record of epoch {epoch} is not in the lock file"))
-        } else if self.deadline.is_none_or(|deadline| deadline <= clock::now()) {
-            Some("the lease has ended".to_owned())
-        } else if self.tree.has_coordinator() {
-            Some("processes of the coordinator still live".to_owned())
-        } else {
-            None
+    /// Whether that may be started now, and by what.
+    fn permission(&self, asked: Asked) -> Result<Permission, String> {
+        let kind = self.configured.as_ref().ok_or("the guardian has no settings yet")?.settings.permission;
+        let ground =
+            Ground { kind, held: self.held_lock(), lost: self.lost, written: self.written, deadline: self.deadline };
+        let permission = Permission::ask(asked, &ground, clock::now())?;
+        if self.tree.has_coordinator() {
+            return Err("processes of the coordinator still live".to_owned());
         }
+        Ok(permission)
     }
 
-    fn start_coordinator(&mut self, epoch: u64) -> Result<(), String> {
-        let (Some(configured), Some(fd), Some(deadline)) = (&self.configured, self.held_lock(), self.deadline) else {
-            return Err(self.refusal(epoch).unwrap_or_default());
-        };
+    fn start_coordinator(&mut self, asked: Asked) -> Result<(), String> {
+        let permission = self.permission(asked)?;
+        let configured = self.configured.as_ref().ok_or("the guardian has no settings yet")?;
         let account = configured.account.account().ok_or("coordinator.user is not known yet")??;
         let settings = &configured.settings;
-        let told = seeded_bug::told(epoch);
-        let purpose = Purpose { epoch: told, lock: Some(fd), main: None };
+        let (lock, told) = match &permission {
+            Permission::Lock(lock) => (Some(lock.fd()), Some(seeded_bug::told(lock.epoch()))),
+            Permission::AlwaysOn(_) => (None, None),
+        };
+        let purpose = Purpose { epoch: told, lock, main: None };
         let mut launch = prepare(settings, account, self.process_setup.oom_score_adj.as_deref(), &purpose)?;
         let forking = settings.forking;
-        // Before the fork: from then on a process may exist that cannot be killed.
-        let armed = self.watchdog.arm(deadline, clock::now());
-        if self.watchdog.view() != WatchdogView::default() {
-            self.tell_watchdog(None);
+        if let Permission::Lock(lock) = &permission {
+            // Before the fork: from then on a process may exist that cannot be killed.
+            let armed = self.watchdog.arm(lock.deadline(), clock::now());
+            if self.watchdog.view() != WatchdogView::default() {
+                self.tell_watchdog(None);
+            }
+            armed?;
+            launch.watchdog = self.watchdog.descriptor();
+            // The child looks at it once more, for the fork itself may take its time.
+            launch.not_after = Some(lock.deadline().as_nanos());
         }
-        armed?;
-        launch.watchdog = self.watchdog.descriptor();
-        // The child looks at it once more, for the fork itself may take its time.
-        launch.not_after = Some(deadline.as_nanos());
         // All that led here took time.
         let checked = clock::now();
-        if let Some(refusal) = self.refusal(epoch) {
-            return Err(refusal);
-        }
+        let permission = self.permission(asked)?;
+        let (epoch, deed) = match (&permission, told) {
+            (Permission::Lock(lock), Some(told)) => {
+                (Some(lock.epoch()), Deed::Forked { epoch: lock.epoch(), told, checked })
+            }
+            (Permission::Lock(_), None) => return Err("the permission has changed".to_owned()),
+            (Permission::AlwaysOn(_), _) => (None, Deed::ForkedAlwaysOn),
+        };
         self.epoch = epoch;
         self.tree.start(&launch, forking).map_err(|error| format!("cannot fork: {}", error.desc()))?;
         self.alive = true;
-        self.link.did(Deed::Forked { epoch, told, checked });
+        self.link.did(deed);
         self.note_coordinator();
         Ok(())
     }

@@ -230,24 +230,11 @@ impl Thread {
     /// Kills what runs on of a former leadership without the lock; says what keeps this host from standing.
     fn clear_remains(&mut self) -> Option<String> {
         let cleared = remains::clear(&self.settings.mine);
-        for (pid, command) in &cleared.killed {
-            let text =
-                format!("killed {command} ({pid}), left over: its guardian is dead and it ran on without the lock");
+        for text in cleared.notes() {
             self.outbox.note(NoteLevel::Warn, text);
         }
-        if cleared.in_doubt {
-            let text = "not all processes could be looked at: one may be left of a former leadership, without the lock";
-            self.outbox.note(NoteLevel::Warn, text.to_owned());
-        }
         self.clear = cleared.left.is_empty();
-        let left: Vec<String> = cleared.left.iter().map(|(pid, command)| format!("{command} ({pid})")).collect();
-        (!self.clear).then(|| {
-            format!(
-                "{}, left over from a former leadership, cannot be killed and may still write: nothing starts here before it has \
-                 gone; look at /proc/PID/wchan, and reboot this host if it stays",
-                left.join(", ")
-            )
-        })
+        cleared.obstacle()
     }
 
     /// True if a process was killed that held the lock.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::guardian::protocol::{GuardianOrder, Report};
+use crate::guardian::protocol::{GuardianOrder, PermissionKind, Report};
 use crate::moment::Moment;
 use crate::recording::guardian::{Deed, State, What};
 use crate::verify::recordings::Guardian;
 use crate::verify::{Contradiction, Verdict};
 
+const KIND: &str = "a guardian starts only the kind of coordinator that it was made for";
 const ORDERED: &str = "a guardian starts what its supervisor ordered, and nothing else";
 const LOCK: &str = "nothing starts without the lock";
 const RECORD: &str = "nothing starts before the record of its epoch is in the lock file";
@@ -26,6 +27,7 @@ struct Books {
     state: State,
     /// Epochs whose start was ordered and not carried out yet.
     ordered: BTreeSet<u64>,
+    always_on_ordered: bool,
     /// What the lock file said when the lock was acquired.
     found: Option<u64>,
     closing: bool,
@@ -34,7 +36,7 @@ struct Books {
 pub fn check(segment: &Guardian, verdict: &mut Verdict) {
     let state = segment.header.state.clone();
     let closing = false;
-    let mut books = Books { state, ordered: BTreeSet::new(), found: None, closing };
+    let mut books = Books { state, ordered: BTreeSet::new(), always_on_ordered: false, found: None, closing };
     for (number, line) in &segment.lines {
         verdict.counts.guardian_lines += 1;
         let broken = match &line.what {
@@ -44,7 +46,7 @@ pub fn check(segment: &Guardian, verdict: &mut Verdict) {
             }
             What::Reported(report) => books.report(report),
             What::Did(deed) => {
-                verdict.counts.starts += usize::from(matches!(deed, Deed::Forked { .. }));
+                verdict.counts.starts += usize::from(matches!(deed, Deed::Forked { .. } | Deed::ForkedAlwaysOn));
                 books.act(deed)
             }
         };
@@ -67,8 +69,9 @@ impl Books {
                 self.state.deadline = Some(*deadline);
                 self.ordered.insert(*epoch);
             }
-            GuardianOrder::Configure(_)
-            | GuardianOrder::AcquireLock { .. }
+            GuardianOrder::StartAlwaysOn => self.always_on_ordered = true,
+            GuardianOrder::Configure(settings) => self.state.permission = settings.permission,
+            GuardianOrder::AcquireLock { .. }
             | GuardianOrder::Look
             | GuardianOrder::WriteRecord(_)
             | GuardianOrder::SetWatchdog(_)
@@ -104,7 +107,10 @@ impl Books {
                 }
                 (self.state.held, self.state.written, self.state.deadline) = (false, None, None);
             }
-            Report::StartFailed { .. } => self.ordered.clear(),
+            Report::StartFailed { .. } => {
+                self.ordered.clear();
+                self.always_on_ordered = false;
+            }
             Report::Ready { .. }
             | Report::Volume(_)
             | Report::Watchdog(_)
@@ -131,6 +137,10 @@ impl Books {
             Deed::Forked { epoch, told, checked } => {
                 self.state.alive = true;
                 self.start(*epoch, *told, *checked)
+            }
+            Deed::ForkedAlwaysOn => {
+                self.state.alive = true;
+                self.start_always_on()
             }
             Deed::Ran { .. } => {
                 self.state.alive = true;
@@ -159,13 +169,15 @@ impl Books {
     }
 
     fn start(&mut self, epoch: u64, told: u64, checked: Moment) -> Broken {
-        let State { held, lost, written, deadline, ending, .. } = self.state.clone();
+        let State { permission, held, lost, written, deadline, ending, .. } = self.state.clone();
         let mut broken = Vec::new();
         let mut breach = |breached: bool, rule, found: String| {
             if breached {
                 broken.push((rule, found));
             }
         };
+        let kind = permission == PermissionKind::Lock;
+        breach(!kind, KIND, format!("a start in epoch {epoch} by a guardian of an always-on coordinator"));
         breach(!self.ordered.remove(&epoch), ORDERED, format!("a start in epoch {epoch} that nobody ordered"));
         breach(!held || self.closing, LOCK, format!("a start in epoch {epoch} without the lock"));
         breach(lost, LOST, format!("a start in epoch {epoch} after the lock was lost"));
@@ -176,6 +188,20 @@ impl Books {
         breach(!ahead, DEADLINE, format!("a start in epoch {epoch} at {checked}; the deadline: {deadline:?}"));
         breach(ending, ENDING, format!("a start in epoch {epoch} while it ended"));
         broken
+    }
+
+    fn start_always_on(&mut self) -> Broken {
+        let ordered = std::mem::take(&mut self.always_on_ordered);
+        let breaches = [
+            (
+                self.state.permission != PermissionKind::AlwaysOn,
+                KIND,
+                "a start without a lock, by a guardian of the lock",
+            ),
+            (!ordered, ORDERED, "a start of an always-on coordinator that nobody ordered"),
+            (self.state.ending, ENDING, "a start of an always-on coordinator while it ended"),
+        ];
+        breaches.into_iter().filter(|(broken, ..)| *broken).map(|(_, rule, found)| (rule, found.to_owned())).collect()
     }
 
     fn close(&mut self, proof: bool) -> Broken {

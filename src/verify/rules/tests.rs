@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::election::port::{ElectionOrder, Fact};
-use crate::guardian::protocol::{GuardianOrder, LockRecord, Report};
+use crate::guardian::protocol::{GuardianOrder, LockRecord, PermissionKind, Report};
 use crate::moment::Moment;
 use crate::node::{GuardianInput, Input, Output};
 use crate::recorder::header::{Header, Part};
@@ -24,6 +24,7 @@ fn at(millis: u64) -> Moment {
 fn guardian(node: &str, pid: i32, said: &[(u64, What<'static>)]) -> Guardian {
     let settings = Settings { directory: "/".into(), limit: 0, cluster: "c".to_owned(), node: node.to_owned() };
     let state = State {
+        permission: PermissionKind::Lock,
         lock: Some("/volume".into()),
         held: false,
         lost: false,
@@ -91,12 +92,15 @@ fn lives_that_follow_each_other_are_acquitted() {
 #[test]
 fn what_a_guardian_may_not_do_is_convicted() {
     type Forgery = fn(&mut Vec<(u64, What<'static>)>);
-    let forgeries: [(&str, Forgery); 11] = [
+    let forgeries: [(&str, Forgery); 12] = [
         ("nothing starts without the lock", |life| drop(life.remove(0))),
         ("nothing starts before the record of its epoch is in the lock file", |life| drop(life.remove(1))),
         ("a guardian starts what its supervisor ordered, and nothing else", |life| {
             let ahead = GuardianOrder::SetDeadline { deadline: at(1000) };
             life[2] = (102, What::Heard(Cow::Owned(ahead)));
+        }),
+        ("a guardian starts only the kind of coordinator that it was made for", |life| {
+            life[3] = did(103, Deed::ForkedAlwaysOn);
         }),
         ("nothing starts unless the deadline lies ahead", |life| life[2] = start(102, 5, 103)),
         ("a coordinator is told the epoch that is in the lock file", |life| {

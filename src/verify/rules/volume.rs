@@ -105,7 +105,12 @@ impl Lives {
                     let key = (boot.clone(), cluster.clone(), header.node.clone());
                     self.wills.entry(key).or_default().push(line.at);
                 }
-                What::Did(Deed::Ran { .. } | Deed::BeganToEnd { .. } | Deed::Left { election_node: None })
+                What::Did(
+                    Deed::ForkedAlwaysOn
+                    | Deed::Ran { .. }
+                    | Deed::BeganToEnd { .. }
+                    | Deed::Left { election_node: None },
+                )
                 | What::Heard(_) => {}
             }
         }
