@@ -130,6 +130,7 @@ fn standby() -> Shared {
             paused: false,
             switchover: None,
         },
+        always_on: false,
         taken: crate::clock::now(),
         last_heartbeat: None,
         lease_until: None,

@@ -40,8 +40,11 @@ impl SnapshotAt {
         self.snapshot.lease_until.map(|until| until.since(self.now))
     }
 
-    /// Active, with a lease that lasts at this moment.
+    /// Active, with a lease that lasts at this moment. One that is always on needs none, but a supervisor that looks at it.
     pub fn leads(&self) -> bool {
+        if self.snapshot.always_on {
+            return self.snapshot.server.role == Role::Active && self.alive();
+        }
         self.snapshot.server.role == Role::Active && self.lease_remaining().is_some_and(|left| !left.is_zero())
     }
 
@@ -54,7 +57,8 @@ impl SnapshotAt {
     /// A standby in contact with its election backend that an operator has not taken out.
     pub fn standby_in_contact(&self) -> bool {
         let server = &self.snapshot.server;
-        server.role == Role::Standby && server.state == NodeState::Active && self.in_contact()
+        let standby = server.role == Role::Standby && !self.snapshot.always_on;
+        standby && server.state == NodeState::Active && self.in_contact()
     }
 
     /// A standby that could take over.
@@ -68,7 +72,7 @@ impl SnapshotAt {
 
     /// The snapshot says active, the clock says no.
     fn lease_ran_out(&self) -> bool {
-        self.snapshot.server.role == Role::Active && !self.leads()
+        self.snapshot.server.role == Role::Active && !self.snapshot.always_on && !self.leads()
     }
 
     /// How old an age has become that was `millis` when the snapshot was taken.
@@ -119,7 +123,7 @@ impl SnapshotAt {
                 continue;
             }
             member.last_contact_ms = Some(to_millis(self.now.since(self.turned)));
-            if row.role == Role::Active && !self.leads() {
+            if self.lease_ran_out() {
                 let server = self.server();
                 row.role = Role::Fencing;
                 row.status = StatusWord::Fencing;

@@ -78,10 +78,14 @@ impl Verdict {
         let active = view.active.as_ref();
         let leader = active.and_then(|active| view.members.iter().find(|it| it.row.node == active.node));
         let is_leader = |member: &MemberView| active.is_some_and(|active| active.node == member.row.node);
+        let beside: Vec<&MemberView> = view.members.iter().filter(|it| it.row.always_on).collect();
+        if active.is_none() && blind.is_none() && !beside.is_empty() && beside.len() == view.members.len() {
+            return Self::of_always_on(view, &beside, now);
+        }
         let (missing, others): (Vec<&MemberView>, Vec<&MemberView>) =
             view.members.iter().filter(|it| !is_leader(it)).partition(|it| it.row.state == NodeState::Inactive);
         let (able, unable): (Vec<&MemberView>, Vec<&MemberView>) =
-            others.into_iter().partition(|it| could_take_over(it));
+            others.into_iter().filter(|it| !it.row.always_on).partition(|it| could_take_over(it));
         let leading = leader.and_then(|leader| age(&leader.row.since, now));
 
         let mut health = Health::Ok;
@@ -120,6 +124,7 @@ impl Verdict {
         if active.is_none() && blind.is_none() {
             wrong.extend(able.iter().map(|it| of_a_node(it)));
         }
+        wrong.extend(beside.iter().filter(|it| !serves(it) && !is_taken_out(it)).map(|it| of_a_node(it)));
         wrong.extend(missing.iter().map(|it| absent(it, now)));
         if !missing.is_empty() {
             health = health.max(Health::Warning);
@@ -147,6 +152,31 @@ impl Verdict {
         Self { health, sentence, asked_for: asked_for(view, now), figures }
     }
 
+    /// Nobody is to lead: a coordinator runs on every host.
+    fn of_always_on(view: &ClusterView, members: &[&MemberView], now: SystemTime) -> Self {
+        let (missing, here): (Vec<&MemberView>, Vec<&MemberView>) =
+            members.iter().copied().partition(|it| it.row.state == NodeState::Inactive);
+        let serving = here.iter().filter(|it| serves(it)).count();
+        let ill: Vec<&MemberView> = here.into_iter().filter(|it| !serves(it) && !is_taken_out(it)).collect();
+        let health = match (serving, ill.is_empty() && missing.is_empty()) {
+            (0, _) => Health::Critical,
+            (_, false) => Health::Warning,
+            (_, true) => Health::Ok,
+        };
+        let mut sentence =
+            format!("{serving} of {} always-on coordinators of cluster {} serve", members.len(), view.cluster);
+        let wrong = ill.into_iter().map(of_a_node).chain(missing.iter().map(|it| absent(it, now)));
+        let wrong: Vec<String> = wrong.collect();
+        for part in wrong.iter().take(NAMED) {
+            sentence += &format!("; {part}");
+        }
+        if wrong.len() > NAMED {
+            sentence += &format!("; and {} more", wrong.len() - NAMED);
+        }
+        let figures = Figures { paused: view.paused, missing: missing.len(), ..Figures::default() };
+        Self { health, sentence, asked_for: asked_for(view, now), figures }
+    }
+
     /// The words that a person reads first. A pause is louder than what it causes.
     pub fn headline(&self) -> String {
         let word = if self.figures.paused && self.health == Health::Warning { "PAUSED" } else { self.health.as_str() };
@@ -158,6 +188,11 @@ impl Verdict {
 fn could_take_over(MemberView { row, .. }: &MemberView) -> bool {
     let waits = row.role == Role::Promoting && row.status == StatusWord::WaitingForLock;
     row.state == NodeState::Active && (row.role == Role::Standby && row.eligible || waits)
+}
+
+/// Its coordinator is ready.
+fn serves(MemberView { row, .. }: &MemberView) -> bool {
+    row.role == Role::Active && row.ready && row.state == NodeState::Active
 }
 
 /// By an operator: that is no fault.

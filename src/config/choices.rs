@@ -39,6 +39,17 @@ choice! {
 }
 
 choice! {
+    /// `mode`
+    Mode {
+        /// One coordinator in the cluster.
+        #[default]
+        ActiveStandby = "active-standby",
+        /// One on every host.
+        AlwaysOn = "always-on",
+    }
+}
+
+choice! {
     /// `log_level`, quietest first.
     LogLevel {
         Error = "error",

@@ -61,7 +61,7 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
         "node": node,
         "election": config.election.as_str(),
         "environment": environment,
-        "mode": "active-standby",
+        "mode": config.mode.as_str(),
         "log_level": config.log_level.as_str(),
         "zookeeper": zookeeper(config, secrets, &secret),
         "lock": {

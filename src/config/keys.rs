@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::choices::{AfterLoss, CoordinatorKind, ElectionKind, LogLevel, WatchdogUse};
+use super::choices::{AfterLoss, CoordinatorKind, ElectionKind, LogLevel, Mode, WatchdogUse};
 use super::{Config, defaults};
 
 /// One key.
@@ -139,9 +139,10 @@ pub const KEYS: &[Key] = &[
     key("environment", Kind::Text, Default::Text(defaults::ENVIRONMENT), "Free text, reported by `/v1/status`."),
     key(
         "mode",
-        Kind::Choice(&["active-standby", "always-on"]),
-        Default::Text("active-standby"),
-        "`always-on` (supervised and health-checked, without election and lock) is reserved: this version refuses it.",
+        Kind::Choice(Mode::WORDS),
+        Default::Text(Mode::ActiveStandby.as_str()),
+        "`always-on`: the coordinator runs on every host, supervised and health-checked, without election and lock. `election` is \
+         then `zookeeper`, and `lock.directory` is not needed.",
     ),
     live(
         "log_level",
@@ -219,7 +220,8 @@ pub const KEYS: &[Key] = &[
         "lock.directory",
         Kind::Path,
         Default::Required,
-        "A directory on the shared volume, for `coordinator.lock` and `volume.json`. Created only while the cluster has no volume id.",
+        "A directory on the shared volume, for `coordinator.lock` and `volume.json`. Created only while the cluster has no volume id. \
+         Not needed with `mode = \"always-on\"`.",
     ),
     key(
         "lock.probe_interval",

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::recorder::settings as recorder;
 
+mod always_on;
 mod checks;
 mod choices;
 pub mod defaults;
@@ -27,7 +28,7 @@ mod schema;
 mod suggest;
 mod validate;
 
-pub use choices::{AfterLoss, CoordinatorKind, ElectionKind, LogLevel, WatchdogUse};
+pub use choices::{AfterLoss, CoordinatorKind, ElectionKind, LogLevel, Mode, WatchdogUse};
 pub use effective::{effective, shown_url};
 pub use problems::{Problem, Problems};
 pub use reference::reference;
@@ -118,6 +119,8 @@ pub struct Config {
     pub cluster: String,
     pub node: String,
     pub election: ElectionKind,
+    #[serde(default)]
+    pub mode: Mode,
     pub environment: String,
     pub log_level: LogLevel,
     pub zookeeper: ZooKeeper,
@@ -167,6 +170,7 @@ pub struct ZooKeeperTls {
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Lock {
+    /// Empty for an always-on coordinator, which needs none.
     pub directory: PathBuf,
     pub probe_interval: Duration,
     pub probe_timeout: Duration,

@@ -11,8 +11,8 @@ use super::checks::{self, Refusal, Schemes};
 use super::reader::Reader;
 use super::{
     AfterLoss, Api, ApiTls, Backoff, Candidate, Config, Coordinator, CoordinatorKind, Drain, ElectionKind, Fencing,
-    Health, HealthProbe, Hooks, Lock, LogLevel, Recorder, Restarts, Secret, WatchdogUse, ZooKeeper, ZooKeeperTls,
-    defaults, files, lease,
+    Health, HealthProbe, Hooks, Lock, LogLevel, Mode, Recorder, Restarts, Secret, WatchdogUse, ZooKeeper, ZooKeeperTls,
+    always_on, defaults, files, lease,
 };
 
 /// Where the coordinator's command comes from.
@@ -29,8 +29,9 @@ pub enum Command {
 /// The whole configuration. `host`: this machine's name.
 pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
     let election = choice(reader, "election", ElectionKind::from_word);
-    if reader.text("mode").as_deref() == Some("always-on") {
-        reader.reject("mode", "is not supported by this version", "write \"active-standby\", or leave it out");
+    let mode = choice(reader, "mode", Mode::from_word);
+    if mode == Mode::AlwaysOn {
+        always_on::check(reader, election);
     }
     let cluster = required(reader, "cluster", "name the cluster: cluster = \"…\", the same on all its hosts");
     if !cluster.is_empty() {
@@ -41,10 +42,11 @@ pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
         cluster,
         node,
         election,
+        mode,
         environment: reader.text("environment").unwrap_or_else(|| defaults::ENVIRONMENT.to_owned()),
         log_level: choice(reader, "log_level", LogLevel::from_word),
         zookeeper: zookeeper(reader, election),
-        lock: lock(reader),
+        lock: lock(reader, mode),
         coordinator: coordinator(reader, command),
         health: health(reader),
         drain: Drain {
@@ -65,7 +67,7 @@ pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
         },
         recorder: recorder(reader),
         api: api(reader, host),
-        without_effect: without_effect(reader, election),
+        without_effect: without_effect(reader, election, mode),
     }
 }
 
@@ -84,7 +86,7 @@ fn recorder(reader: &mut Reader) -> Recorder {
 }
 
 /// Keys that are taken and do nothing here. Whoever wrote them should not rely on them.
-fn without_effect(reader: &Reader, election: ElectionKind) -> Vec<String> {
+fn without_effect(reader: &Reader, election: ElectionKind, mode: Mode) -> Vec<String> {
     let given = |keys: &[&str]| {
         let given: Vec<&str> = keys.iter().copied().filter(|key| reader.has(key)).collect();
         (!given.is_empty()).then(|| given.join(", "))
@@ -95,7 +97,7 @@ fn without_effect(reader: &Reader, election: ElectionKind) -> Vec<String> {
         .map(|keys| {
             format!("{keys}: with election = \"lock\" nobody is fenced; only the lock keeps a former active node out")
         });
-    fencing.into_iter().collect()
+    fencing.into_iter().chain(always_on::without_effect(reader, mode)).collect()
 }
 
 /// Reports a refusal; gives what was accepted.
@@ -186,12 +188,16 @@ fn zookeeper_tls(reader: &mut Reader) -> Option<ZooKeeperTls> {
     (ca.is_some() || cert.is_some() || key.is_some()).then_some(ZooKeeperTls { ca, cert, key })
 }
 
-fn lock(reader: &mut Reader) -> Lock {
-    let directory = required(
-        reader,
-        "lock.directory",
-        "write directory = \"…\" in [lock]: a directory on the shared volume, the same for all nodes",
-    );
+fn lock(reader: &mut Reader, mode: Mode) -> Lock {
+    let directory = match mode {
+        Mode::ActiveStandby => required(
+            reader,
+            "lock.directory",
+            "write directory = \"…\" in [lock]: a directory on the shared volume, the same for all nodes",
+        ),
+        // Whatever is written there: nothing is locked, and nothing is touched.
+        Mode::AlwaysOn => String::new(),
+    };
     let probe_interval = reader.duration("lock.probe_interval").unwrap_or(defaults::PROBE_INTERVAL);
     let probe_timeout = reader.duration("lock.probe_timeout").unwrap_or(defaults::PROBE_TIMEOUT);
     let bad = reader.is_bad("lock.probe_interval") || reader.is_bad("lock.probe_timeout");

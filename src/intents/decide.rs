@@ -59,6 +59,7 @@ pub enum Decision {
 /// Every member and why the role cannot go to it, if it cannot. The active node has a reason, too: it leads already.
 pub fn candidates(picture: &Picture) -> BTreeMap<String, Option<String>> {
     let reason = |row: &MemberRow| match () {
+        () if row.always_on => Some("it is always on: it takes no part in elections".to_owned()),
         () if row.role == Role::Active => Some("it is the active node".to_owned()),
         () if row.state != NodeState::Active || picture.intended.state(&row.node).is_some() => {
             Some(format!("it is {}: {}", row.state.as_str(), row.reason))
@@ -215,7 +216,7 @@ pub fn state(picture: &Picture, asked: StateAsked) -> Result<Decision, Refusal> 
 /// Whether nobody else could lead.
 fn is_the_last(picture: &Picture, node: &str) -> bool {
     let could = |row: &MemberRow| {
-        let able = row.eligible || row.role == Role::Active;
+        let able = !row.always_on && (row.eligible || row.role == Role::Active);
         able && row.state == NodeState::Active && picture.intended.state(&row.node).is_none()
     };
     let rows = || picture.cluster.members.iter().map(|member| &member.row);

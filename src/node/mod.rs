@@ -50,10 +50,10 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::config::{Config, ElectionKind};
+use crate::config::{Config, ElectionKind, Mode};
 use crate::guardian::protocol::{GuardianOrder, LastWill, NoteLevel, WatchdogTerms};
 use crate::moment::Moment;
-use crate::role::{Event, Machine, Rules, Witness};
+use crate::role::{AlwaysOn, Event, Machine, RoleMachine, Rules, Witness};
 use crate::status::Snapshot;
 
 use self::commands::Commands;
@@ -79,7 +79,7 @@ pub use self::say::{Say, Unchanged};
 pub struct Node {
     #[serde(skip)]
     timing: Timing,
-    machine: Machine,
+    machine: RoleMachine,
     facts: Facts,
     intents: Intents,
     guardian: Watch,
@@ -123,7 +123,11 @@ impl Node {
         // Until it is known what people want of this node, it does not stand.
         let known = config.election != ElectionKind::ZooKeeper;
         let rules = timing.reckon(&config, None).rules;
-        let machine = Machine::new(Rules { may_stand: rules.may_stand && known, ..rules });
+        let rules = Rules { may_stand: rules.may_stand && known, ..rules };
+        let machine = match config.mode {
+            Mode::ActiveStandby => RoleMachine::Elected(Machine::new(rules)),
+            Mode::AlwaysOn => RoleMachine::AlwaysOn(AlwaysOn::new(rules)),
+        };
         let mut node = Self {
             timing,
             machine,
@@ -206,7 +210,7 @@ impl Node {
     }
 
     /// The machine of the role.
-    pub const fn machine(&self) -> &Machine {
+    pub const fn machine(&self) -> &RoleMachine {
         &self.machine
     }
 

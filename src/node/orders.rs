@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{CoordinatorKind, ElectionKind, WatchdogUse};
+use crate::config::{CoordinatorKind, ElectionKind, Mode, WatchdogUse};
 use crate::election::port as election;
 use crate::guardian::protocol::{self, Ended, GuardianOrder, LockRecord, NoteLevel, Settings, WatchdogSettings};
 use crate::role::{Action, Cause, End, Role, Transition, Witness};
@@ -51,6 +51,7 @@ impl Node {
                 self.set_watchdog();
                 self.order(GuardianOrder::Start { epoch, deadline });
             }
+            Action::StartAlwaysOn => self.order(GuardianOrder::StartAlwaysOn),
             Action::StopTree => {
                 self.health.end();
                 self.order(GuardianOrder::Stop);
@@ -165,6 +166,12 @@ impl Node {
         *facts.metrics.transitions.entry((from, to, cause)).or_default() += 1;
         match (to, cause) {
             (Role::Promoting, Cause::Elected) => facts.tell_election(),
+            (Role::Promoting, Cause::AlwaysOn) => {
+                "runs on every host (mode = \"always-on\")".clone_into(&mut facts.story);
+                facts.detail = None;
+                facts.metrics.coordinator_restarts += u64::from(self.leadership > 0);
+                self.leadership += 1;
+            }
             (Role::Promoting, _) => facts.metrics.coordinator_restarts += 1,
             (Role::Demoting | Role::Fencing, Cause::Ended(end)) => {
                 let detail = facts.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
@@ -266,7 +273,10 @@ impl Facts {
             version: protocol::VERSION,
             cluster: config.cluster.clone(),
             node: config.node.clone(),
-            permission: protocol::PermissionKind::Lock,
+            permission: match config.mode {
+                Mode::ActiveStandby => protocol::PermissionKind::Lock,
+                Mode::AlwaysOn => protocol::PermissionKind::AlwaysOn,
+            },
             lock_directory: config.lock.directory.clone(),
             probe_interval: config.lock.probe_interval,
             probe_timeout: config.lock.probe_timeout,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::election::port::ElectionOrder;
 use crate::moment::Moment;
-use crate::role::{Machine, Role};
+use crate::role::{Role, RoleMachine};
 use crate::status::{Breadcrumb, Member};
 
 use super::facts::Facts;
@@ -37,7 +37,7 @@ impl Published {
     }
 
     /// What this host is told, at once; what the others are told is due a moment later.
-    pub fn publish(&mut self, facts: &Facts, machine: &Machine, now: Moment) -> Vec<Output> {
+    pub fn publish(&mut self, facts: &Facts, machine: &RoleMachine, now: Moment) -> Vec<Output> {
         let mut outputs = Vec::new();
         outputs.push(Output::Publish);
         let member = facts.member(machine, now);
@@ -57,7 +57,7 @@ impl Published {
     }
 
     /// Publishes to the others what has settled.
-    pub fn settle(&mut self, facts: &Facts, machine: &Machine, now: Moment) -> Vec<ElectionOrder> {
+    pub fn settle(&mut self, facts: &Facts, machine: &RoleMachine, now: Moment) -> Vec<ElectionOrder> {
         let mut orders = Vec::new();
         if self.due.is_none_or(|due| now < due) {
             return orders;

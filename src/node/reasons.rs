@@ -4,18 +4,21 @@
 
 use crate::config::{ElectionKind, WatchdogUse};
 use crate::moment::Moment;
-use crate::role::{End, Machine, Phase};
+use crate::role::{End, Phase, RoleMachine};
 use crate::status::{NodeState, PeerResult, StatusWord};
 
 use super::facts::{Contact, Facts};
 
 impl Facts {
     /// Nothing of the leadership is left on this host: only the election has to be told, if it can be.
-    pub(super) fn has_let_go(&self, machine: &Machine, now: Moment) -> bool {
-        matches!(machine.phase(now), Phase::Stopping | Phase::Fencing) && !machine.tree_may_live() && !self.lock_held
+    pub(super) fn has_let_go(&self, machine: &RoleMachine, now: Moment) -> bool {
+        matches!(machine.phase(now), Phase::Stopping | Phase::Fencing)
+            && !machine.is_always_on()
+            && !machine.tree_may_live()
+            && !self.lock_held
     }
 
-    pub(super) fn status(&self, machine: &Machine, now: Moment) -> StatusWord {
+    pub(super) fn status(&self, machine: &RoleMachine, now: Moment) -> StatusWord {
         if let Some(word) = self.taken_out(machine, now) {
             return word;
         }
@@ -29,6 +32,8 @@ impl Facts {
             Phase::Starting => StatusWord::Starting,
             Phase::Stopping => StatusWord::Stopping,
             Phase::Fencing => StatusWord::Fencing,
+            // It stands by for nobody.
+            Phase::Idle | Phase::BackingOff if machine.is_always_on() => StatusWord::Starting,
             Phase::Idle | Phase::BackingOff | Phase::Standing | Phase::Finished => {
                 if self.contact == Contact::Connected { StatusWord::Standby } else { StatusWord::Disconnected }
             }
@@ -36,7 +41,7 @@ impl Facts {
     }
 
     /// The word of a node that an operator has taken out, where nothing else is more urgent to know.
-    fn taken_out(&self, machine: &Machine, now: Moment) -> Option<StatusWord> {
+    fn taken_out(&self, machine: &RoleMachine, now: Moment) -> Option<StatusWord> {
         let calm = matches!(machine.phase(now), Phase::Leading | Phase::Idle | Phase::Standing | Phase::BackingOff);
         match self.state {
             _ if !calm => None,
@@ -48,7 +53,7 @@ impl Facts {
     }
 
     /// One sentence for a person.
-    pub fn reason(&self, machine: &Machine, now: Moment) -> String {
+    pub fn reason(&self, machine: &RoleMachine, now: Moment) -> String {
         if let (Some(_), Some(why)) = (self.taken_out(machine, now), &self.state_why) {
             return match self.state {
                 NodeState::Isolated => {
@@ -106,18 +111,44 @@ impl Facts {
             }
             Phase::Stopping => format!("stopping the coordinator: {}", self.ending(machine)),
             Phase::Fencing => format!("killing the coordinator: {}", self.ending(machine)),
+            Phase::BackingOff if machine.is_always_on() => {
+                format!("{}; waiting before the coordinator is started again", self.story)
+            }
+            Phase::Idle if machine.is_always_on() => self.reason_for_not_starting(machine),
             Phase::BackingOff => format!("{}; waiting before it stands for election again", self.story),
             Phase::Finished => self.story.clone(),
             Phase::Idle | Phase::Standing => self.standby_reason(machine),
         }
     }
 
-    fn ending(&self, machine: &Machine) -> String {
+    fn ending(&self, machine: &RoleMachine) -> String {
         let end = machine.end().map_or("it ended", sentence);
         self.detail.as_ref().map_or_else(|| end.to_owned(), |detail| format!("{end} ({detail})"))
     }
 
-    fn standby_reason(&self, machine: &Machine) -> String {
+    /// Of an always-on coordinator.
+    fn reason_for_not_starting(&self, machine: &RoleMachine) -> String {
+        if let Some(problem) = &self.guardian_problem {
+            return problem.clone();
+        }
+        if machine.rules().may_stand {
+            return "about to start the coordinator".to_owned();
+        }
+        let servers = &self.config.zookeeper.servers;
+        match &self.contact {
+            Contact::Connected => "isolated: the coordinator is started once this node is activated".to_owned(),
+            Contact::Connecting => {
+                format!("connecting to ZooKeeper at {servers}: an operator may have isolated this node")
+            }
+            Contact::Disconnected(reason) => {
+                format!(
+                    "no contact with ZooKeeper at {servers}, so nobody knows whether an operator has isolated this node: {reason}"
+                )
+            }
+        }
+    }
+
+    fn standby_reason(&self, machine: &RoleMachine) -> String {
         if let Contact::Disconnected(reason) = &self.contact {
             return format!("no contact with ZooKeeper at {}: {reason}", self.config.zookeeper.servers);
         }

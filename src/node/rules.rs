@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{AfterLoss, Config, ElectionKind, WatchdogUse};
+use crate::config::{AfterLoss, Config, ElectionKind, Mode, WatchdogUse};
 use crate::role::{Backoff, Restarts, Rules};
 
 use super::commands::AFTER_STOP_TIMEOUT;
@@ -31,9 +31,10 @@ fn rules(config: &Config, session_timeout: Option<Duration>) -> Rules {
         ElectionKind::Lock => config.lock.probe_interval,
     };
     Rules {
-        may_stand: config.candidate.priority > 0
-            && (config.election == ElectionKind::Lock || timing.check().is_ok())
-            && (config.fencing.watchdog != WatchdogUse::Required || timing.watchdog().fits()),
+        may_stand: config.mode == Mode::AlwaysOn
+            || config.candidate.priority > 0
+                && (config.election == ElectionKind::Lock || timing.check().is_ok())
+                && (config.fencing.watchdog != WatchdogUse::Required || timing.watchdog().fits()),
         lease: timing.length(),
         least_to_start: if with_watchdog {
             least_to_start.max(timing.watchdog().least_to_arm())

@@ -2,10 +2,10 @@
 
 use crate::config::{ElectionKind, WatchdogUse};
 use crate::moment::Moment;
-use crate::role::{Machine, Role};
+use crate::role::{Role, RoleMachine};
 use crate::status::{
     ActiveView, Breadcrumb, ClusterView, ContactWord, CoordinatorView, LeaseView, LockView, Member, MemberRow,
-    MetricsView, NodeState, ServerStatus, Snapshot, WatchdogStatus, ZOOKEEPER_FORMAT, ZooKeeperView,
+    MetricsView, NO_EPOCH, NodeState, ServerStatus, Snapshot, WatchdogStatus, ZOOKEEPER_FORMAT, ZooKeeperView,
 };
 
 use super::facts::{Contact, Facts, LOCK_FILE};
@@ -24,11 +24,12 @@ impl Facts {
         }
     }
 
-    fn epoch(&self, machine: &Machine) -> Option<u64> {
-        machine.epoch().or(self.cluster.epoch)
+    fn epoch(&self, machine: &RoleMachine) -> Option<u64> {
+        // The cluster's is the elected one's.
+        if machine.is_always_on() { None } else { machine.epoch().or(self.cluster.epoch) }
     }
 
-    pub fn member(&self, machine: &Machine, now: Moment) -> Member {
+    pub fn member(&self, machine: &RoleMachine, now: Moment) -> Member {
         let row = MemberRow {
             node: self.config.node.clone(),
             role: machine.role(),
@@ -43,6 +44,7 @@ impl Facts {
             tags: self.config.candidate.tags.clone(),
             version: crate::seeded_bug::version().to_owned(),
             eligible: machine.eligible(),
+            always_on: machine.is_always_on(),
             reason: self.reason(machine, now),
         };
         let (process, session_timeout_ms) = (Some(self.identity.process.clone()), self.session_timeout_ms);
@@ -66,13 +68,16 @@ impl Facts {
     }
 
     /// The registration for service discovery: only while active and ready.
-    pub fn service(&self, machine: &Machine) -> Option<Breadcrumb> {
+    pub fn service(&self, machine: &RoleMachine) -> Option<Breadcrumb> {
         let serves = machine.role() == Role::Active && self.state == NodeState::Active;
+        if machine.is_always_on() && serves && self.coordinator.ready {
+            return Some(self.breadcrumb(NO_EPOCH, self.role_since.clone()));
+        }
         let entry = self.entry.as_ref().filter(|_| serves)?;
         Some(self.breadcrumb(entry.epoch, entry.from.clone()))
     }
 
-    fn active(&self, machine: &Machine) -> Option<ActiveView> {
+    fn active(&self, machine: &RoleMachine) -> Option<ActiveView> {
         match (machine.role(), machine.epoch()) {
             (Role::Active, Some(epoch)) => Some(ActiveView::from(&self.breadcrumb(epoch, String::new()))),
             _ => self.cluster.active.clone().filter(|active| active.node != self.config.node),
@@ -80,10 +85,10 @@ impl Facts {
     }
 
     /// The cluster, with this node's own row as it is this instant.
-    fn cluster_view(&self, machine: &Machine, now: Moment) -> ClusterView {
+    fn cluster_view(&self, machine: &RoleMachine, now: Moment) -> ClusterView {
         let mut view = self.cluster.clone();
         view.active = self.active(machine);
-        view.epoch = self.epoch(machine);
+        view.epoch = machine.epoch().or(self.cluster.epoch);
         view.members.retain(|member| member.row.node != self.config.node);
         view.members.push(self.member(machine, now));
         view.members.sort_by(|a, b| a.row.node.cmp(&b.row.node));
@@ -91,7 +96,7 @@ impl Facts {
         view.shown(Some(0))
     }
 
-    pub fn snapshot(&self, machine: &Machine, now: Moment) -> Snapshot {
+    pub fn snapshot(&self, machine: &RoleMachine, now: Moment) -> Snapshot {
         let with_zookeeper = self.config.election == ElectionKind::ZooKeeper;
         let state = match &self.contact {
             Contact::Connecting => ContactWord::Connecting,
@@ -139,6 +144,7 @@ impl Facts {
                 paused: self.cluster.paused,
                 switchover: self.cluster.switchover.clone(),
             },
+            always_on: machine.is_always_on(),
             taken: now,
             last_heartbeat: with_zookeeper.then_some(self.last_contact).flatten(),
             lease_until: leading.then(|| machine.lease_until()).flatten(),

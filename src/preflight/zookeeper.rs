@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::election::zookeeper::{Settings, Standing, standing};
 use crate::moment::in_words;
 use crate::status::CheckResult;
@@ -62,7 +62,9 @@ async fn look_around(config: &Config, settings: &Settings, session: &Session) ->
             "set zookeeper.tick_time to the servers' tickTime (in their zoo.cfg) on every node",
         ));
     }
-    results.push(lease(config, granted));
+    if config.mode == Mode::ActiveStandby {
+        results.push(lease(config, granted));
+    }
     results.extend(cluster(config, settings, client).await);
     match timeout(PATIENCE, try_node(client, config)).await {
         Ok(Ok(offset)) if offset <= CLOCK_TOLERANCE => {

@@ -31,6 +31,8 @@ pub enum Action {
         epoch: u64,
         deadline: Moment,
     },
+    /// Of an always-on coordinator, which has neither.
+    StartAlwaysOn,
     /// The stop signal for the coordinator; commands that run in the leadership's name are killed. Answered by `TreeDead`.
     StopTree,
     /// SIGKILL for the coordinator's tree and for every command that runs in the leadership's name.

@@ -108,6 +108,8 @@ impl End {
 pub enum Cause {
     Elected,
     Ready,
+    /// It runs on every host: there was nothing to be elected to.
+    AlwaysOn,
     /// A local restart: the coordinator ended and is started again under the same epoch.
     Restarting,
     Ended(End),
@@ -118,6 +120,7 @@ impl Cause {
         match self {
             Self::Elected => "elected",
             Self::Ready => "ready",
+            Self::AlwaysOn => "always_on",
             Self::Restarting => "restarting",
             Self::Ended(end) => end.as_str(),
         }

@@ -9,6 +9,8 @@
 //! The way up:   stand → elected → lock → fence the predecessor → claim epoch + record it → before_start → start → ready.
 //! The way down: stop or kill → tree dead → after_stop → lock closed → resign → a fresh guardian.
 //!
+//! A coordinator that runs on every host has another machine, [`AlwaysOn`], which has no election, lock or lease.
+//!
 //! What the core relies on in its shell, and cannot see for itself:
 //! - Facts come in the order in which each source found them. After `ReplaceGuardian` nothing of the former guardian is
 //!   passed on, and after `Resigned` nothing of the former candidacy.
@@ -27,8 +29,10 @@
 )]
 
 mod action;
+mod always_on;
 pub mod cause;
 mod demotion;
+mod either;
 mod event;
 mod interruptions;
 pub mod lease;
@@ -40,7 +44,9 @@ mod rules;
 mod tests;
 
 pub use action::{Action, Exit};
+pub use always_on::AlwaysOn;
 pub use cause::{Cause, DeadlineReason, End, Phase, Role, Transition};
+pub use either::RoleMachine;
 pub use event::{Event, Loss, Predecessor, Recorded, Succession, Witness};
 pub use lease::{LeaseTiming, TimingProblem, WatchdogTiming};
 pub use machine::Machine;

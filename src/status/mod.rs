@@ -173,6 +173,14 @@ pub struct WatchdogStatus {
 /// misunderstand. Those of every version are kept in tests/it/formats/.
 pub const ZOOKEEPER_FORMAT: u32 = 1;
 
+/// In the place of an epoch where there is none.
+pub const NO_EPOCH: u64 = 0;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+const fn is_false(it: &bool) -> bool {
+    !*it
+}
+
 /// What a member says of itself to everybody.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberRow {
@@ -192,6 +200,9 @@ pub struct MemberRow {
     pub version: String,
     /// Whether it could take over.
     pub eligible: bool,
+    /// Its coordinator runs whoever leads: it is neither a standby nor the active one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub always_on: bool,
     pub reason: String,
 }
 
@@ -429,6 +440,8 @@ pub enum PeerResult {
 pub struct Snapshot {
     /// Ages in it are as of `taken`; the API adds the time since.
     pub server: ServerStatus,
+    /// It has no lease: its coordinator runs whoever leads.
+    pub always_on: bool,
     pub taken: crate::moment::Moment,
     /// When the last heartbeat was acknowledged; `lease_until`: the guardian's deadline.
     pub last_heartbeat: Option<crate::moment::Moment>,

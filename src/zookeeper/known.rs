@@ -48,6 +48,7 @@ pub fn absent(name: &str, data: &[u8], modified: i64) -> Option<MemberRow> {
 }
 
 fn shown(name: &str, written: Option<MemberRow>, seen: SystemTime) -> MemberRow {
+    let always_on = written.as_ref().is_some_and(|row| row.always_on);
     let (api, endpoints, priority, tags, version) =
         written.map(|row| (row.api, row.endpoints, row.priority, row.tags, row.version)).unwrap_or_default();
     MemberRow {
@@ -64,6 +65,7 @@ fn shown(name: &str, written: Option<MemberRow>, seen: SystemTime) -> MemberRow 
         tags,
         version,
         eligible: false,
+        always_on,
         reason: format!("not here; `primacy forget {name}` if it will not come back"),
     }
 }

@@ -129,6 +129,7 @@ pub fn active() -> Snapshot {
         endpoints: [("web".to_owned(), "http://node-a:9047".to_owned())].into(),
     };
     Snapshot {
+        always_on: false,
         server: ServerStatus {
             status: StatusWord::Ok,
             role: Role::Active,
@@ -213,6 +214,7 @@ fn member(node: &str, role: Role) -> MemberView {
         priority: 100,
         tags: BTreeMap::new(),
         eligible: !leads,
+        always_on: false,
         reason: "as it should be".into(),
         version: "0.1.0".into(),
     };

@@ -54,8 +54,8 @@ const BAD: &[(&str, &str, &str, usize, &str)] = &[
     ("", "session_timeout = \"10s\"", "session_timeout", 1, "did you mean zookeeper.session_timeout?"),
     ("", "frobnicate = 1", "frobnicate", 1, "known here: cluster, node"),
     ("", "election = \"raft\"", "election", 1, "\"zookeeper\" or \"lock\""),
-    ("", "mode = \"always-on\"", "mode", 1, "active-standby"),
-    ("", "mode = \"sometimes\"", "mode", 1, "active-standby"),
+    ("", "mode = \"always-on\"\nelection = \"lock\"", "mode", 1, "leave out election"),
+    ("", "mode = \"sometimes\"", "mode", 1, "\"active-standby\" or \"always-on\""),
     ("", "log_level = \"loud\"", "log_level", 1, "\"info\""),
     ("", "environment = 3", "environment", 1, "quotes"),
     ("", "health = true", "health", 1, "[health]"),
@@ -520,4 +520,28 @@ fn what_is_taken_and_does_nothing_is_said() {
     let fencing = format!("election = \"lock\"\n{LEAST}[fencing]\ncommand = [\"/bin/true\"]\nrequired = true\n");
     let fencing = valid(&fencing).without_effect;
     assert!(fencing.len() == 1 && fencing[0].starts_with("fencing.command, fencing.required: with"), "{fencing:?}");
+}
+
+const ALWAYS_ON: &str = "cluster = \"c\"\nmode = \"always-on\"\n[zookeeper]\nservers = \"127.0.0.1:2181\"\n\
+                         [coordinator]\ncommand = [\"/bin/true\"]\n";
+
+#[test]
+fn one_that_is_always_on_needs_no_volume_and_is_told_which_keys_do_nothing() {
+    let config = valid(ALWAYS_ON);
+    assert!(config.without_effect.is_empty() && config.lock.directory.as_os_str().is_empty());
+    let common = valid(&format!("{ALWAYS_ON}[lock]\ndirectory = \"/mnt/x\"\n[candidate]\npriority = 0\n"));
+    let [text] = &common.without_effect[..] else { panic!("{:?}", common.without_effect) };
+    assert!(text.starts_with("lock.directory, candidate.priority: does nothing"), "{text}");
+    assert!(common.lock.directory.as_os_str().is_empty(), "nothing of the volume is touched");
+}
+
+#[test]
+fn one_that_is_always_on_cannot_ask_for_a_protection_that_there_is_not() {
+    for line in ["watchdog = \"required\"", "required = false", "command = [\"/bin/true\"]", "after_loss = \"exit\""] {
+        let problems = config::parse(&format!("{ALWAYS_ON}[fencing]\n{line}\n"), None).unwrap_err();
+        let [problem] = &problems.problems[..] else { panic!("{problems}") };
+        let key = format!("fencing.{}", line.split(' ').next().unwrap());
+        assert_eq!((&problem.key, problem.line), (&key, Some(8)), "{problems}");
+        assert!(problem.remedy.contains("active-standby"), "{problems}");
+    }
 }

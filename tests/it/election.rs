@@ -74,6 +74,7 @@ fn settings(servers: &str, cluster: &str, node: &str) -> Settings {
         },
         heartbeat_interval: HEARTBEAT,
         tick_time: Duration::from_millis(TICK),
+        always_on: false,
         margin: MARGIN,
         process: identity(),
     }
@@ -94,6 +95,7 @@ fn member(node: &str) -> Member {
         tags: BTreeMap::new(),
         version: "0".to_owned(),
         eligible: true,
+        always_on: false,
         reason: String::new(),
     };
     Member { format: 1, row, process: Some(identity()), session_timeout_ms: None, election_node: None, ready_for: None }

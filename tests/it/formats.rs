@@ -295,6 +295,7 @@ fn member() -> Member {
         tags: BTreeMap::from([("rack".to_owned(), "1".to_owned())]),
         version: "0.1.0".to_owned(),
         eligible: false,
+        always_on: false,
         reason: "elected again".to_owned(),
     };
     Member {

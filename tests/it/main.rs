@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test's tools cannot do fails the test")]
 
+mod always_on;
 mod api;
 mod cluster;
 mod config;

@@ -5,7 +5,7 @@
 
 use primacy::moment::Moment;
 use primacy::node::Request;
-use primacy::role::{Action, End, Event, Machine, Predecessor, Recorded, Rules};
+use primacy::role::{Action, End, Event, Predecessor, Recorded, RoleMachine, Rules};
 
 use super::mind::Mind;
 use super::world::{DAWN, Heard, Order};
@@ -68,7 +68,7 @@ impl Core {
         Self { mind: Mind::new(rules, flaw == Flaw::SameNameIsSameHost, now), flaw, heard: Predecessor::None }
     }
 
-    pub fn machine(&self) -> &Machine {
+    pub fn machine(&self) -> &RoleMachine {
         self.mind.machine()
     }
 

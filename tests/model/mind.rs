@@ -14,7 +14,7 @@ use primacy::guardian::protocol::{
 use primacy::host::{HostIdentity, ProcessIdentity};
 use primacy::moment::Moment;
 use primacy::node::{At, GuardianInput, Identity, Input, Node, Output, Purpose, Reckoned, Request, StopSignal, Timing};
-use primacy::role::{Action, End, Event, Loss, Machine, Predecessor, Recorded, Rules, Succession};
+use primacy::role::{Action, End, Event, Loss, Predecessor, Recorded, RoleMachine, Rules, Succession};
 use primacy::status::Breadcrumb;
 
 use super::world::{CUT, EXPIRES_FROM, LEASE, Order, units};
@@ -191,7 +191,7 @@ impl Mind {
         mind
     }
 
-    pub fn machine(&self) -> &Machine {
+    pub fn machine(&self) -> &RoleMachine {
         self.node.machine()
     }
 

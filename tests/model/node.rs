@@ -122,6 +122,7 @@ impl World {
                 self.nodes[node].guardian = Some(Guardian::booting());
             }
             Action::Exit(_) => self.lose_supervisor(node),
+            Action::StartAlwaysOn => unreachable!("no node of the model is always on"),
             Action::Announce(_) => {}
             Action::AcquireLock
             | Action::WriteRecord { .. }

@@ -24,6 +24,7 @@ fn member(node: &str, role: Role) -> MemberView {
         priority: 100,
         tags: BTreeMap::new(),
         eligible: !leads,
+        always_on: false,
         reason: "as it should be".into(),
         version: "0.1.0".into(),
     };
@@ -156,4 +157,42 @@ fn what_operators_want_is_said_and_a_node_taken_out_is_no_fault() {
 fn each_state_has_its_exit_code() {
     let all = [Health::Ok, Health::Warning, Health::Critical, Health::Unknown];
     assert_eq!(all.map(Health::code), [0, 1, 2, 3]);
+}
+
+fn always_on(node: &str, role: Role) -> MemberView {
+    let mut member = member(node, role);
+    (member.row.always_on, member.row.eligible, member.row.epoch) = (true, false, None);
+    if role != Role::Active {
+        (member.row.status, member.row.reason) = (StatusWord::Starting, "waiting before it is started again".into());
+    }
+    member
+}
+
+#[test]
+fn coordinators_that_are_always_on_are_counted_and_nobody_misses_a_leader() {
+    let all = led_by_nobody(vec![always_on("x", Role::Active), always_on("y", Role::Active)]);
+    assert_eq!(headline(all), "OK: 2 of 2 always-on coordinators of cluster c serve");
+    let one = led_by_nobody(vec![always_on("x", Role::Active), always_on("y", Role::Standby)]);
+    let wanted = "WARNING: 1 of 2 always-on coordinators of cluster c serve; y: waiting before it is started again";
+    assert_eq!(headline(one), wanted);
+    let mut away = always_on("y", Role::Standby);
+    (away.row.state, away.last_contact_ms) = (NodeState::Inactive, Some(180_000));
+    let missing = led_by_nobody(vec![always_on("x", Role::Active), away]);
+    let wanted = "WARNING: 1 of 2 always-on coordinators of cluster c serve; y is missing, last seen 3 min ago";
+    assert_eq!(headline(missing), wanted);
+    let none = led_by_nobody(vec![always_on("y", Role::Standby)]);
+    assert!(headline(none).starts_with("CRITICAL: 0 of 1 always-on coordinators of cluster c serve"));
+}
+
+#[test]
+fn one_that_is_always_on_is_no_standby_and_does_not_lead_in_anybodys_place() {
+    let beside = Verdict::of(&led_by_a(vec![always_on("x", Role::Active)]).into(), now());
+    assert_eq!((beside.health, beside.figures.standbys), (Health::Warning, 0), "{}", beside.sentence);
+    assert!(
+        beside.sentence.contains("nobody could take over") && !beside.sentence.contains("x:"),
+        "{}",
+        beside.sentence
+    );
+    let alone = led_by_nobody(vec![member("b", Role::Standby), always_on("x", Role::Active)]);
+    assert!(headline(alone).starts_with("CRITICAL: nobody leads cluster c"));
 }

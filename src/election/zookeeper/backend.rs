@@ -55,7 +55,12 @@ impl Backend {
         facts: mpsc::UnboundedSender<Fact>,
     ) -> Self {
         let paths = Arc::new(Paths::new(&settings.root, &settings.cluster));
-        let terms = Terms { node: settings.node.clone(), paths: Arc::clone(&paths), timing: settings.timing() };
+        let terms = Terms {
+            node: settings.node.clone(),
+            paths: Arc::clone(&paths),
+            always_on: settings.always_on,
+            timing: settings.timing(),
+        };
         Self {
             candidacy: Candidacy::new(terms),
             paths,
@@ -123,6 +128,7 @@ impl Backend {
             | Output::Amend(_)
             | Output::Intend(_)
             | Output::Share
+            | Output::AttendAlwaysOn { .. }
             | Output::Attend { .. }
             | Output::Desist
             | Output::Turn(_) => {}

@@ -70,12 +70,22 @@ impl Backend {
                         let (settings, paths, protected) = (&settings, &paths, Arc::clone(&self.protected));
                         let announcement = Arc::clone(&self.announcement);
                         beside.push(Box::pin(async move {
-                            service::keep(client, settings, paths, epoch_version, &announcement).await;
+                            service::keep(client, settings, paths, Some(epoch_version), &announcement).await;
                         }));
                         beside.push(Box::pin(async move {
                             sleep(AFTER_THE_START).await;
                             forget_old_history(client, paths).await;
                             protection::protect(client, settings, paths, &protected).await;
+                        }));
+                    }
+                    Output::AttendAlwaysOn { fresh } => {
+                        let (settings, paths) = (&settings, &paths);
+                        let announcement = Arc::clone(&self.announcement);
+                        if fresh {
+                            announcement.forget();
+                        }
+                        beside.push(Box::pin(async move {
+                            service::keep(client, settings, paths, None, &announcement).await;
                         }));
                     }
                     Output::Intend(change) => {

@@ -11,7 +11,7 @@ use zookeeper_client::{Client, CreateMode, Error, MultiWriteError};
 use super::requests::before_retry;
 use super::settings::Settings;
 use crate::clock;
-use crate::status::Breadcrumb;
+use crate::status::{Breadcrumb, NO_EPOCH};
 use crate::zookeeper::directories;
 use crate::zookeeper::paths::Paths;
 
@@ -35,6 +35,11 @@ impl Announcement {
         self.wanted.send_replace(breadcrumb);
     }
 
+    /// Nothing of it is known to be written: it was, in another session.
+    pub fn forget(&self) {
+        self.set_written(None);
+    }
+
     fn is_written(&self, breadcrumb: &Option<Breadcrumb>) -> bool {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(breadcrumb)
     }
@@ -44,13 +49,13 @@ impl Announcement {
     }
 }
 
-/// Announces and withdraws as wanted, for as long as the connection lasts. Every write is guarded by the epoch, so a
-/// late one cannot overwrite a successor's.
+/// Announces and withdraws as wanted, for as long as the connection lasts. Every write of a leadership is guarded by the epoch,
+/// so a late one cannot overwrite a successor's; `None`: of an always-on coordinator, whose node no other writes.
 pub async fn keep(
     client: &Client,
     settings: &Settings,
     paths: &Paths,
-    epoch_version: i32,
+    epoch_version: Option<i32>,
     announcement: &Announcement,
 ) {
     let path = paths.service(&settings.node);
@@ -94,11 +99,12 @@ pub async fn keep(
 async fn create(
     client: &Client,
     epoch: &str,
-    version: i32,
+    version: Option<i32>,
     path: &str,
     data: &[u8],
     options: &zookeeper_client::CreateOptions<'_>,
 ) -> Result<(), Error> {
+    let Some(version) = version else { return client.create(path, data, options).await.map(|_| ()) };
     let mut writer = client.new_multi_writer();
     writer.add_check_version(epoch, version)?;
     writer.add_create(path, data, options)?;
@@ -112,6 +118,7 @@ async fn create(
 /// A ServiceInstance as Curator's JsonInstanceSerializer writes it.
 fn instance(node: &str, breadcrumb: &Breadcrumb) -> Vec<u8> {
     let (address, port) = address(&breadcrumb.endpoints).unwrap_or_else(|| (node.to_owned(), None));
+    let epoch = (breadcrumb.epoch != NO_EPOCH).then_some(breadcrumb.epoch);
     let registered = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     json!({
         "name": "coordinator",
@@ -119,7 +126,7 @@ fn instance(node: &str, breadcrumb: &Breadcrumb) -> Vec<u8> {
         "address": address,
         "port": port,
         "sslPort": null,
-        "payload": {"node": node, "epoch": breadcrumb.epoch, "endpoints": breadcrumb.endpoints},
+        "payload": {"node": node, "epoch": epoch, "endpoints": breadcrumb.endpoints},
         "registrationTimeUTC": u64::try_from(registered).unwrap_or(u64::MAX),
         "serviceType": "DYNAMIC",
         "uriSpec": null,

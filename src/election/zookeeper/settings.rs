@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::guardian::protocol::ZooKeeperAccess;
 use crate::host::ProcessIdentity;
 use crate::role::lease::LeaseTiming;
@@ -21,6 +21,8 @@ pub struct Settings {
     /// `zookeeper.tick_time`: what the servers' tick is taken for.
     pub tick_time: Duration,
     pub margin: Duration,
+    /// `mode = "always-on"`
+    pub always_on: bool,
     /// Tells this process's own ghosts from others that use the same name.
     pub process: ProcessIdentity,
 }
@@ -51,6 +53,7 @@ impl Settings {
             heartbeat_interval: config.zookeeper.heartbeat_interval,
             tick_time: config.zookeeper.tick_time,
             margin: config.zookeeper.margin,
+            always_on: config.mode == Mode::AlwaysOn,
             process,
         }
     }

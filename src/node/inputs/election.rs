@@ -149,6 +149,10 @@ impl Node {
         self.facts.contact = Contact::Connected;
         self.facts.session = session;
         self.facts.last_contact = Some(now);
+        if self.machine.is_always_on() {
+            self.facts.session_timeout_ms = u64::try_from(timeout.as_millis()).ok();
+            return Event::TimePassed;
+        }
         if self.facts.config.election != ElectionKind::ZooKeeper {
             return Event::TimePassed;
         }

@@ -114,7 +114,7 @@ impl Node {
                 self.say(Say::CoordinatorRuns { pid, holds_lock, epoch: self.machine.epoch() });
                 self.facts.coordinator.pid = Some(pid);
                 self.facts.coordinator.started_at = Some(at.timestamp());
-                self.facts.coordinator.holds_lock = Some(holds_lock);
+                self.facts.coordinator.holds_lock = (!self.machine.is_always_on()).then_some(holds_lock);
                 self.begin_probing(false, now);
                 Some(Event::Started)
             }

@@ -10,12 +10,13 @@ use crate::node::facts::Contact;
 use crate::node::output::Output;
 use crate::node::say::Say;
 use crate::role::{Event, Phase};
-use crate::status::{PeerResult, PeerTest};
+use crate::status::{MemberRow, PeerResult, PeerTest};
 
 impl Node {
     /// Starts what is due; answers whether what the core knows of the volume may have changed.
     pub(in crate::node) fn tend_peers(&mut self, now: Moment) -> Option<Event> {
-        if self.facts.config.election != ElectionKind::ZooKeeper || self.facts.contact != Contact::Connected {
+        let tests = self.facts.config.election == ElectionKind::ZooKeeper && !self.machine.is_always_on();
+        if !tests || self.facts.contact != Contact::Connected {
             return None;
         }
         self.note_peers(now);
@@ -41,7 +42,9 @@ impl Node {
         let facts = &self.facts;
         let (every, own) = (facts.identity.every_node_is_a_host, &facts.identity.process);
         let elsewhere = |process: &ProcessIdentity| every || process.boot_id != own.boot_id;
-        for member in facts.cluster.members.iter().filter(|member| member.row.node != facts.config.node) {
+        // One that is always on has no volume.
+        let others = |row: &MemberRow| row.node != facts.config.node && !row.always_on;
+        for member in facts.cluster.members.iter().filter(|member| others(&member.row)) {
             let Some(process) = member.process.as_ref().filter(|process| elsewhere(process)) else { continue };
             let host = process.host.as_ref().map_or_else(|| process.host_id.clone(), |host| host.key(&process.host_id));
             self.peers.note(&member.row.node, host, facts.volume.id.as_ref(), now);

@@ -42,7 +42,7 @@ impl Node {
         self.take_the_last_word();
         self.tend_ends(at.moment);
         let state = self.tend_state(at);
-        state.or_else(|| self.tend_handover(at))
+        if self.machine.is_always_on() { state } else { state.or_else(|| self.tend_handover(at)) }
     }
 
     pub(in crate::node) fn hear_request(&mut self, request: Request) -> Event {

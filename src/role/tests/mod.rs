@@ -1,5 +1,6 @@
 //! The core's tests: its table, golden scenarios, properties. The model checker is in tests/model.
 
+mod always_on;
 mod fencing;
 mod golden;
 mod leases;

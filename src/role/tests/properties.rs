@@ -12,7 +12,7 @@ use crate::role::{Loss, Role};
 
 /// One move of the world against the machine.
 #[derive(Clone, Debug)]
-enum Move {
+pub(super) enum Move {
     /// The oldest order that is not answered yet is answered as the machine hopes.
     Answer,
     /// Some event, fitting or not; the numbers give its content.
@@ -21,7 +21,7 @@ enum Move {
     Deadline,
 }
 
-fn moves() -> impl Strategy<Value = Vec<(u64, Move)>> {
+pub(super) fn moves() -> impl Strategy<Value = Vec<(u64, Move)>> {
     let any = (0u8..34, 5u64..10, 0u64..12_000, any::<bool>()).prop_map(|(kind, epoch, ago, yes)| Move::Any {
         kind,
         epoch,
@@ -33,7 +33,7 @@ fn moves() -> impl Strategy<Value = Vec<(u64, Move)>> {
     prop::collection::vec((time, one), 1..120)
 }
 
-fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
+pub(super) fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
     let sent = now - Duration::from_millis(ago);
     let predecessor =
         [Predecessor::None, Predecessor::Clean, Predecessor::Own, Predecessor::Unclean, Predecessor::Unknown]
@@ -76,7 +76,7 @@ fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> Event {
 }
 
 /// What the machine hopes to hear after an order.
-fn answers(now: Moment, action: &Action) -> Vec<Event> {
+pub(super) fn answers(now: Moment, action: &Action) -> Vec<Event> {
     match action {
         Action::Stand => vec![Event::Elected(succession(Predecessor::Unclean))],
         Action::Yield => vec![Event::Elected(succession(Predecessor::Clean))],
@@ -85,7 +85,9 @@ fn answers(now: Moment, action: &Action) -> Vec<Event> {
         Action::Claim { epoch } => vec![Event::Claimed { epoch: *epoch, sent: now }],
         Action::WriteRecord { epoch } => vec![Event::RecordWritten { epoch: *epoch }],
         Action::RunBeforeStart { epoch } => vec![Event::Prepared { epoch: *epoch, succeeded: true }],
-        Action::Start { .. } => vec![Event::Started, Event::Ready, Event::Renewed { sent: now }],
+        Action::Start { .. } | Action::StartAlwaysOn => {
+            vec![Event::Started, Event::Ready, Event::Renewed { sent: now }]
+        }
         Action::StopTree | Action::KillTree | Action::KillOrphans => vec![Event::TreeDead],
         Action::RunAfterStop => vec![Event::Tidied],
         Action::CloseLock(_) => vec![Event::LockClosed { clean: true }],

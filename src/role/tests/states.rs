@@ -21,6 +21,7 @@ const ROLES: &[(Role, &str)] = &[
 
 const CAUSES: &[(Cause, &str)] = &[
     (Cause::Elected, "First in the queue, proven in ZooKeeper."),
+    (Cause::AlwaysOn, "With `mode = \"always-on\"`: it runs on every host, and there was nothing to be elected to."),
     (Cause::Ready, "The coordinator runs and its probe, if there is one, says that it is ready."),
     (Cause::Restarting, "The coordinator ended and is started again here, under the same epoch."),
     (Cause::Ended(End::Stopped), "Asked for by a person or the service manager."),
@@ -73,7 +74,7 @@ fn document() -> String {
                     _ => "exits with 3 if it killed a coordinator, else stands again",
                 },
             ),
-            Cause::Elected | Cause::Ready | Cause::Restarting => ("-", "-"),
+            Cause::Elected | Cause::AlwaysOn | Cause::Ready | Cause::Restarting => ("-", "-"),
         };
         let _ = writeln!(text, "| `{}` | {meaning} | {how} | {then} |", cause.as_str());
     }

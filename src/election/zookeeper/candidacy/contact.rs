@@ -76,6 +76,9 @@ impl Candidacy {
         // Whoever leads renews the lease first: a server that has just started takes its time for everything.
         if self.is_connected() && !matches!(self.position, Position::Leading(_) | Position::Resigning(_)) {
             self.out(Output::Share);
+            if self.terms.always_on {
+                self.out(Output::AttendAlwaysOn { fresh: !goes_on });
+            }
         }
     }
 

@@ -234,6 +234,10 @@ pub enum Output {
     Attend {
         epoch_version: i32,
     },
+    /// Likewise the announcement of an always-on coordinator. `fresh`: nothing of it is written in this session.
+    AttendAlwaysOn {
+        fresh: bool,
+    },
     /// It leads no more: what it kept is left as it is.
     Desist,
     Turn(Turn),

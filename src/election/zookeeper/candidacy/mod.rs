@@ -82,6 +82,8 @@ const RETRY: Duration = Duration::from_millis(100);
 pub struct Terms {
     pub node: String,
     pub paths: Arc<Paths>,
+    /// It never stands: it is a member, and announces its coordinator without a leadership.
+    pub always_on: bool,
     /// With the session that is asked for.
     pub timing: LeaseTiming,
 }
@@ -255,13 +257,15 @@ impl Candidacy {
     /// While there is no candidacy, and perhaps no session.
     fn order_to_idle(&mut self, order: ElectionOrder) -> Position {
         match order {
-            ElectionOrder::Stand => self.wanted = true,
+            // Nobody orders it of one that is always on; it would not stand if somebody did.
+            ElectionOrder::Stand => self.wanted = !self.terms.always_on,
             ElectionOrder::Resign { .. } => {
                 (self.wanted, self.stood) = (false, false);
                 self.tell(Fact::Resigned);
             }
             ElectionOrder::Claim { .. } => self.refuse_claim(&order),
             ElectionOrder::Publish(member) => self.publish(member),
+            ElectionOrder::Announce(breadcrumb) if self.terms.always_on => self.out(Output::Announce(breadcrumb)),
             ElectionOrder::Yield | ElectionOrder::Announce(_) | ElectionOrder::Amend(_) | ElectionOrder::Intend(_) => {}
             ElectionOrder::AskAgain if !self.is_connected() => {}
             ElectionOrder::AskAgain => return self.end(After::Open, false),

@@ -19,6 +19,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 fn terms() -> Terms {
     Terms {
+        always_on: false,
         node: "a".to_owned(),
         paths: Arc::new(Paths::new("/p", "c")),
         timing: LeaseTiming {
@@ -68,6 +69,7 @@ fn member(node: &str) -> Member {
         tags: BTreeMap::new(),
         version: "0".to_owned(),
         eligible: true,
+        always_on: false,
         reason: String::new(),
     };
     Member { format: 1, row, process: None, session_timeout_ms: None, election_node: None, ready_for: None }

@@ -297,6 +297,7 @@ impl World {
             }
             Output::Tell(fact) => self.note_fact(fact, answered),
             Output::Share => books.shared = true,
+            Output::AttendAlwaysOn { .. } => panic!("this one is not always on"),
             Output::Attend { .. } => assert!(books.claimed),
             Output::Turn(turn) => {
                 assert!(!books.closing, "{turn:?} while the session is closed");
