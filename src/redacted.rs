@@ -105,6 +105,7 @@ pub fn order(order: &GuardianOrder) -> Cow<'_, GuardianOrder> {
         GuardianOrder::LastWill(will) => Cow::Owned(GuardianOrder::LastWill(will.as_ref().map(last_will))),
         GuardianOrder::AcquireLock { .. }
         | GuardianOrder::Look
+        | GuardianOrder::Rehearse(_)
         | GuardianOrder::WriteRecord(_)
         | GuardianOrder::SetDeadline { .. }
         | GuardianOrder::SetWatchdog(_)

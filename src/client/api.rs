@@ -78,6 +78,11 @@ impl Api {
         self.first(|url| Ok((self.get(url, "/history", None)?, Sure::Quite)))
     }
 
+    /// The answer of one member; else why there is none.
+    pub(super) fn ask<T: DeserializeOwned>(&self, url: &str, path: &str) -> Result<T, String> {
+        self.get(url, path, None).map_err(|error| explain(&error))
+    }
+
     pub fn urls(&self) -> &[String] {
         &self.urls
     }

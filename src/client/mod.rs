@@ -14,6 +14,7 @@ pub mod commands;
 pub mod plugin;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+pub mod rehearsal;
 pub mod render;
 mod screen;
 pub mod sending;

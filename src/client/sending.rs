@@ -54,6 +54,11 @@ impl Api {
         Err(Error::NoAnswer(problems))
     }
 
+    /// At this member and no other.
+    pub(super) fn order_at(&self, url: &str, order: &Order) -> Result<Answer, ureq::Error> {
+        self.send_to(url, order, "rehearse")
+    }
+
     fn send_to(&self, url: &str, order: &Order, by: &str) -> Result<Answer, ureq::Error> {
         let (method, path, body) = order.request();
         let query = if matches!(order, Order::Switchover(_)) { "?wait=false" } else { "" };

@@ -101,6 +101,7 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
             "command": command(&drain.command),
             "timeout": span(drain.timeout),
         },
+        "rehearsal": { "allowed": config.rehearsal.allowed },
         "fencing": {
             "command": command(&fencing.command),
             "timeout": span(fencing.timeout),

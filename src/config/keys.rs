@@ -390,6 +390,13 @@ pub const KEYS: &[Key] = &[
         "Then the coordinator is stopped all the same.",
         carries!(drain.timeout),
     ),
+    live(
+        "rehearsal.allowed",
+        Kind::Boolean,
+        Default::Boolean(false),
+        "`primacy rehearse` may kill and freeze this node's processes.",
+        carries!(rehearsal.allowed),
+    ),
     key(
         "fencing.command",
         Kind::Arguments,

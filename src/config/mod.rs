@@ -128,6 +128,8 @@ pub struct Config {
     pub coordinator: Coordinator,
     pub health: Health,
     pub drain: Drain,
+    #[serde(default)]
+    pub rehearsal: Rehearsal,
     pub fencing: Fencing,
     pub hooks: Hooks,
     pub candidate: Candidate,
@@ -232,6 +234,11 @@ pub struct Drain {
     #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub command: Vec<String>,
     pub timeout: Duration,
+}
+
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Rehearsal {
+    pub allowed: bool,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]

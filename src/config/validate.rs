@@ -11,8 +11,8 @@ use super::checks::{self, Refusal, Schemes};
 use super::reader::Reader;
 use super::{
     AfterLoss, Api, ApiTls, Backoff, Candidate, Config, Coordinator, CoordinatorKind, Drain, ElectionKind, Fencing,
-    Health, HealthProbe, Hooks, Lock, LogLevel, Mode, Recorder, Restarts, Secret, WatchdogUse, ZooKeeper, ZooKeeperTls,
-    always_on, defaults, files, lease,
+    Health, HealthProbe, Hooks, Lock, LogLevel, Mode, Recorder, Rehearsal, Restarts, Secret, WatchdogUse, ZooKeeper,
+    ZooKeeperTls, always_on, defaults, files, lease,
 };
 
 /// Where the coordinator's command comes from.
@@ -54,6 +54,7 @@ pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
             command: reader.arguments("drain.command"),
             timeout: reader.duration("drain.timeout").unwrap_or(defaults::DRAIN_TIMEOUT),
         },
+        rehearsal: Rehearsal { allowed: reader.boolean("rehearsal.allowed").unwrap_or(false) },
         fencing: fencing(reader),
         hooks: Hooks {
             on_active: reader.arguments("hooks.on_active"),

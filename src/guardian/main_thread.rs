@@ -30,6 +30,7 @@ use crate::{clock, seeded_bug, syscalls};
 mod commanding;
 mod obeying;
 mod recording;
+mod rehearsing;
 mod starting;
 
 /// When it is worth saying that closing the lock takes long.
@@ -108,6 +109,8 @@ pub struct MainThread {
     epoch: Option<u64>,
     deadline: Option<Moment>,
     last_will: Option<LastWill>,
+    /// When the supervisor is thawed that this process has frozen.
+    thaw: Option<Moment>,
     /// By which the coordinator is found if this process is killed; kept until the lock is closed.
     noted: Option<Noted>,
     /// Set when this process ends the leadership by itself. Final.
@@ -147,6 +150,7 @@ impl MainThread {
             epoch: None,
             deadline: None,
             last_will: None,
+            thaw: None,
             noted: None,
             ending: None,
         })
@@ -190,6 +194,7 @@ impl MainThread {
         self.link.did(Deed::Left { election_node });
         self.link.flush();
         let code = will.map_or(0, |will| crate::zookeeper::last_will::execute(&will));
+        self.wait_for_the_thaw();
         self.link.finish();
         code
     }
@@ -197,6 +202,7 @@ impl MainThread {
     /// What time alone demands, the deadline first: this thread may have been frozen since it began to wait.
     fn keep_time(&mut self) {
         let now = clock::now();
+        self.thaw_if_due(now);
         if let Some(deadline) = self.deadline.filter(|deadline| now >= *deadline && self.has_to_end()) {
             if seeded_bug::lock_goes_before_the_tree() {
                 self.tree.stop(0, now + seeded_bug::SURVIVES);
@@ -292,7 +298,10 @@ impl MainThread {
         let deadline = self.deadline.filter(|_| self.has_to_end());
         let closing = if let Lock::Closing { late } = self.lock { late } else { None };
         let watchdog = self.watchdog.due(self.deadline);
-        [deadline, self.volume_due(), closing, self.tree.due(), watchdog, self.start_due()].into_iter().flatten().min()
+        [deadline, self.volume_due(), closing, self.tree.due(), watchdog, self.start_due(), self.thaw]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn hear_supervisor(&mut self) {

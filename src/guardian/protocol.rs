@@ -71,8 +71,22 @@ pub enum GuardianOrder {
     },
     /// What the guardian must undo when it ends without its supervisor: the place in the queue, or the leadership.
     LastWill(Option<LastWill>),
+    /// Make a fault on purpose: what comes of it is what comes of the real one.
+    Rehearse(Rehearsed),
     /// Answered at once by `Pong` with the same number.
     Ping { number: u64 },
+}
+
+/// A fault that a guardian makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rehearsed {
+    /// SIGKILL to the coordinator's main process.
+    KillCoordinator,
+    /// SIGKILL to the supervisor.
+    KillSupervisor,
+    /// SIGSTOP to the supervisor, and SIGCONT after so long.
+    FreezeSupervisor { thaw: Duration },
 }
 
 /// From the guardian: a report.

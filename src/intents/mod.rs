@@ -152,6 +152,40 @@ impl WantedState {
     }
 }
 
+/// What is asked of this very process, and kept nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// A node state where there is no store for it.
+    State(WantedState),
+    /// A fault, to see what comes of it.
+    Rehearse { fault: Fault, by: String },
+}
+
+/// A fault that is made on purpose, on the active node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Its coordinator's main process is killed.
+    Coordinator,
+    /// Its supervisor is killed.
+    Supervisor,
+    /// Its supervisor is frozen until its session is over.
+    Freeze,
+}
+
+impl Fault {
+    pub const ALL: [Self; 3] = [Self::Coordinator, Self::Supervisor, Self::Freeze];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Coordinator => "coordinator",
+            Self::Supervisor => "supervisor",
+            Self::Freeze => "freeze",
+        }
+    }
+}
+
 /// All of it, as it was read, with what guards a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Intended {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use crate::config::Config;
 use crate::election::port::Fact;
 use crate::guardian::protocol::Report;
-use crate::intents::WantedState;
+use crate::intents::Asked;
 use crate::moment::Moment;
 use crate::status::PeerTest;
 
@@ -53,8 +53,8 @@ pub enum Input {
     },
     /// Somebody wants something of this node.
     Requested(Request),
-    /// A node state is wanted of this node, where there is no store for it.
-    StateAsked(WantedState),
+    /// Something is asked of this process, and kept nowhere.
+    Asked(Asked),
     /// The configuration is to be read again.
     ReloadAsked,
     /// It has been read, or why not.

@@ -52,6 +52,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, ElectionKind, Mode};
 use crate::guardian::protocol::{GuardianOrder, LastWill, NoteLevel, WatchdogTerms};
+use crate::intents::Asked;
 use crate::moment::Moment;
 use crate::role::{AlwaysOn, Event, Machine, RoleMachine, Rules, Witness};
 use crate::status::Snapshot;
@@ -267,9 +268,13 @@ impl Node {
             Input::PeerTested { node, test } => Some(self.hear_peer(node, test, at.moment)),
             Input::StopAsked { signal } => Some(self.hear_stop(signal)),
             Input::Requested(request) => Some(self.hear_request(request)),
-            Input::StateAsked(wanted) => {
+            Input::Asked(Asked::State(wanted)) => {
                 self.hear_state_asked(wanted);
                 Some(Event::TimePassed)
+            }
+            Input::Asked(Asked::Rehearse { fault, by }) => {
+                self.hear_rehearsed(fault, &by, at.moment);
+                None
             }
             Input::ReloadAsked => {
                 self.ask_for_reload();

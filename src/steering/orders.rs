@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::waiting::Ended;
 use super::{Changed, Ensemble, Error};
-use crate::intents::Wish;
 use crate::intents::decide::{self, Decision, Picture, Refusal, StateAsked, SwitchoverAsked};
+use crate::intents::{Fault, Wish};
 use crate::status::NodeState;
 
 /// An order with its body, as it is sent.
@@ -19,8 +19,13 @@ pub enum Order {
     CancelSwitchover,
     Pause(Pause),
     Resume(Resume),
-    State { node: String, state: State },
+    State {
+        node: String,
+        state: State,
+    },
     Forget(Forget),
+    /// A fault on purpose, at the node that is asked.
+    Rehearse(Rehearse),
 }
 
 /// `POST /switchover`.
@@ -77,6 +82,15 @@ pub struct Forget {
     pub reason: Option<String>,
 }
 
+/// `POST /rehearse`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rehearse {
+    pub fault: Fault,
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
 /// An HTTP status and a JSON body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -97,6 +111,7 @@ impl Order {
             Self::Resume(order) => ("POST", "/resume".to_owned(), body(order)),
             Self::Forget(order) => ("POST", "/forget".to_owned(), body(order)),
             Self::State { node, state } => ("POST", format!("/members/{node}/state"), body(state)),
+            Self::Rehearse(order) => ("POST", "/rehearse".to_owned(), body(order)),
         }
     }
 
@@ -106,6 +121,7 @@ impl Order {
             | Self::Pause(Pause { reason, .. })
             | Self::Resume(Resume { reason })
             | Self::Forget(Forget { reason, .. })
+            | Self::Rehearse(Rehearse { reason, .. })
             | Self::State { state: State { reason, .. }, .. } => reason.clone(),
             Self::CancelSwitchover => None,
         }
@@ -171,6 +187,7 @@ impl Ensemble {
                 changed(&self.change(|picture| decide::pause(picture, lasts, wish(picture)))?)
             }
             Order::Forget(Forget { node, .. }) => self.forget_node(node),
+            Order::Rehearse(_) => Err(malformed("a fault is made by a node, and not in ZooKeeper".to_owned())),
             Order::Resume(_) => changed(&self.change(decide::resume)?),
             Order::State { node, state } => {
                 let lasts = state.lasts.as_deref().map(duration).transpose().map_err(malformed)?;

@@ -111,7 +111,7 @@ fn steering(config: &Config, answer: mpsc::UnboundedSender<Input>) -> Steering {
     let with_zookeeper = config.election == ElectionKind::ZooKeeper;
     let ensemble = with_zookeeper.then(|| Arc::new(Ensemble::new(&config.cluster, config.zookeeper.clone())));
     // Whoever dropped the receiver ends the process.
-    let own = Arc::new(move |wanted| drop(answer.send(Input::StateAsked(wanted))));
+    let own = Arc::new(move |asked| drop(answer.send(Input::Asked(asked))));
     Steering { ensemble, own }
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::election::port::{ElectionOrder, Fact, Loss};
 use crate::guardian::protocol::{GuardianOrder, LockRecord, Report};
+use crate::intents::Asked;
 use crate::moment::{Moment, in_words};
 use crate::node::{GuardianInput, Input, Output, Request, Say};
 use crate::recorder::header::{Header, Part};
@@ -116,7 +117,10 @@ fn heard_in_words(input: &Input) -> Words {
         Input::StopAsked { signal } => format!("is asked to stop: {}", signal.as_str()).into(),
         Input::Requested(Request::Isolate) => "is asked not to lead until it is activated".into(),
         Input::Requested(Request::Activate) => "is asked to stand again".into(),
-        Input::StateAsked(wanted) => format!("is to be {}, {}", wanted.state.as_str(), wanted.wish.in_words()).into(),
+        Input::Asked(Asked::Rehearse { fault, by }) => format!("rehearses {} for {by}", fault.as_str()).into(),
+        Input::Asked(Asked::State(wanted)) => {
+            format!("is to be {}, {}", wanted.state.as_str(), wanted.wish.in_words()).into()
+        }
         Input::Requested(Request::StepDown { epoch }) => format!("is asked to give epoch {epoch} away").into(),
     };
     Some(words)
@@ -194,6 +198,7 @@ fn wanted_in_words(output: &Output) -> Words {
             GuardianOrder::CloseLock { .. } => "has the lock closed".into(),
             GuardianOrder::Configure(_)
             | GuardianOrder::Look
+            | GuardianOrder::Rehearse(_)
             | GuardianOrder::WriteRecord(_)
             | GuardianOrder::SetDeadline { .. }
             | GuardianOrder::SetWatchdog(_)

@@ -60,6 +60,8 @@ struct Node {
     log_from: u64,
     /// Started again when it exits with 3.
     restarts: bool,
+    /// And when it was killed.
+    restarts_when_killed: bool,
     /// Somebody else starts and ends it.
     elsewhere: bool,
     exits: Vec<i32>,
@@ -179,6 +181,7 @@ impl Cluster {
             child: None,
             log_from: 0,
             restarts: false,
+            restarts_when_killed: false,
             elsewhere: false,
             exits: Vec::new(),
             host: None,
@@ -197,6 +200,12 @@ impl Cluster {
     /// From here on it is started again when it exits with 3, as systemd does.
     pub fn restart_when_fenced(&mut self, name: &str) {
         self.node(name).restarts = true;
+    }
+
+    /// As above, and after a SIGKILL.
+    pub fn restart_when_ended(&mut self, name: &str) {
+        let node = self.node(name);
+        (node.restarts, node.restarts_when_killed) = (true, true);
     }
 
     pub fn config_file(&self, name: &str) -> PathBuf {
@@ -347,7 +356,7 @@ impl Cluster {
             let code =
                 status.code().unwrap_or_else(|| -std::os::unix::process::ExitStatusExt::signal(&status).unwrap());
             node.exits.push(code);
-            if code == 3 && node.restarts {
+            if (code == 3 && node.restarts) || (code == -9 && node.restarts_when_killed) {
                 again.push(name.clone());
             }
         }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use primacy::election::port::{ElectionOrder, Fact, Loss};
 use primacy::guardian::protocol::{
     self, CommandOrder, CommandOutcome, Ended, ExitStatus, GuardianOrder, LastWill, LockRecord, NoteLevel, Over,
-    PermissionKind, Report, Settings, StuckProcess, TlsMaterial, VolumeView, WatchdogSettings, WatchdogTerms,
-    WatchdogView, ZooKeeperAccess,
+    PermissionKind, Rehearsed, Report, Settings, StuckProcess, TlsMaterial, VolumeView, WatchdogSettings,
+    WatchdogTerms, WatchdogView, ZooKeeperAccess,
 };
 use primacy::host::{HostIdentity, ProcessIdentity};
 use primacy::moment::Moment;
@@ -167,6 +167,7 @@ fn orders_to_the_guardian() {
         GuardianOrder::Configure(Box::new(settings())),
         GuardianOrder::AcquireLock { expected_volume: Some("v".to_owned()), patient: false },
         GuardianOrder::Look,
+        GuardianOrder::Rehearse(Rehearsed::FreezeSupervisor { thaw: Duration::from_secs(12) }),
         GuardianOrder::WriteRecord(record()),
         GuardianOrder::SetDeadline { deadline: at() },
         GuardianOrder::SetWatchdog(terms),
@@ -185,6 +186,7 @@ fn orders_to_the_guardian() {
             GuardianOrder::Configure(_)
             | GuardianOrder::AcquireLock { .. }
             | GuardianOrder::Look
+            | GuardianOrder::Rehearse(_)
             | GuardianOrder::WriteRecord(_)
             | GuardianOrder::SetDeadline { .. }
             | GuardianOrder::SetWatchdog(_)

@@ -10,6 +10,7 @@ use crate::zookeeper::Server;
 
 mod api;
 mod known;
+mod rehearsal;
 mod states;
 mod switchover;
 

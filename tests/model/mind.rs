@@ -342,6 +342,7 @@ impl Mind {
                 GuardianOrder::StartAlwaysOn => unreachable!("no node of the model is always on"),
                 GuardianOrder::Configure(_)
                 | GuardianOrder::Look
+                | GuardianOrder::Rehearse(_)
                 | GuardianOrder::SetWatchdog(_)
                 | GuardianOrder::LastWill(_)
                 | GuardianOrder::Ping { .. } => return None,

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::api::{Shared, answer};
-use crate::intents::{WantedState, Wish};
+use crate::intents::{Asked, Fault, WantedState, Wish};
 use crate::status::NodeState;
 use crate::steering::Ensemble;
 use crate::steering::orders::{Answer, Order, State};
@@ -33,7 +33,7 @@ pub struct Steering {
     /// `None` with `election = "lock"`.
     pub ensemble: Option<Arc<Ensemble>>,
     /// Tells this node what is wanted of it, where nothing keeps it.
-    pub own: Arc<dyn Fn(WantedState) + Send + Sync>,
+    pub own: Arc<dyn Fn(Asked) + Send + Sync>,
 }
 
 impl Steering {
@@ -70,7 +70,7 @@ pub struct Change {
 
 type Refusal = Box<Response>;
 
-pub static CHANGES: [Change; 7] = [
+pub static CHANGES: [Change; 8] = [
     Change {
         method: Method::PUT,
         path: "/v1/info/state",
@@ -121,6 +121,14 @@ pub static CHANGES: [Change; 7] = [
         about: "Removes a node that will not come back from the known ones: `{\"node\":\"…\",\"reason\":\"…\"}`. 404 where it is not \
                 known; 409 while it is registered, may still lead, or is taken out.",
         order: |_, _, body| Ok(Order::Forget(understood(body)?)),
+        plain: false,
+    },
+    Change {
+        method: Method::POST,
+        path: "/rehearse",
+        about: "A fault on purpose, of `primacy rehearse`: `{\"fault\":\"coordinator\"|\"supervisor\"|\"freeze\"}`, at the active node. 403 unless `rehearsal.allowed`, \
+                409 where this node is not active.",
+        order: |_, _, body| Ok(Order::Rehearse(understood(body)?)),
         plain: false,
     },
 ];
@@ -176,6 +184,9 @@ async fn carry_out(shared: &Arc<Shared>, order: Order, by: String, wait: bool) -
     let Ok(permit) = Arc::clone(&shared.under_way.0).try_acquire_owned() else {
         return refused(503, "too many changes are under way: try again");
     };
+    if let Order::Rehearse(rehearse) = &order {
+        return rehearsed(shared, rehearse.fault, by);
+    }
     let own = own_wish(shared, &order);
     let Some(ensemble) = shared.steering.ensemble.clone() else {
         return own_without_a_store(shared, &order, by).unwrap_or_else(|| {
@@ -195,6 +206,26 @@ async fn carry_out(shared: &Arc<Shared>, order: Order, by: String, wait: bool) -
         until_seen(shared, state).await;
     }
     answer
+}
+
+/// How long the answer has to leave before what is to send it may be killed.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+fn rehearsed(shared: &Shared, fault: Fault, by: String) -> Answer {
+    let refused = |status, error: &str| Answer { status, body: serde_json::json!({"error": error, "reasons": {}}) };
+    let snapshot = shared.snapshot.load();
+    if snapshot.config["rehearsal"]["allowed"] != true {
+        return refused(403, "this node allows no rehearsal: rehearsal.allowed is not true");
+    }
+    if !shared.snapshot_at().active_and_ready() {
+        return refused(409, "this node is not the active one");
+    }
+    let own = Arc::clone(&shared.steering.own);
+    tokio::spawn(async move {
+        tokio::time::sleep(FAREWELL).await;
+        own(Asked::Rehearse { fault, by });
+    });
+    Answer { status: 200, body: serde_json::json!({"changed": true}) }
 }
 
 /// What the order wants of this very node.
@@ -226,7 +257,8 @@ fn own_without_a_store(shared: &Shared, order: &Order, by: String) -> Option<Ans
     }
     let at = humantime::format_rfc3339_millis(crate::clock::wall()).to_string();
     let wish = Wish { by, at, reason: state.reason.clone() };
-    (shared.steering.own)(WantedState { state: state.state, now: state.now, wish, until: None });
+    let wanted = WantedState { state: state.state, now: state.now, wish, until: None };
+    (shared.steering.own)(Asked::State(wanted));
     answer(200, serde_json::json!({"changed": state.state != present}))
 }
 

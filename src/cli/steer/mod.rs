@@ -14,6 +14,7 @@ use crate::steering::orders::{Answer, Order};
 
 pub mod forget;
 pub mod pause;
+pub mod rehearse;
 pub mod states;
 pub mod switchover;
 

@@ -7,12 +7,16 @@ use clap::Args;
 use super::{Changing, agreed, not_done, send, unasked};
 use crate::cli::{Asked, Exit, Options, client};
 use crate::client::Client;
+use crate::clock;
 use crate::output;
 use crate::status::{ClusterView, MemberRow, NodeState, Role};
 use crate::steering::orders::{Order, State};
 
 /// Between two looks.
 const AGAIN: Duration = Duration::from_millis(250);
+
+/// A node that was no member for so long does not run.
+const GONE: Duration = Duration::from_secs(2);
 
 /// Take a node out: it drains, gives the role away, and stays out until it is activated, over restarts, too
 #[derive(Debug, Args)]
@@ -107,12 +111,23 @@ fn go(
 /// Until it is so. What it waits for is told when it changes.
 fn follow(client: &Client, node: &str, wanted: NodeState) -> anyhow::Result<Exit> {
     let mut told = String::new();
+    let mut missing_since = None;
     loop {
         let view = match client.cluster() {
             Ok(view) => view,
             Err(error) => return Ok(unasked(&error)),
         };
         let row = row(&view, node);
+        if row.is_some() {
+            missing_since = None;
+        } else {
+            // Between two sessions a node is no member for a moment, although it runs.
+            let since = *missing_since.get_or_insert_with(clock::now);
+            if clock::now().since(since) < GONE {
+                std::thread::sleep(AGAIN);
+                continue;
+            }
+        }
         if is_so(row, wanted) {
             let text = match (row, wanted) {
                 (None, NodeState::Active) => format!("{node} does not run; it may lead again once it does\n"),

@@ -78,6 +78,7 @@ impl MainThread {
             }
             GuardianOrder::CloseLock { cause } => self.close_lock(cause, now),
             GuardianOrder::LastWill(last_will) => self.last_will = last_will,
+            GuardianOrder::Rehearse(fault) => self.rehearse(fault, now),
             GuardianOrder::Ping { number } => self.link.send(&Report::Pong { number }),
         }
     }

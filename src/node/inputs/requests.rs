@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use crate::guardian::protocol::NoteLevel;
-use crate::intents::{Intended, WantedState};
+use crate::guardian::protocol::{GuardianOrder, NoteLevel, Rehearsed};
+use crate::intents::{Fault, Intended, WantedState};
+use crate::moment::Moment;
 use crate::node::Node;
 use crate::node::input::At;
 use crate::node::intents::Request;
-use crate::role::{End, Event, Rules};
+use crate::role::{End, Event, Phase, Rules};
 use crate::status::NodeState;
+
+/// How much longer than its session a supervisor is frozen in a rehearsal.
+const FROZEN_ON: Duration = Duration::from_secs(2);
 
 impl Node {
     /// What is wanted has been told.
@@ -69,6 +73,21 @@ impl Node {
         if !last {
             self.intents.unkept = (wanted.state != NodeState::Active).then_some(wanted);
         }
+    }
+
+    /// A fault on purpose: only where the configuration allows it, and of a coordinator that runs and is ready.
+    pub(in crate::node) fn hear_rehearsed(&mut self, fault: Fault, by: &str, now: Moment) {
+        if !self.facts.config.rehearsal.allowed || self.machine.phase(now) != Phase::Leading {
+            self.text(NoteLevel::Warn, format!("no rehearsal of {} here: not allowed, or not active", fault.as_str()));
+            return;
+        }
+        self.text(NoteLevel::Warn, format!("a rehearsal, asked for by {by}: {}", fault.as_str()));
+        let session = self.facts.session_timeout_ms.map_or(self.facts.config.lock.probe_timeout, Duration::from_millis);
+        self.order(GuardianOrder::Rehearse(match fault {
+            Fault::Coordinator => Rehearsed::KillCoordinator,
+            Fault::Supervisor => Rehearsed::KillSupervisor,
+            Fault::Freeze => Rehearsed::FreezeSupervisor { thaw: session + FROZEN_ON },
+        }));
     }
 
     /// Goes by the rules of the configuration and of the session there is.

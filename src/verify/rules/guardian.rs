@@ -73,6 +73,7 @@ impl Books {
             GuardianOrder::Configure(settings) => self.state.permission = settings.permission,
             GuardianOrder::AcquireLock { .. }
             | GuardianOrder::Look
+            | GuardianOrder::Rehearse(_)
             | GuardianOrder::WriteRecord(_)
             | GuardianOrder::SetWatchdog(_)
             | GuardianOrder::Run(_)

@@ -130,6 +130,7 @@ fn variants(files: &Files) -> Vec<(&'static str, String, String)> {
         ("hooks.after_stop", "[\"a\"]".into(), "[\"b\"]".into(), &none),
         ("candidate.priority", "1".into(), "2".into(), &none),
         ("candidate.tags", "{ a = \"1\" }".into(), "{ a = \"2\" }".into(), &none),
+        ("rehearsal.allowed", "true".into(), "false".into(), &none),
         ("recorder.directory", quoted("/var/lib/a"), quoted("/var/lib/b"), &none),
         ("recorder.limit", quoted("1MiB"), quoted("2MiB"), &none),
         ("api.listen", quoted("127.0.0.1:1"), quoted("127.0.0.1:2"), &none),
