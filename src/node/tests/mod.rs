@@ -1,6 +1,7 @@
 //! The node as a whole, driven by what it hears.
 
 mod evidence;
+mod health;
 mod intents;
 mod properties;
 mod recorded;
@@ -161,6 +162,10 @@ impl Bench {
     fn renew(&mut self) {
         let now = self.now;
         self.fact(Fact::Renewed { sent: now, counts_from: now, acknowledged: now });
+    }
+
+    fn machine_end(&self) -> Option<crate::role::End> {
+        self.node.machine.end()
     }
 
     fn role(&self) -> Role {

@@ -100,35 +100,6 @@ fn with_the_lock_alone_another_node_takes_over_from_a_killed_supervisor() {
 }
 
 #[test]
-fn a_probe_that_a_reload_has_changed_judges_the_coordinator_that_runs() {
-    let mut cluster = Cluster::new(&Server::shared().address());
-    cluster.set("health.command", vec!["/bin/true".to_owned()]);
-    cluster.set("health.interval", "100ms");
-    cluster.set("health.failures", 2);
-    cluster.start_with_active(&["a", "b"]);
-    cluster.set_for("a", "health.command", vec!["/bin/false".to_owned()]);
-    cluster.write_config("a");
-    cluster.signal("a", Signal::SIGHUP);
-    cluster.until_active_is("b");
-    assert_eq!(cluster.until_cause("b", 1), "coordinator_unhealthy");
-    cluster.judge();
-}
-
-#[test]
-fn a_probe_that_a_reload_has_corrected_saves_a_coordinator_that_is_starting() {
-    let mut cluster = Cluster::new(&Server::shared().address());
-    cluster.set("health.command", vec!["/bin/false".to_owned()]);
-    cluster.start("a");
-    cluster.until_status("a", "STARTING");
-    cluster.until("the coordinator runs", |cluster| cluster.status("a")?["coordinator"]["pid"].as_i64());
-    cluster.set("health.command", Vec::<String>::new());
-    cluster.write_config("a");
-    cluster.signal("a", Signal::SIGHUP);
-    cluster.until_active_is("a");
-    assert_eq!(cluster.judge().len(), 1);
-}
-
-#[test]
 fn an_authority_for_the_apis_clients_that_a_reload_brings_is_enforced() {
     let mut cluster = Cluster::new(&Server::shared().address());
     let key = rcgen::KeyPair::generate().unwrap();
