@@ -39,7 +39,9 @@ Bodies are `application/json` (else 415). 503: ZooKeeper does not answer. Every 
 const REST: &str = "
 ## The body of `/server_status`
 
-All fields are always present, and null where unknown.
+All fields are always present, and null where unknown. With `mode = \"always-on\"` a node is `active` while its coordinator is ready, with `epoch` null
+and `lock.path` empty; `active` names the elected node of the cluster, if there is one. It is never a standby: `/standby` and `/replica` answer 503, and `/health` and
+`/readiness` while it is not ready. Its row in `/cluster` has `\"always_on\":true`, which other rows do not have.
 
 ```json
 {\"status\":\"OK\",\"role\":\"active\",\"state\":\"ACTIVE\",\"cluster\":\"dremio\",\"node\":\"node-a\",\"version\":\"0.1.0\",

@@ -1,6 +1,6 @@
 //! What a node tells of itself: the snapshot that the API serves, its row among the members, its breadcrumb.
 
-use crate::config::{ElectionKind, WatchdogUse};
+use crate::config::{ElectionKind, Mode, WatchdogUse};
 use crate::moment::Moment;
 use crate::role::{Role, RoleMachine};
 use crate::status::{
@@ -135,7 +135,10 @@ impl Facts {
                 lease: LeaseView::default(),
                 lock: LockView {
                     held: self.lock_held,
-                    path: self.config.lock.directory.join(LOCK_FILE).display().to_string(),
+                    path: match self.config.mode {
+                        Mode::ActiveStandby => self.config.lock.directory.join(LOCK_FILE).display().to_string(),
+                        Mode::AlwaysOn => String::new(),
+                    },
                     holder,
                     verified: self.verified,
                     verified_detail: self.verified_detail.clone(),

@@ -194,3 +194,23 @@ fn an_isolated_one_is_stopped_and_stays_so_over_a_restart_until_it_is_activated(
     ask(&cluster, "activate");
     until_serving(&mut cluster, "a", 2);
 }
+
+#[test]
+fn check_skips_the_volume_and_says_so() {
+    let mut cluster = always_on(&["a"]);
+    cluster.write_config("a");
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_primacy"));
+    let output = program.args(["check", "--output", "json", "-c"]).arg(cluster.config_file("a")).output().unwrap();
+    let lines: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let found = |name: &str| lines.iter().find(|line| line["name"] == name).cloned();
+    let volume = found("lock.directory").unwrap();
+    assert!(volume["result"] == "ok" && volume["detail"].as_str().unwrap().starts_with("not looked at"), "{volume}");
+    assert!(found("lease").is_none(), "there is none");
+    let idle = lines.iter().any(|line| {
+        let detail = line["detail"].as_str().unwrap();
+        line["result"] == "warn" && detail.starts_with("lock.directory, lock.probe_interval has no effect")
+    });
+    assert!(idle, "{lines:#?}");
+    assert!(output.status.success(), "{lines:#?}");
+    assert!(!cluster.lock_directory().exists(), "nothing is made on the volume");
+}
