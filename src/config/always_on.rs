@@ -15,8 +15,16 @@ const PROTECTION: [&str; 7] = [
 ];
 
 /// They belong to an election or to the lock, and a file that is common to all hosts may well have them: a warning.
-const IDLE: [&str; 5] =
-    ["lock.directory", "lock.probe_interval", "lock.probe_timeout", "lock.min_free_space", "candidate.priority"];
+const IDLE: [&str; 8] = [
+    "lock.directory",
+    "lock.probe_interval",
+    "lock.probe_timeout",
+    "lock.min_free_space",
+    "candidate.priority",
+    "hooks.on_fenced",
+    "hooks.on_no_leader",
+    "hooks.no_leader_after",
+];
 
 pub fn check(reader: &mut Reader, election: ElectionKind) {
     if election == ElectionKind::Lock {

@@ -59,6 +59,8 @@ pub const HEALTH_FAILURES: u32 = 3;
 
 /// Two rounds of a load balancer that checks every 5 s. Published.
 pub const DRAIN_GRACE_PERIOD: Duration = Duration::from_secs(10);
+/// Longer than a fail-over by a session's end and the coordinator's start, as a rule.
+pub const NO_LEADER_AFTER: Duration = Duration::from_secs(60);
 /// Published.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
 

@@ -463,6 +463,27 @@ pub const KEYS: &[Key] = &[
         carries!(hooks.after_stop),
     ),
     live(
+        "hooks.on_fenced",
+        Kind::Arguments,
+        Default::Unset,
+        "argv run when the fencing command has succeeded for a former active node.",
+        carries!(hooks.on_fenced),
+    ),
+    live(
+        "hooks.on_no_leader",
+        Kind::Arguments,
+        Default::Unset,
+        "argv run, by the first member by name, when nobody has led for hooks.no_leader_after.",
+        carries!(hooks.on_no_leader),
+    ),
+    live(
+        "hooks.no_leader_after",
+        SPAN,
+        Default::Duration(defaults::NO_LEADER_AFTER),
+        "How long nobody may lead before hooks.on_no_leader is run.",
+        carries!(hooks.no_leader_after),
+    ),
+    live(
         "candidate.priority",
         Kind::Count { least: 0 },
         Default::Count(defaults::PRIORITY),

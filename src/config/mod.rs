@@ -256,6 +256,7 @@ pub struct Fencing {
 }
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Hooks {
     #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub on_active: Vec<String>,
@@ -265,6 +266,11 @@ pub struct Hooks {
     pub before_start: Vec<String>,
     #[serde(serialize_with = "crate::redacted::serialize_arguments")]
     pub after_stop: Vec<String>,
+    #[serde(serialize_with = "crate::redacted::serialize_arguments")]
+    pub on_fenced: Vec<String>,
+    #[serde(serialize_with = "crate::redacted::serialize_arguments")]
+    pub on_no_leader: Vec<String>,
+    pub no_leader_after: Duration,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]

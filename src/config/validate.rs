@@ -61,6 +61,9 @@ pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
             on_standby: reader.arguments("hooks.on_standby"),
             before_start: reader.arguments("hooks.before_start"),
             after_stop: reader.arguments("hooks.after_stop"),
+            on_fenced: reader.arguments("hooks.on_fenced"),
+            on_no_leader: reader.arguments("hooks.on_no_leader"),
+            no_leader_after: reader.duration("hooks.no_leader_after").unwrap_or(defaults::NO_LEADER_AFTER),
         },
         candidate: Candidate {
             priority: reader.count("candidate.priority").unwrap_or(defaults::PRIORITY),
@@ -98,7 +101,13 @@ fn without_effect(reader: &Reader, election: ElectionKind, mode: Mode) -> Vec<St
         .map(|keys| {
             format!("{keys}: with election = \"lock\" nobody is fenced; only the lock keeps a former active node out")
         });
-    fencing.into_iter().chain(always_on::without_effect(reader, mode)).collect()
+    let alarm = (election == ElectionKind::Lock && !reader.arguments("hooks.on_no_leader").is_empty())
+        .then(|| given(&["hooks.on_no_leader", "hooks.no_leader_after"]))
+        .flatten()
+        .map(|keys| {
+            format!("{keys}: with election = \"lock\" no node knows whether another one leads; it is never run")
+        });
+    fencing.into_iter().chain(alarm).chain(always_on::without_effect(reader, mode)).collect()
 }
 
 /// Reports a refusal; gives what was accepted.

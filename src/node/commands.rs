@@ -9,7 +9,7 @@ use crate::guardian::protocol::CommandOrder;
 
 /// after_stop delays the hand-over to the next node.
 pub const AFTER_STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// on_active and on_standby delay nothing.
+/// on_active, on_standby, on_fenced and on_no_leader delay nothing.
 pub const NOTICE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same of an on_standby that this process waits for before it ends.
 pub const LAST_NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,6 +23,8 @@ pub enum CommandName {
     AfterStop,
     OnActive,
     OnStandby,
+    OnFenced,
+    OnNoLeader,
     Health,
     Drain,
 }
@@ -36,6 +38,8 @@ impl CommandName {
             Self::AfterStop => "after_stop",
             Self::OnActive => "on_active",
             Self::OnStandby => "on_standby",
+            Self::OnFenced => "on_fenced",
+            Self::OnNoLeader => "on_no_leader",
             Self::Health => "health.command",
             Self::Drain => "drain.command",
         }
@@ -65,6 +69,8 @@ pub enum Purpose {
     AfterStop,
     /// on_active or on_standby: nothing depends on it.
     Notice,
+    /// on_fenced or on_no_leader: nothing depends on it, and none ends another.
+    Alarm,
     /// Whether anything is in flight.
     Drain,
     /// The coordinator is asked how it is.

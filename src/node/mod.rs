@@ -23,6 +23,7 @@
     deny(clippy::wildcard_enum_match_arm, reason = "a new variant is a decision, to be made wherever it matters")
 )]
 
+mod alarm;
 mod commands;
 mod facts;
 mod gap;
@@ -57,6 +58,7 @@ use crate::moment::Moment;
 use crate::role::{AlwaysOn, Event, Machine, RoleMachine, Rules, Witness};
 use crate::status::Snapshot;
 
+use self::alarm::Alarm;
 use self::commands::Commands;
 pub use self::commands::Purpose;
 use self::facts::Facts;
@@ -90,6 +92,8 @@ pub struct Node {
     published: Published,
     reloading: Reloading,
     leaving: Leaving,
+    #[serde(default)]
+    alarm: Alarm,
     /// Counts candidacies that were elected: what answers an earlier one is void.
     leadership: u64,
     /// on_standby has not been run since this node became a standby.
@@ -141,6 +145,7 @@ impl Node {
             published: Published::default(),
             reloading: Reloading::default(),
             leaving: Leaving::default(),
+            alarm: Alarm::default(),
             leadership: 0,
             standby_is_news: false,
             stops: 0,
@@ -177,6 +182,9 @@ impl Node {
                 self.carry_out(at, action);
             }
         }
+        if !self.is_leaving() {
+            self.tend_alarm(at.moment);
+        }
         self.leave_if_done(at.moment);
         if std::mem::take(&mut self.changed) {
             self.outputs.extend(self.published.publish(&self.facts, &self.machine, at.moment));
@@ -197,6 +205,7 @@ impl Node {
             self.published.due(),
             self.peers.due(self.heard),
             self.leaving.deadline(),
+            self.alarm_due(),
             self.intents.deadline().filter(|_| !self.is_leaving()),
         ];
         candidates.into_iter().flatten().fold(self.guardian.deadline(), Moment::min)
@@ -238,7 +247,8 @@ impl Node {
                 | Purpose::BeforeStart { .. }
                 | Purpose::AfterStop
                 | Purpose::Drain
-                | Purpose::Notice => (false, purpose).hash(state),
+                | Purpose::Notice
+                | Purpose::Alarm => (false, purpose).hash(state),
             }
         }
         (&self.intents, self.leaving, self.standby_is_news, self.stops, self.place.is_some()).hash(state);

@@ -79,6 +79,11 @@ impl Watch {
         self.respawn.is_some()
     }
 
+    /// It runs, as far as is known, and takes orders.
+    pub const fn serves(&self) -> bool {
+        self.pid != 0 && !self.ended && !self.leaves && self.respawn.is_none()
+    }
+
     pub fn start(&mut self, now: Moment) {
         *self = Self { pings: self.pings, next_ping: now + PING_INTERVAL, ..Self::new(now) };
     }

@@ -30,6 +30,8 @@ pub fn look(config: &Config, told: &mut Told) {
         ("hooks.after_stop", &config.hooks.after_stop),
         ("hooks.on_active", &config.hooks.on_active),
         ("hooks.on_standby", &config.hooks.on_standby),
+        ("hooks.on_fenced", &config.hooks.on_fenced),
+        ("hooks.on_no_leader", &config.hooks.on_no_leader),
     ] {
         if !argv.is_empty() {
             told.step(key, || [program(config, key, argv, false)]);

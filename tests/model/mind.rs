@@ -336,7 +336,7 @@ impl Mind {
                         Purpose::BeforeStart { epoch } => Action::RunBeforeStart { epoch },
                         Purpose::AfterStop => Action::RunAfterStop,
                         Purpose::Probe { .. } => return Some(Order::Probe),
-                        Purpose::Notice | Purpose::Drain => return None,
+                        Purpose::Notice | Purpose::Alarm | Purpose::Drain => return None,
                     }
                 }
                 GuardianOrder::StartAlwaysOn => unreachable!("no node of the model is always on"),

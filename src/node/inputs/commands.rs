@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::guardian::protocol::{CommandOutcome, GuardianOrder};
 use crate::moment::Moment;
 use crate::node::Node;
-use crate::node::commands::{Command, CommandName, Purpose};
+use crate::node::commands::{Command, CommandName, NOTICE_TIMEOUT, Purpose};
+use crate::node::predecessor;
 use crate::node::say::Say;
 use crate::role::Event;
 
@@ -41,6 +42,18 @@ impl Node {
         }
     }
 
+    /// Runs on_fenced, which is told what the fencing command was.
+    fn tell_that_it_is_fenced(&mut self) {
+        let argv = self.facts.config.hooks.on_fenced.clone();
+        if argv.is_empty() {
+            return;
+        }
+        let mut environment = self.facts.hook_environment(None);
+        environment.extend(predecessor::environment(&self.facts.own(), self.facts.predecessor().as_ref()));
+        let command = Command { name: CommandName::OnFenced, argv, environment, timeout: NOTICE_TIMEOUT };
+        self.run(command, Purpose::Alarm);
+    }
+
     /// A command has ended, and nothing of it is left.
     pub(in crate::node) fn hear_command(&mut self, id: u64, outcome: &CommandOutcome, now: Moment) -> Option<Event> {
         let (name, purpose) = self.commands.end(id)?;
@@ -54,7 +67,7 @@ impl Node {
                 self.hear_drained(succeeded, outcome.to_string(), now);
                 return None;
             }
-            Purpose::Notice => {
+            Purpose::Notice | Purpose::Alarm => {
                 if !succeeded {
                     self.say(Say::HookFailed { hook: name, error: outcome.to_string() });
                 }
@@ -73,11 +86,14 @@ impl Node {
                     self.say(Say::FencingFailed { error: outcome.to_string() });
                 }
                 self.facts.predecessor_fenced |= succeeded;
+                if succeeded {
+                    self.tell_that_it_is_fenced();
+                }
                 Some(Event::PredecessorFenced { epoch, succeeded })
             }
             Purpose::BeforeStart { epoch } => Some(Event::Prepared { epoch, succeeded }),
             Purpose::AfterStop => Some(Event::Tidied),
-            Purpose::Notice | Purpose::Drain | Purpose::Probe { .. } => None,
+            Purpose::Notice | Purpose::Alarm | Purpose::Drain | Purpose::Probe { .. } => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The node as a whole, driven by what it hears.
 
+mod alarm;
 mod evidence;
 mod health;
 mod intents;

@@ -78,8 +78,9 @@ fn others_see_no_arguments_of_a_command_and_no_query_of_a_url() {
             "command = {argv}\nbefore_kill = {argv}\nendpoints = {{ web = \"http://a:1/x?key={secret}#{secret}\" }}"
         ),
     );
-    let hooks =
-        ["on_active", "on_standby", "before_start", "after_stop"].map(|name| format!("{name} = {argv}\n")).concat();
+    let hooks = ["on_active", "on_standby", "before_start", "after_stop", "on_fenced", "on_no_leader"]
+        .map(|name| format!("{name} = {argv}\n"))
+        .concat();
     for probe in [format!("command = {argv}"), format!("http = \"http://127.0.0.1:1/ready?key={secret}\"")] {
         let config = valid(&format!(
             "{text}[hooks]\n{hooks}[fencing]\ncommand = {argv}\n[drain]\ncommand = {argv}\n[health]\n{probe}\n"

@@ -22,14 +22,22 @@ fn it_runs_after_an_unclean_end_and_is_told_whom_to_fence_and_does_not_run_after
     cluster.set("fencing.command", command);
     cluster.set("fencing.required", true);
     cluster.set("fencing.timeout", "2m");
+    let told = cluster.path("told");
+    let text = format!("echo $PRIMACY_NODE tells of $PRIMACY_FORMER_NODE $PRIMACY_FORMER_EPOCH >> {}", told.display());
+    let hook = cluster.script("on_fenced", &text);
+    cluster.set("hooks.on_fenced", hook);
     cluster.start_with_active(&["a", "b"]);
     assert!(!noted.exists(), "there was nobody to fence");
     kill_supervisor_and_guardian(&mut cluster, "a");
     let status = cluster.until_status("b", "WAITING_FOR_FENCE");
     assert!(status["reason"].as_str().unwrap().contains("a did not stop cleanly"), "{status}");
     assert_eq!(cluster.judge().len(), 1, "not before the fencing command has ended");
+    assert!(!told.exists(), "told before it was so");
     fs::write(go, "").unwrap();
     cluster.until_active_is("b");
+    cluster.until("the hook has told of it", |_| {
+        fs::read_to_string(&told).is_ok_and(|told| told == "b tells of a 1\n").then_some(())
+    });
     assert_eq!(fs::read_to_string(&noted).unwrap(), "b fences a 1\n");
 
     cluster.start("a");
@@ -37,6 +45,7 @@ fn it_runs_after_an_unclean_end_and_is_told_whom_to_fence_and_does_not_run_after
     cluster.signal("b", Signal::SIGTERM);
     cluster.until_active_is("a");
     assert_eq!(fs::read_to_string(&noted).unwrap(), "b fences a 1\n", "fenced after a clean stop");
+    assert_eq!(fs::read_to_string(&told).unwrap(), "b tells of a 1\n");
     assert_eq!(cluster.judge().len(), 3);
 }
 

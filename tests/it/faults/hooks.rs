@@ -1,6 +1,8 @@
 //! Hooks around the coordinator's life.
 
 use std::fs;
+use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -40,6 +42,33 @@ fn hooks_run_in_the_order_of_the_coordinators_life_with_its_environment() {
     cluster.until("b's on_active has run", |_| read().contains("on_active b 2").then_some(()));
     let order: Vec<String> = read().lines().filter(|line| !line.starts_with("on_standby")).map(str::to_owned).collect();
     assert_eq!(order, ["before_start a 1", "on_active a 1", "after_stop a 1", "before_start b 2", "on_active b 2"]);
+    cluster.judge();
+}
+
+#[test]
+fn that_nobody_leads_is_told_once_and_by_one_of_those_that_stay() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    let noted = cluster.path("noted");
+    let hook = cluster.script("on_no_leader", &format!("echo $PRIMACY_NODE >> {}", noted.display()));
+    cluster.set("hooks.on_no_leader", hook);
+    cluster.set("hooks.no_leader_after", "1s");
+    cluster.start_with_active(&["a", "b", "c"]);
+    cluster.until_eligible("b");
+    cluster.until_eligible("c");
+    let read = || fs::read_to_string(&noted).unwrap_or_default();
+    assert_eq!(read(), "", "a leads");
+    let paused = Command::new(env!("CARGO_BIN_EXE_primacy"))
+        .arg("-c")
+        .arg(cluster.config_file("a"))
+        .args(["pause", "--yes"])
+        .output()
+        .unwrap();
+    assert!(paused.status.success(), "{paused:?}");
+    cluster.signal("a", Signal::SIGTERM);
+    assert_eq!(cluster.until_exit("a"), 0);
+    cluster.until("somebody tells it", |_| (!read().is_empty()).then_some(()));
+    cluster.watch_for(Duration::from_secs(3));
+    assert_eq!(read(), "b\n");
     cluster.judge();
 }
 
