@@ -64,6 +64,22 @@ impl Api {
         Ok(Sight { view, blind: (!knows).then(|| blind.join("; ")) })
     }
 
+    /// With what the members at the other URLs say of themselves. Of a cluster's other members nothing is taken that it does not
+    /// show itself.
+    pub fn with_the_others(&self, mut sight: Sight) -> Sight {
+        for url in self.urls.iter().filter(|_| self.urls.len() > 1) {
+            let Ok(other) = self.get::<ClusterView>(url, "/cluster", None) else { continue };
+            if other.cluster != sight.view.cluster || other.members.len() != 1 {
+                continue;
+            }
+            let known = |node: &str| sight.view.members.iter().any(|member| member.row.node == node);
+            let fresh: Vec<_> = other.members.into_iter().filter(|member| !known(&member.row.node)).collect();
+            sight.view.members.extend(fresh);
+        }
+        sight.view.members.sort_by(|a, b| a.row.node.cmp(&b.row.node));
+        sight
+    }
+
     /// Why the member at this URL cannot know who is active.
     fn blind(&self, url: &str) -> Option<String> {
         // A member whose status is not understood is taken at its word.

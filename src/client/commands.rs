@@ -103,7 +103,7 @@ pub fn beginning(source: &Client, access: Access, epoch: u64, format: Format) ->
 
 /// `primacy which-active`.
 pub fn which_active(source: &Client, which: &Which) -> Outcome {
-    let sight = match source.sight() {
+    let sight = match source.glance() {
         Ok(Sight { blind: Some(why), .. }) => {
             output::complain(&format!("primacy: nobody who answers can know who is active: {why}"));
             return Outcome::Unknown;

@@ -100,7 +100,7 @@ impl Client {
     /// # Errors
     /// Nobody could be asked.
     pub fn cluster(&self) -> Result<ClusterView, Error> {
-        self.sight().map(|sight| sight.view.present())
+        self.glance().map(|sight| sight.view.present())
     }
 
     /// The cluster, with the known nodes that are not here, and whether who answered can know.
@@ -108,6 +108,19 @@ impl Client {
     /// # Errors
     /// Nobody could be asked.
     pub fn sight(&self) -> Result<Sight, Error> {
+        let sight = self.glance()?;
+        Ok(match self {
+            // With `election = "lock"` a member knows of itself alone.
+            Self::Api(api) if sight.view.members.len() == 1 => api.with_the_others(sight),
+            Self::Api(_) | Self::ZooKeeper(_) => sight,
+        })
+    }
+
+    /// The same by one word, which says who is active.
+    ///
+    /// # Errors
+    /// Nobody could be asked.
+    pub fn glance(&self) -> Result<Sight, Error> {
         let sight = self.look()?;
         // Who has just become active has told its API before it has told the others: that is no answer yet.
         let about_to_be = |view: &ClusterView| view.members.iter().any(|member| member.row.role == Role::Promoting);

@@ -78,6 +78,20 @@ fn a_check_is_ok_while_somebody_leads_and_another_could_take_over() {
 }
 
 #[test]
+fn where_members_know_of_themselves_alone_each_is_asked_for_its_own_row() {
+    let (mut a, mut b) = (active(), standby());
+    a.cluster.members.truncate(1);
+    b.cluster.members.remove(0);
+    (b.cluster.active, b.server.active) = (None, None);
+    let (a, b) = (Fixture::new(a), Fixture::new(b));
+    let client = Client::from_api([url(&b), url(&a), dead()], Access::default());
+    let sight = client.sight().unwrap();
+    let nodes: Vec<_> = sight.view.members.iter().map(|member| member.row.node.as_str()).collect();
+    assert_eq!((nodes, sight.blind), (vec!["node-a", "node-b"], None));
+    assert_eq!(check(client), Health::Ok);
+}
+
+#[test]
 fn where_nobody_answers_every_url_has_its_reason() {
     let urls = [dead(), "nonsense".into()];
     let error = Client::from_api(urls.clone(), Access::default()).cluster().unwrap_err().to_string();
