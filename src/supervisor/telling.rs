@@ -19,6 +19,8 @@ pub fn tell(line: Say) {
         Say::RoleChanges { transition, detail } => role_changes(transition, &detail),
         Say::BetterCandidate => tracing::info!("a better candidate stands in the queue: going to its back"),
         Say::LockIsHeld { holder } => tracing::info!(holder, "elected, but the lock is held: waiting"),
+        // Always on: it needs no lock.
+        Say::CoordinatorRuns { pid, epoch: None, .. } => tracing::info!(pid, "the coordinator runs"),
         Say::CoordinatorRuns { pid, holds_lock, epoch } => {
             tracing::info!(pid, holds_lock, epoch, "the coordinator runs");
         }

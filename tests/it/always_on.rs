@@ -214,3 +214,49 @@ fn check_skips_the_volume_and_says_so() {
     assert!(output.status.success(), "{lines:#?}");
     assert!(!cluster.lock_directory().exists(), "nothing is made on the volume");
 }
+
+#[test]
+fn a_killed_guardian_costs_one_start_and_nothing_runs_twice() {
+    let mut cluster = always_on(&["a"]);
+    cluster.start("a");
+    until_serving(&mut cluster, "a", 1);
+    let main = main_pid(&cluster, "a");
+    let guardian = cluster.guardian("a");
+    send(guardian, Signal::SIGKILL);
+    until_serving(&mut cluster, "a", 2);
+    assert!(!cluster.all_processes().contains(&main));
+    assert!(cluster.log("a").contains("supervisor_lost"));
+}
+
+#[test]
+fn what_is_left_where_supervisor_and_guardian_were_killed_is_dead_before_the_next_one_starts() {
+    let mut cluster = always_on(&["a"]);
+    let script = r#"
+        if [ -e "$DIR/daemon" ]; then
+            # One that is dead and that nobody has waited for has no command line.
+            grep -q . "/proc/$(cat "$DIR/daemon")/cmdline" 2> /dev/null && echo beside >> "$DIR/beside"
+        else
+            setsid sh -c 'echo $$ > "$DIR/daemon.new"; mv "$DIR/daemon.new" "$DIR/daemon"; exec sleep 100000' &
+            until [ -e "$DIR/daemon" ]; do sleep 0.01; done
+        fi
+        echo "$$ none none" >> "$DIR/starts-$PRIMACY_NODE"
+        exec sleep 100000"#;
+    cluster.set_for("a", "coordinator.command", ["/bin/sh", "-c", script].map(str::to_owned).to_vec());
+    cluster.start("a");
+    until_serving(&mut cluster, "a", 1);
+    let daemon: i32 = fs::read_to_string(cluster.path("daemon")).unwrap().trim().parse().unwrap();
+    let (supervisor, guardian) = (cluster.supervisor("a"), cluster.guardian("a"));
+    // Frozen first: neither may see the other die.
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        for pid in [supervisor, guardian] {
+            send(pid, signal);
+        }
+    }
+    cluster.until_exit("a");
+    assert!(cluster.all_processes().contains(&daemon), "the kernel kills the main process only");
+    cluster.start("a");
+    until_serving(&mut cluster, "a", 2);
+    assert!(!cluster.path("beside").exists());
+    assert!(!cluster.all_processes().contains(&daemon));
+    assert!(cluster.log("a").contains("left over"));
+}
