@@ -37,7 +37,7 @@ fuzz TARGET="all" SECONDS="60":
 model:
     ./scripts/test model
 
-# The same with two faults at once: a quarter of an hour, and 6 GB of memory.
+# The same with two faults at once: an isolation and any fault takes 5 minutes; how long the rest takes with the whole node is not known.
 model-long:
     ./scripts/test model-long
 

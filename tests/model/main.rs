@@ -27,6 +27,7 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
         tree_keeps_lock: true,
         guardian_refuses: true,
         guardian_kills_commands: true,
+        guardian_closes_at_once: false,
         write_back: false,
         watchdog: false,
         grace: world::GRACE,
@@ -426,6 +427,19 @@ fn probed(mut setup: Setup) -> Setup {
 }
 
 #[test]
+fn probed_coordinators_survive_any_single_fault() {
+    holds("two nodes, probed, any 1 fault", probed(setup(2, 1, &all())));
+}
+
+/// A probe that is ordered when all was said to be dead: only the guardian can know that it runs.
+#[test]
+fn a_guardian_that_closes_the_lock_while_a_probe_runs_is_caught() {
+    let mut setup = probed(flawed(Flaw::None, &[Fault::CrashCoordinator]));
+    setup.guardian_closes_at_once = true;
+    breaks(DEATH_FIRST, setup);
+}
+
+#[test]
 fn a_guardian_that_leaves_a_probe_to_itself_is_caught() {
     let mut setup = probed(flawed(Flaw::None, &[Fault::KillSupervisor]));
     setup.guardian_kills_commands = false;
@@ -475,6 +489,12 @@ fn wanted(what: Fault) -> Setup {
 #[test]
 fn an_ordered_step_down_and_any_other_fault_are_survived() {
     holds("two nodes, a step-down and any 1 fault", wanted(Fault::StepDown));
+}
+
+#[test]
+#[cfg(feature = "long-models")]
+fn an_isolation_and_any_other_fault_are_survived() {
+    holds("two nodes, an isolation and any 1 fault", wanted(Fault::Isolate));
 }
 
 #[test]

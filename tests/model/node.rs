@@ -183,6 +183,7 @@ impl World {
             }
         }
         self.release(setup, node);
+        self.close_if_empty(setup, node);
         self.tell_of_death(node);
     }
 
@@ -198,6 +199,7 @@ impl World {
         if command.hook == Hook::Probe && runs_it {
             self.report(node, Heard::Answered { well: false });
         }
+        self.close_if_empty(setup, node);
         self.tell_of_death(node);
     }
 
@@ -299,11 +301,26 @@ impl World {
                 self.nodes[node].doom();
                 self.nodes[node].awaited = true;
             }
-            Action::CloseLock(_) => {
-                let clean = self.close_lock(setup, node);
-                self.report(node, Event::LockClosed { clean });
+            // A probe that was ordered when nothing was left any more: it is killed first.
+            Action::CloseLock(_) if !setup.guardian_closes_at_once && self.nodes[node].is_empty_but_for_a_probe() => {
+                self.nodes[node].guardian.as_mut().expect("it obeys").closing = true;
+                self.nodes[node].doom_commands();
             }
+            Action::CloseLock(_) => self.close_and_tell(setup, node),
             _ => {}
+        }
+    }
+
+    fn close_and_tell(&mut self, setup: &Setup, node: usize) {
+        let clean = self.close_lock(setup, node);
+        self.report(node, Event::LockClosed { clean });
+    }
+
+    /// Whoever waited for the end of a probe to close the lock.
+    fn close_if_empty(&mut self, setup: &Setup, node: usize) {
+        let closing = self.nodes[node].guardian.as_ref().is_some_and(|guardian| guardian.closing);
+        if closing && self.nodes[node].is_empty() {
+            self.close_and_tell(setup, node);
         }
     }
 
@@ -319,6 +336,7 @@ impl World {
         }
         if let Some(guardian) = &mut self.nodes[node].guardian {
             guardian.has_lock = false;
+            guardian.closing = false;
             guardian.wants_lock = false;
             guardian.deadline = None;
             guardian.clean = clean;

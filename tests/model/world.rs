@@ -78,6 +78,8 @@ pub struct Setup {
     pub guardian_refuses: bool,
     /// The guardian, when it ends a leadership by itself, kills the commands that run in its name, too.
     pub guardian_kills_commands: bool,
+    /// A guardian that closes the lock although a probe runs.
+    pub guardian_closes_at_once: bool,
     /// What a coordinator wrote stays in its host's memory until it is written back: a network file system.
     pub write_back: bool,
     /// Every host has a watchdog, fed to the last moment that the guardian's deadline allows.
@@ -259,6 +261,8 @@ pub struct Guardian {
     pub deadline: Option<Moment>,
     pub wants_lock: bool,
     pub has_lock: bool,
+    /// The lock is to be closed once the probe is dead that was still ordered.
+    pub closing: bool,
     /// What was written has been written back before the lock was closed.
     pub clean: bool,
     /// The last will: it may delete the election node of this leadership.
@@ -277,6 +281,7 @@ impl Guardian {
             deadline: None,
             wants_lock: false,
             has_lock: false,
+            closing: false,
             clean: true,
             will: false,
             fencing: SelfFencing::No,
@@ -359,6 +364,13 @@ impl Node {
 
     pub fn is_empty(&self) -> bool {
         self.tree.is_none() && self.commands.is_empty()
+    }
+
+    /// Nothing is left but a probe.
+    pub fn is_empty_but_for_a_probe(&self) -> bool {
+        self.tree.is_none()
+            && !self.commands.is_empty()
+            && self.commands.iter().all(|command| command.hook == Hook::Probe)
     }
 
     pub fn doom(&mut self) {
