@@ -215,8 +215,8 @@ fn config(asked: &Asked<'_>) -> Response {
     let secrets: Vec<&str> = [&tokens.full, &tokens.read]
         .into_iter()
         .flatten()
-        .map(crate::config::Secret::reveal)
-        .filter(|s| !s.is_empty())
+        .flat_map(|secret| crate::config::tokens::named(secret.reveal()))
+        .map(|named| named.token)
         .collect();
     answer::json(StatusCode::OK, &hidden(&asked.seen.snapshot.config, &secrets))
 }

@@ -43,6 +43,7 @@ mod answer;
 mod asked;
 pub mod changing;
 pub mod endpoints;
+mod health_checks;
 mod metrics;
 mod openlookeng;
 mod places;

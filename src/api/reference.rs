@@ -11,7 +11,9 @@ const INTRODUCTION: &str = "\
 Generated from the table in `src/api/endpoints.rs`; do not edit.
 
 Every endpoint answers `GET` and `HEAD`; those open to everybody answer `OPTIONS` like `GET`, since HAProxy's
-`option httpchk` asks that way by default. Query strings of these are ignored. Bodies are JSON unless said otherwise and are never
+`option httpchk` asks that way by default. They take `?active=CODE`, `?standby=CODE` and `?out=CODE`, together or alone: the
+code, 200 to 599 (else 400), to answer with on the active and ready node, on a standby that could take over, and on any other; other
+parameters are ignored. Their header `X-Primacy-Reason` says why the node is what it is, for `HEAD` too. Bodies are JSON unless said otherwise and are never
 to be cached. *Active and ready* is the node whose coordinator runs, is ready, has not been taken out by an operator,
 and whose lease has not run out on the clock at the moment of the answer; an active node without a lease that lasts
 answers as any other node.
@@ -27,7 +29,8 @@ With `api.tls.client_ca` every connection needs a client certificate of that aut
 const CHANGES_INTRODUCTION: &str = "
 ## To change something
 
-By any member. `reason` says why, and is kept. With `api.token_file` a change needs `Authorization: Bearer TOKEN` with that token: 401 for a missing or wrong
+By any member. `reason` says why, and is kept. With `api.token_file` a change needs `Authorization: Bearer TOKEN` with one of its tokens, whose
+name is written down as `by` (a lone one is called `token`): 401 for a missing or wrong
 one, 403 for the one that may only read. Without it a change is taken from a loopback address only, with a `Host` that is loopback, the node's name or
 that of `api.advertise`, and no `Origin` of another site (else 403). A header `X-Primacy-Account` says whose account asks; it is written down as a claim.
 Bodies are `application/json` (else 415). 503: ZooKeeper does not answer. Every change, refused or not, is a line of the log.

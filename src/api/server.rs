@@ -33,6 +33,7 @@ use crate::api::asked::Asked;
 use crate::api::changing::who::Peer;
 use crate::api::changing::{self, CHANGES};
 use crate::api::endpoints::{Access, Answer, ENDPOINTS, Endpoint};
+use crate::api::health_checks::{self, Codes};
 use crate::api::places::Places;
 use crate::api::{Shared, answer};
 use crate::clock;
@@ -225,14 +226,25 @@ async fn respond(endpoint: &Endpoint, shared: &Shared, uri: &Uri, headers: &Head
     {
         return refusal;
     }
+    let codes = match endpoint.access {
+        Access::HealthCheck => match Codes::asked_for(uri.query()) {
+            Ok(codes) => Some(codes),
+            Err(refusal) => return refusal,
+        },
+        Access::Read => None,
+    };
     let asked = Asked { seen: shared.snapshot_at(), shared, uri, headers };
-    match endpoint.answer {
+    let response = match endpoint.answer {
         Answer::Known(answer) => answer(&asked),
         Answer::Recorded => {
             let snapshot = &asked.seen.snapshot;
             let epoch = uri.path().rsplit('/').next().unwrap_or_default();
             shared.timeline.answer(snapshot.server.node.clone(), &snapshot.history, epoch).await
         }
+    };
+    match codes {
+        Some(codes) => health_checks::dressed(response, codes, &asked.seen),
+        None => response,
     }
 }
 

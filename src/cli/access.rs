@@ -11,7 +11,7 @@ use crate::config::{self, Secret};
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct AccessArguments {
-    /// A file with the API's token, readable by its owner only
+    /// A file with the API's token, alone or as NAME TOKEN, readable by its owner only
     #[arg(long, value_name = "FILE", env = "PRIMACY_TOKEN_FILE", hide_env_values = true)]
     pub token_file: Option<PathBuf>,
     /// PEM file with the authorities that the API's certificate is checked against, instead of the public ones

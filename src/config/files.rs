@@ -35,6 +35,11 @@ pub fn secret_in(path: &str, text: &str) -> Result<String, Refusal> {
     Ok(line.to_owned())
 }
 
+/// The text of a file with tokens.
+pub fn tokens(path: &str) -> Result<String, Refusal> {
+    super::tokens::checked(path, &read(path, GROUP_AND_OTHERS)?)
+}
+
 /// A PEM file with certificates.
 pub fn certificates(path: &str) -> Result<String, Refusal> {
     pem(path, read(path, 0)?, "-----BEGIN CERTIFICATE-----", "certificate")

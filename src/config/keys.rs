@@ -522,7 +522,7 @@ pub const KEYS: &[Key] = &[
         "api.token_file",
         Kind::SecretFile,
         Default::Unset,
-        "A file with one line, readable by its owner only: calls that change something need it as bearer token. Without one they are taken from loopback only.",
+        "A file readable by its owner only, with one token or with lines `NAME TOKEN`: calls that change something need one of them as bearer token, and its name is written down as who asked (a lone one is called `token`). Without the file they are taken from loopback only.",
         carries!(api.token),
     ),
     live(

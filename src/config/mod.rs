@@ -26,6 +26,7 @@ mod reference;
 mod reload;
 mod schema;
 mod suggest;
+pub mod tokens;
 mod validate;
 
 pub use choices::{AfterLoss, CoordinatorKind, ElectionKind, LogLevel, Mode, WatchdogUse};
@@ -78,13 +79,17 @@ pub fn base_url(text: &str) -> Result<String, (String, String)> {
     checks::base_url(text)
 }
 
-/// The token in a file that only its owner may read.
+/// The one token in a file that only its owner may read, without its name.
 ///
 /// # Errors
 /// What is wrong, and what to do about it.
 pub fn token_file(path: &str) -> Result<String, (String, String)> {
-    let token = files::secret(path)?;
-    checks::token(&token).map(|()| token)
+    let text = files::tokens(path)?;
+    let mut named = tokens::named(&text);
+    match (named.next(), named.next()) {
+        (Some(only), None) => Ok(only.token.to_owned()),
+        _ => Err((format!("{path} has more than one token"), "leave only the line of whoever asks".to_owned())),
+    }
 }
 
 /// The text of a PEM file with certificates.
@@ -327,6 +332,13 @@ impl Secret {
     /// The text itself, for the one place that must send it.
     pub fn reveal(&self) -> &str {
         &self.text
+    }
+
+    /// Of a token file's text the first token alone.
+    #[must_use]
+    pub fn first_token(&self) -> Self {
+        let token = tokens::named(&self.text).next().map(|it| it.token.to_owned()).unwrap_or_default();
+        Self { text: token, file: self.file.clone() }
     }
 
     /// The file it was read from.

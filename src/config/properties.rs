@@ -1,6 +1,6 @@
 //! What must hold of whatever a configuration file, or a file that it names, contains.
 
-use super::{checks, effective, files, parse, reload_differences};
+use super::{checks, effective, files, parse, reload_differences, tokens};
 
 /// Any text as the configuration.
 pub fn file(data: &[u8]) {
@@ -33,9 +33,6 @@ pub fn secrets(data: &[u8]) {
         Ok(secret) => {
             assert!(!secret.is_empty() && secret.lines().count() == 1);
             assert_eq!(files::secret_in("/s", &format!("{secret}\n")).as_ref(), Ok(&secret));
-            if checks::token(&secret).is_ok() {
-                assert!(http::HeaderValue::from_str(&format!("Bearer {secret}")).is_ok());
-            }
             if checks::digest(&secret).is_ok() {
                 let (user, password) = secret.split_once(':').expect("user:password");
                 assert!(!user.is_empty() && !password.is_empty());
@@ -43,6 +40,16 @@ pub fn secrets(data: &[u8]) {
             }
         }
         // A refusal names the file and never repeats what may be the secret.
+        Err((what, remedy)) => assert!(what.starts_with("/s ") && !remedy.is_empty()),
+    }
+    match tokens::checked("/s", text) {
+        Ok(plain) => {
+            assert_eq!(tokens::checked("/s", &plain).as_ref(), Ok(&plain));
+            assert!(tokens::named(&plain).count() > 0);
+            for it in tokens::named(&plain) {
+                assert!(!it.name.is_empty() && http::HeaderValue::from_str(&format!("Bearer {}", it.token)).is_ok());
+            }
+        }
         Err((what, remedy)) => assert!(what.starts_with("/s ") && !remedy.is_empty()),
     }
     for refusal in [checks::base_url(text).err(), checks::servers(text).err(), checks::znode(text).err()] {

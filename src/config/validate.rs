@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::{
     AfterLoss, Api, ApiTls, Backoff, Candidate, Config, Coordinator, CoordinatorKind, Drain, ElectionKind, Fencing,
     Health, HealthProbe, Hooks, Lock, LogLevel, Mode, Recorder, Rehearsal, Restarts, Secret, WatchdogUse, ZooKeeper,
-    ZooKeeperTls, always_on, defaults, files, lease,
+    ZooKeeperTls, always_on, defaults, files, lease, tokens,
 };
 
 /// Where the coordinator's command comes from.
@@ -429,9 +429,13 @@ fn api(reader: &mut Reader, host: &str) -> Api {
         let scheme = if tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{host}:{}", listen.port())
     });
-    let token = secret(reader, "api.token_file", checks::token);
-    let read_token = secret(reader, "api.read_token_file", checks::token);
-    if token.is_some() && token == read_token {
+    let token = token_file(reader, "api.token_file");
+    let read_token = token_file(reader, "api.read_token_file");
+    let listed = |secret: &Option<Secret>| -> Vec<String> {
+        let text = secret.as_ref().map(Secret::reveal).unwrap_or_default();
+        tokens::named(text).map(|it| it.token.to_owned()).collect()
+    };
+    if listed(&read_token).iter().any(|it| listed(&token).contains(it)) {
         reader.reject(
             "api.read_token_file",
             "holds the same token as api.token_file, so that whoever may read may also change",
@@ -492,6 +496,11 @@ fn both_or_none(reader: &mut Reader, cert: &'static str, key: &'static str) {
 fn file(reader: &mut Reader, key: &'static str, read: fn(&str) -> Result<String, Refusal>) -> Option<(String, String)> {
     let path = reader.text(key)?;
     check(reader, key, read(&path)).map(|text| (path, text))
+}
+
+fn token_file(reader: &mut Reader, key: &'static str) -> Option<Secret> {
+    let (path, text) = file(reader, key, files::tokens)?;
+    Some(Secret::from_file(path, text))
 }
 
 fn secret(reader: &mut Reader, key: &'static str, valid: fn(&str) -> Result<(), Refusal>) -> Option<Secret> {

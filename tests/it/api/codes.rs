@@ -164,3 +164,67 @@ fn unknown_paths_and_methods_are_json_errors() {
         assert!(answer.json()["error"].is_string() && answer.json()["reasons"].is_object());
     }
 }
+
+#[test]
+fn a_health_check_answers_the_code_asked_for_by_what_the_node_is() {
+    let fixture = Fixture::new(active());
+    let checks = || ENDPOINTS.iter().filter(|endpoint| endpoint.access == Access::HealthCheck);
+    for (name, snapshot) in situations() {
+        let code = match name {
+            "active" => 211,
+            "standby" => 412,
+            _ => 513,
+        };
+        fixture.snapshot.store(Arc::new(snapshot));
+        for endpoint in checks() {
+            fixture.turned(Duration::from_secs(if name == "stuck-standby" { 11 } else { 0 }));
+            let path = endpoint.path.replace("{code}", "418");
+            let plain = fixture.get(&path).code;
+            let all = format!("{path}?active=211&standby=412&lag=10MB&out=513");
+            for method in ["GET", "HEAD", "OPTIONS"] {
+                assert_eq!(fixture.ask(method, &all, "").code, code, "{method} {path} when {name}");
+            }
+            let others =
+                ["active=211", "standby=412", "out=513"].into_iter().filter(|it| !it.ends_with(&code.to_string()));
+            for other in others {
+                assert_eq!(fixture.get(&format!("{path}?{other}")).code, plain, "{path}?{other} when {name}");
+            }
+        }
+    }
+    for endpoint in checks() {
+        for wrong in ["active=199", "standby=600", "out=", "out=2000", "active", "active=200&out=x"] {
+            let answer = fixture.get(&format!("{}?{wrong}", endpoint.path));
+            assert_eq!(answer.code, 400, "{}?{wrong}", endpoint.path);
+            assert!(answer.json()["error"].as_str().unwrap().contains("200 to 599"));
+        }
+    }
+    fixture.snapshot.store(Arc::new(active()));
+    for bodiless in ["204", "205", "304"] {
+        let answer = fixture.get(&format!("/primary?active={bodiless}"));
+        assert_eq!((answer.code.to_string().as_str(), answer.body.as_str()), (bodiless, ""));
+    }
+    assert_eq!(fixture.get("/cluster?out=x&active=503").code, 200, "no health check");
+}
+
+#[test]
+fn the_reason_is_in_a_header_of_every_health_check() {
+    let mut odd = active();
+    odd.server.reason = format!("after\r\nSet-Cookie: é{}", "x".repeat(10_000));
+    let fixture = Fixture::new(active());
+    for endpoint in ENDPOINTS {
+        let health_check = endpoint.access == Access::HealthCheck;
+        for method in ["GET", "HEAD"] {
+            let answer = fixture.ask(method, endpoint.path, "");
+            let reason = answer.headers.get("x-primacy-reason").map(String::as_str);
+            assert_eq!(reason, health_check.then_some("elected after node-b stopped cleanly"), "{}", endpoint.path);
+        }
+    }
+    fixture.snapshot.store(Arc::new(odd));
+    let answer = fixture.ask("HEAD", "/primary", "");
+    let reason = &answer.headers["x-primacy-reason"];
+    assert!(reason.starts_with("after  Set-Cookie: ?x") && reason.len() <= 512, "{reason}");
+    assert!(!answer.headers.contains_key("set-cookie"));
+    fixture.snapshot.store(Arc::new(expired()));
+    let told = fixture.get("/server_status");
+    assert_eq!(told.json()["reason"], told.headers["x-primacy-reason"]);
+}

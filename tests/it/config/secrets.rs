@@ -10,8 +10,8 @@ fn a_secret_s_file_must_be_its_owner_s_alone_and_hold_one_line_of_the_right_form
         ("api", "token_file", 0o640, "hunter2\n", "chmod 600"),
         ("api", "read_token_file", 0o604, "hunter2\n", "chmod 600"),
         ("api", "token_file", 0o600, " \n", "one line"),
-        ("api", "token_file", 0o600, "hunter2\nhunter3\n", "only the line"),
-        ("api", "token_file", 0o600, "hunter2 hunter3\n", "without blanks"),
+        ("api", "token_file", 0o600, "alice hunter1\nhunter2\n", "NAME TOKEN on each line"),
+        ("api", "token_file", 0o600, "alice hunter2 hunter3\n", "without blanks"),
         ("zookeeper", "digest_file", 0o644, "u:hunter2\n", "chmod 600"),
         ("zookeeper", "digest_file", 0o600, "hunter2\n", "user:password"),
         ("zookeeper", "digest_file", 0o600, ":hunter2\n", "user:password"),
@@ -29,6 +29,10 @@ fn a_secret_s_file_must_be_its_owner_s_alone_and_hold_one_line_of_the_right_form
     assert!(found[0].what.contains("not a regular file"), "{found:#?}");
     let token = files.write("token", 0o600, "hunter2\n");
     let found = problems(&with("api", &format!("token_file = {token:?}\nread_token_file = {token:?}")));
+    assert_eq!(found[0].key, "api.read_token_file");
+    assert!(found[0].remedy.contains("another token"), "{found:#?}");
+    let named = files.write("named", 0o600, "alice hunter1\nbob hunter2\n");
+    let found = problems(&with("api", &format!("token_file = {token:?}\nread_token_file = {named:?}")));
     assert_eq!(found[0].key, "api.read_token_file");
     assert!(found[0].remedy.contains("another token"), "{found:#?}");
 }
@@ -49,6 +53,21 @@ fn secrets_reach_their_user_and_nobody_else() {
     assert!(!effective.to_string().contains("hunter2"), "{effective}");
     assert_eq!(effective["api"]["token_file"], token.to_str().unwrap());
     assert_eq!(effective["coordinator"]["environment"]["PASSWORD"], "(secret)");
+}
+
+#[test]
+fn named_tokens_reach_the_api_and_nobody_is_shown_one() {
+    let files = Files::new();
+    let token = files.write("token", 0o600, "alice hunter2\n\nbob\thunter3\n");
+    let config = valid(&with("api", &format!("token_file = {token:?}")));
+    assert_eq!(config.api.token.as_ref().unwrap().reveal(), "alice hunter2\nbob hunter3");
+    let shown = format!("{} {config:?} {}", config::effective(&config), serde_json::to_string(&config).unwrap());
+    assert!(!shown.contains("hunter"), "{shown}");
+    let path = token.to_str().unwrap();
+    let (what, _) = config::token_file(path).unwrap_err();
+    assert!(what.contains("more than one token") && !what.contains("hunter"), "{what}");
+    files.write("token", 0o600, "alice hunter2\n");
+    assert_eq!(config::token_file(path).unwrap(), "hunter2", "a client shows the token, not the name");
 }
 
 #[test]

@@ -135,9 +135,13 @@ fn without_a_token_a_change_is_taken_from_this_host_only_and_from_no_page_of_ano
 #[test]
 fn with_a_token_only_who_has_it_may_change() {
     let mut cluster = Cluster::new(&Server::shared().address());
-    for (key, token) in [("api.token_file", "full-token"), ("api.read_token_file", "read-token")] {
-        let file = cluster.path(token);
-        std::fs::write(&file, token).unwrap();
+    let files = [
+        ("api.token_file", "full", "alice full-token\ndeploy-bot other-token\n"),
+        ("api.read_token_file", "read", "read-token"),
+    ];
+    for (key, name, text) in files {
+        let file = cluster.path(name);
+        std::fs::write(&file, text).unwrap();
         let only_mine = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&file, only_mine).unwrap();
         cluster.set(key, file.to_str().unwrap().to_owned());
@@ -153,6 +157,14 @@ fn with_a_token_only_who_has_it_may_change() {
     assert_eq!(code(&mut cluster, "wrong"), 401);
     assert_eq!(code(&mut cluster, "read-token"), 403);
     cluster.until("its ensemble answers", |cluster| (code(cluster, "full-token") == 200).then_some(()));
+    let other: &[(&str, &str)] = &[JSON, ("authorization", "Bearer other-token")];
+    assert_eq!(ask(&mut cluster, "a", "POST", "/pause", other, "{}").0, 200);
+    let by = cluster.until("the pause is seen", |cluster| {
+        let (_, _, seen) = ask(cluster, "a", "GET", "/cluster", &[("authorization", "Bearer read-token")], "");
+        let seen: Value = serde_json::from_str(&seen).unwrap();
+        seen["action"]["by"].as_str().map(str::to_owned)
+    });
+    assert_eq!(by, "deploy-bot");
 }
 
 #[test]
