@@ -178,9 +178,17 @@ pub struct StateAsked {
 /// Why it cannot be had.
 pub fn state(picture: &Picture, asked: StateAsked) -> Result<Decision, Refusal> {
     let StateAsked { node, state, lasts, now, force, wish } = asked;
-    let row = picture.cluster.members.iter().map(|member| &member.row).find(|row| row.node == node);
+    let here = picture.cluster.members.iter().map(|member| &member.row).filter(|row| row.state != NodeState::Inactive);
+    let row = here.into_iter().find(|row| row.node == node);
     let kept = picture.intended.state(&node);
-    if row.is_none() && kept.is_none() {
+    // Between two sessions a node is no member for a moment; and one that does not run may be wanted out, too.
+    let known = picture
+        .cluster
+        .absent
+        .iter()
+        .chain(picture.cluster.members.iter().map(|member| &member.row))
+        .any(|row| row.node == node);
+    if row.is_none() && kept.is_none() && !known {
         let reasons = candidates(picture).into_keys().map(|node| (node, "a member".to_owned())).collect();
         return Err(Refusal::Nobody { error: format!("{node} is not a member of this cluster"), reasons });
     }

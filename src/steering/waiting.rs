@@ -10,6 +10,8 @@ use crate::status::ClusterView;
 const AGAIN: Duration = Duration::from_millis(200);
 /// Everything included: the target's time, the drain's, the stop's. Whoever waits longer looks at the status.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// By then every server has it: one that has none before may be behind.
+const HEARD: Duration = Duration::from_secs(2);
 /// How long after the next one's start its gap is still waited for.
 const GAP: Duration = Duration::from_secs(3);
 
@@ -38,7 +40,7 @@ impl Ensemble {
     /// ZooKeeper could not be asked; the switchover goes on.
     pub(super) fn until_handed_over(&self, epoch: u64) -> Result<Ended, Error> {
         let until = clock::now() + PATIENCE;
-        let mut led_since = None;
+        let (asked, mut seen, mut led_since) = (clock::now(), false, None);
         while clock::now() < until {
             let (cluster, intended) = self.seen()?;
             let control = &intended.control;
@@ -49,7 +51,9 @@ impl Ensemble {
                 if gap_ms.is_some() || clock::now().since(since) > GAP {
                     return Ok(Ended::Done { node, epoch: next, gap_ms });
                 }
-            } else if control.switchover.is_none() && cluster.epoch == Some(epoch) {
+            } else if control.switchover.is_some() {
+                seen = true;
+            } else if cluster.epoch == Some(epoch) && (seen || clock::now().since(asked) > HEARD) {
                 return Ok(match control.ended.clone().filter(|ended| ended.expect_epoch == epoch) {
                     Some(ended) => {
                         let why = ended.failed.unwrap_or_else(|| "it ended".to_owned());

@@ -146,7 +146,8 @@ fn follow(client: &Client, node: &str, wanted: NodeState) -> anyhow::Result<Exit
 }
 
 fn row<'a>(view: &'a ClusterView, node: &str) -> Option<&'a MemberRow> {
-    view.members.iter().map(|member| &member.row).find(|row| row.node == node)
+    let here = view.members.iter().map(|member| &member.row).filter(|row| row.state != NodeState::Inactive);
+    here.into_iter().find(|row| row.node == node)
 }
 
 fn is_so(row: Option<&MemberRow>, wanted: NodeState) -> bool {
@@ -156,6 +157,6 @@ fn is_so(row: Option<&MemberRow>, wanted: NodeState) -> bool {
         (Some(row), NodeState::Isolated | NodeState::Isolating) => {
             row.state == NodeState::Isolated && row.role == Role::Standby
         }
-        (Some(row), NodeState::ShuttingDown | NodeState::Inactive) => row.state == NodeState::Inactive,
+        (Some(_), NodeState::ShuttingDown | NodeState::Inactive) => false,
     }
 }

@@ -16,6 +16,8 @@ use crate::steering::orders::{Answer, Order, Switchover};
 
 /// Between two looks.
 const AGAIN: Duration = Duration::from_millis(200);
+/// By then every member has heard of it: one that shows none before may just not know yet.
+const HEARD: Duration = Duration::from_secs(2);
 /// How long after the next one's start its gap is still waited for.
 const GAP: Duration = Duration::from_secs(3);
 
@@ -122,6 +124,7 @@ fn told(plan: &Answer) -> String {
 /// Until another node leads, or nobody is to be stopped any more.
 fn follow(client: &Client, to: &str, epoch: u64) -> anyhow::Result<Exit> {
     let mut led_since = None;
+    let (asked, mut seen) = (clock::now(), false);
     loop {
         let view = match client.cluster() {
             Ok(view) => view,
@@ -140,7 +143,9 @@ fn follow(client: &Client, to: &str, epoch: u64) -> anyhow::Result<Exit> {
                 output::complain(&format!("primacy: {to} was to lead; {} was first", active.node));
                 return Ok(Exit::Failed);
             }
-        } else if view.switchover.is_none() && view.epoch == Some(epoch) {
+        } else if view.switchover.is_some() {
+            seen = true;
+        } else if view.epoch == Some(epoch) && (seen || clock::now().since(asked) > HEARD) {
             output::complain(&format!("primacy: {}", why_not(&view, epoch)));
             return Ok(Exit::Failed);
         }
