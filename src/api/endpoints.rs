@@ -38,6 +38,8 @@ pub enum Answer {
     Known(fn(&Asked<'_>) -> Response),
     /// From this node's recordings: it may take its time.
     Recorded,
+    /// From this very table.
+    Described,
 }
 
 const fn check(
@@ -121,6 +123,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     read("/config", "The effective configuration, secrets hidden.", config),
     read("/metrics", "Prometheus' text format.", metrics_page),
+    Endpoint {
+        path: "/openapi.json",
+        access: Access::Read,
+        active: "200",
+        other: "200",
+        about: "This interface in OpenAPI 3.1.",
+        answer: Answer::Described,
+    },
     read("/v1/info/state", "openLooKeng's: the node state, a bare JSON string.", openlookeng::state),
     read("/v1/info", "openLooKeng's: version, environment, uptime.", openlookeng::info),
     read(

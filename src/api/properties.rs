@@ -30,8 +30,8 @@ const LEADERS: [&str; 6] =
     ["/server_status", "/apiv2/server_status", "/primary", "/leader", "/read-write", "/api/leader-check"];
 
 /// Paths that need the token.
-const PROTECTED: [&str; 7] =
-    ["/cluster", "/history", "/config", "/metrics", "/v1/info/state", "/v1/info", "/v1/status"];
+const PROTECTED: [&str; 8] =
+    ["/cluster", "/history", "/config", "/metrics", "/openapi.json", "/v1/info/state", "/v1/info", "/v1/status"];
 
 /// One request from text: `METHOD TARGET`, lines of headers, an empty line, the body.
 pub fn request(data: &[u8]) {

@@ -35,7 +35,7 @@ use crate::api::changing::{self, CHANGES};
 use crate::api::endpoints::{Access, Answer, ENDPOINTS, Endpoint};
 use crate::api::health_checks::{self, Codes};
 use crate::api::places::Places;
-use crate::api::{Shared, answer};
+use crate::api::{Shared, answer, openapi};
 use crate::clock;
 
 /// Connections at most.
@@ -236,6 +236,7 @@ async fn respond(endpoint: &Endpoint, shared: &Shared, uri: &Uri, headers: &Head
     let asked = Asked { seen: shared.snapshot_at(), shared, uri, headers };
     let response = match endpoint.answer {
         Answer::Known(answer) => answer(&asked),
+        Answer::Described => answer::json(StatusCode::OK, &openapi::document()),
         Answer::Recorded => {
             let snapshot = &asked.seen.snapshot;
             let epoch = uri.path().rsplit('/').next().unwrap_or_default();

@@ -208,7 +208,8 @@ fn health_checks_need_no_token_and_everything_else_does_where_one_is_configured(
         let open = matches!(endpoint.access, Access::HealthCheck);
         assert_eq!(
             open,
-            !["/cluster", "/history", "/history/{epoch}", "/config", "/metrics"].contains(&endpoint.path)
+            !["/cluster", "/history", "/history/{epoch}", "/config", "/metrics", "/openapi.json"]
+                .contains(&endpoint.path)
                 && !endpoint.path.starts_with("/v1/")
         );
         for authorization in ["", "Authorization: Bearer wrong\r\n", "Authorization: Basic cmVhZC10b2tlbg==\r\n"] {
@@ -229,6 +230,40 @@ fn health_checks_need_no_token_and_everything_else_does_where_one_is_configured(
     assert_eq!(fixture.ask("GET", "/cluster", "Authorization: Bearer other\r\n").code, 200);
     fixture.api.reload_tokens(Tokens { full: Some(Secret::new("full-token")), read: None });
     assert_eq!(fixture.get("/cluster").code, 200);
+}
+
+#[test]
+fn the_interface_is_described_whole_and_nothing_else() {
+    let fixture = Fixture::new(active());
+    let document = fixture.get("/openapi.json").json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut expected: std::collections::BTreeSet<(String, String)> = std::collections::BTreeSet::new();
+    for endpoint in ENDPOINTS {
+        // What the router takes is asked of the router.
+        let refused = fixture.ask("PATCH", endpoint.path, "");
+        for method in refused.headers["allow"].split(',') {
+            expected.insert((endpoint.path.to_owned(), method.to_lowercase()));
+        }
+    }
+    for change in &primacy::api::changing::CHANGES {
+        expected.insert((change.path.to_owned(), change.method.as_str().to_lowercase()));
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    let mut described = std::collections::BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            described.insert((path.clone(), method.clone()));
+            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{operation}");
+            assert!(operation["responses"]["200"]["description"].is_string(), "{path} {method}");
+            let braces = operation["parameters"].as_array().unwrap().iter().filter(|it| it["in"] == "path").count();
+            assert_eq!(braces, path.matches('{').count(), "{path}");
+        }
+    }
+    assert_eq!(described, expected);
+    let text = document.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(document.pointer(reference).is_some(), "{reference} leads nowhere");
+    }
 }
 
 #[test]
