@@ -214,7 +214,7 @@ fn client(options: &Options, before: Asked, after: Asked) -> anyhow::Result<Clie
 
 /// The least that opens what a client command reads.
 fn token(config: Config) -> Option<config::Secret> {
-    config.api.read_token.or(config.api.token).map(|secret| secret.first_token())
+    config.api.token.or(config.api.read_token).map(|secret| secret.first_token())
 }
 
 impl From<Outcome> for Exit {

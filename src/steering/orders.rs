@@ -16,7 +16,7 @@ use crate::status::NodeState;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     Switchover(Switchover),
-    CancelSwitchover,
+    CancelSwitchover(Cancel),
     Pause(Pause),
     Resume(Resume),
     State {
@@ -39,6 +39,13 @@ pub struct Switchover {
     pub expect_epoch: Option<u64>,
     /// RFC 3339, or `+30m`.
     pub at: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// `DELETE /switchover`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cancel {
     pub reason: Option<String>,
 }
 
@@ -106,7 +113,7 @@ impl Order {
         }
         match self {
             Self::Switchover(order) => ("POST", "/switchover".to_owned(), body(order)),
-            Self::CancelSwitchover => ("DELETE", "/switchover".to_owned(), Value::Null),
+            Self::CancelSwitchover(order) => ("DELETE", "/switchover".to_owned(), body(order)),
             Self::Pause(order) => ("POST", "/pause".to_owned(), body(order)),
             Self::Resume(order) => ("POST", "/resume".to_owned(), body(order)),
             Self::Forget(order) => ("POST", "/forget".to_owned(), body(order)),
@@ -115,15 +122,24 @@ impl Order {
         }
     }
 
-    fn reason(&self) -> Option<String> {
+    /// As the log has it: what is asked for, without why.
+    pub fn in_words(&self) -> String {
+        let (method, path, mut body) = self.request();
+        if let Some(body) = body.as_object_mut() {
+            body.remove("reason");
+        }
+        format!("{method} {path} {body}")
+    }
+
+    pub fn reason(&self) -> Option<String> {
         match self {
             Self::Switchover(Switchover { reason, .. })
+            | Self::CancelSwitchover(Cancel { reason })
             | Self::Pause(Pause { reason, .. })
             | Self::Resume(Resume { reason })
             | Self::Forget(Forget { reason, .. })
             | Self::Rehearse(Rehearse { reason, .. })
             | Self::State { state: State { reason, .. }, .. } => reason.clone(),
-            Self::CancelSwitchover => None,
         }
     }
 }
@@ -181,7 +197,7 @@ impl Ensemble {
                     ),
                 })
             }
-            Order::CancelSwitchover => changed(&self.change(decide::cancel)?),
+            Order::CancelSwitchover(_) => changed(&self.change(decide::cancel)?),
             Order::Pause(asked) => {
                 let lasts = asked.lasts.as_deref().map(duration).transpose().map_err(malformed)?;
                 changed(&self.change(|picture| decide::pause(picture, lasts, wish(picture)))?)
@@ -260,7 +276,9 @@ fn refused(error: &Error) -> Answer {
         Error::Refused(Refusal::Absent(_)) | Error::UnknownCluster { .. } => 404,
         Error::Refused(Refusal::Conflict(_)) => 409,
         Error::Refused(Refusal::Nobody { .. }) => 412,
-        Error::NoSession(_) | Error::ZooKeeper { .. } => 503,
+        Error::NoSession(_) => 503,
+        // A connection that was lost in the middle: what was asked for may have been done.
+        Error::ZooKeeper { .. } => 504,
     };
     answer(status, json!({"error": error.to_string(), "reasons": reasons}))
 }

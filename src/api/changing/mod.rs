@@ -98,7 +98,7 @@ pub static CHANGES: [Change; 8] = [
         method: Method::DELETE,
         path: "/switchover",
         about: "Calls it off: 404 where none is under way, 409 where it is too late.",
-        order: |_, _, _| Ok(Order::CancelSwitchover),
+        order: |_, _, body| Ok(Order::CancelSwitchover(understood(body)?)),
         plain: false,
     },
     Change {
@@ -156,27 +156,49 @@ fn understood<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
     })
 }
 
-/// Answers a request that wants to change something.
+/// Answers a request that wants to change something. Every one leaves a line in the log, those that are refused, too.
 pub async fn change(change: &'static Change, shared: Arc<Shared>, parts: Parts, body: Bytes) -> Response {
     let peer = parts.extensions.get().copied().unwrap_or(who::Peer(None));
-    let by = match who::asks(&shared, peer, &parts.headers) {
-        Ok(by) => by,
-        Err(refusal) => return refusal,
-    };
-    if !is_json(&parts.headers, &body) {
-        return answer::failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has to be application/json");
-    }
-    let order = match (change.order)(&shared, &parts, &body) {
-        Ok(order) => order,
-        Err(refusal) => return *refusal,
-    };
-    let wait = parts.uri.query().is_none_or(|query| !query.split('&').any(|part| part == "wait=false"));
-    let told = format!("{order:?}");
-    let answer = carry_out(&shared, order, by.clone(), wait).await;
+    let mut told = Told { by: String::new(), order: format!("{} {}", change.method, parts.uri.path()), reason: None };
+    let answer = decide(change, &shared, &parts, &body, &mut told).await;
     let from = peer.0.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
-    let result = answer.body.get("error").and_then(Value::as_str).unwrap_or("done");
-    tracing::info!(by, from, order = told, status = answer.status, result, "a change was asked for");
-    shown(change, &answer)
+    let Told { by, order, reason } = told;
+    let (status, result) = match &answer {
+        Ok(answer) => (answer.status, answer.body.get("error").and_then(Value::as_str).unwrap_or("done").to_owned()),
+        Err(refusal) => (refusal.status().as_u16(), "refused".to_owned()),
+    };
+    let reason = reason.unwrap_or_default();
+    tracing::info!(by, from, order, reason, status, result, "a change was asked for");
+    match answer {
+        Ok(answer) => shown(change, &answer),
+        Err(refusal) => *refusal,
+    }
+}
+
+/// What the log is told of a change.
+struct Told {
+    by: String,
+    order: String,
+    reason: Option<String>,
+}
+
+async fn decide(
+    change: &Change,
+    shared: &Arc<Shared>,
+    parts: &Parts,
+    body: &Bytes,
+    told: &mut Told,
+) -> Result<Answer, Refusal> {
+    let peer = parts.extensions.get().copied().unwrap_or(who::Peer(None));
+    told.by = who::asks(shared, peer, &parts.headers).map_err(Box::new)?;
+    if !is_json(&parts.headers, body) {
+        let text = "the body has to be application/json";
+        return Err(Box::new(answer::failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)));
+    }
+    let order = (change.order)(shared, parts, body)?;
+    (told.order, told.reason) = (order.in_words(), order.reason());
+    let wait = parts.uri.query().is_none_or(|query| !query.split('&').any(|part| part == "wait=false"));
+    Ok(carry_out(shared, order, told.by.clone(), wait).await)
 }
 
 async fn carry_out(shared: &Arc<Shared>, order: Order, by: String, wait: bool) -> Answer {

@@ -59,7 +59,7 @@ fn send(client: &Client, order: &Order) -> Result<Answer, Exit> {
             tell_reasons(&answer);
             Err(match answer.status {
                 400 => Exit::Usage,
-                503 => Exit::CouldNotAsk,
+                503 | 504 => Exit::CouldNotAsk,
                 _ => Exit::Failed,
             })
         }

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::output;
 use crate::status::ClusterView;
-use crate::steering::orders::{Answer, Order, Switchover};
+use crate::steering::orders::{Answer, Cancel, Order, Switchover};
 
 /// Between two looks.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -61,7 +61,7 @@ pub fn run(options: &Options, before: Asked, arguments: Arguments) -> anyhow::Re
         if !agreed("Call the switchover off?", changing.yes)? {
             return Ok(not_done());
         }
-        return Ok(match send(&client, &Order::CancelSwitchover) {
+        return Ok(match send(&client, &Order::CancelSwitchover(Cancel { reason: changing.reason })) {
             Err(exit) => exit,
             Ok(_) => {
                 output::print("the switchover is called off\n")?;
