@@ -106,6 +106,8 @@ pub struct Shared {
     timeline: timeline::Reader,
     steering: changing::Steering,
     under_way: changing::UnderWay,
+    /// Counts the requests to read the configuration again.
+    reloads: AtomicU64,
 }
 
 /// What the TLS files have become: everything about them that can be wrong has been found.
@@ -159,6 +161,7 @@ pub fn start(listener: TcpListener, settings: Settings, snapshot: Arc<ArcSwap<Sn
         timeline: settings.timeline,
         steering: settings.steering,
         under_way: changing::UnderWay::default(),
+        reloads: AtomicU64::new(0),
     });
     let (stop, stopped) = watch::channel(false);
     let (ended, end) = channel();

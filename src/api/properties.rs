@@ -142,6 +142,7 @@ fn standby() -> Shared {
         eligible: false,
         in_contact: false,
         config: Arc::new(serde_json::json!({"cluster": "c"})),
+        reloaded: None,
         metrics: MetricsView::default(),
     };
     Shared {
@@ -157,6 +158,7 @@ fn standby() -> Shared {
         timeline: super::timeline::Reader::new(None),
         steering: Steering::none(),
         under_way: super::changing::UnderWay::default(),
+        reloads: AtomicU64::new(0),
     }
 }
 

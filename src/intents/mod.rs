@@ -158,6 +158,8 @@ impl WantedState {
 pub enum Asked {
     /// A node state where there is no store for it.
     State(WantedState),
+    /// The configuration is to be read again; of requests that are answered together the greatest number counts.
+    Reload { number: u64 },
     /// A fault, to see what comes of it.
     Rehearse { fault: Fault, by: String },
 }

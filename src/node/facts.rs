@@ -15,7 +15,7 @@ use crate::moment::{Moment, in_words};
 use crate::role::{self, End, Recorded, WatchdogTiming, Witness};
 use crate::status::{
     Breadcrumb, ClusterView, CoordinatorView, EndCause, Evidence, HistoryEntry, Member, MetricsView, NodeState,
-    PeerResult,
+    PeerResult, Reloaded,
 };
 
 use super::input::At;
@@ -91,6 +91,9 @@ pub struct Facts {
     pub state: NodeState,
     #[serde(default)]
     pub state_why: Option<String>,
+    /// What became of the last reload.
+    #[serde(default)]
+    pub reloaded: Option<Reloaded>,
     /// What the servers' clock said, and when.
     #[serde(default)]
     pub server_clock: Option<(Moment, SystemTime)>,
@@ -161,6 +164,7 @@ impl Facts {
             ready_for: None,
             state: NodeState::Active,
             state_why: None,
+            reloaded: None,
             server_clock: None,
             cluster_is_current: false,
             lock_holder: None,

@@ -91,6 +91,8 @@ pub struct Node {
     peers: Peers,
     published: Published,
     reloading: Reloading,
+    #[serde(default)]
+    reload_requests: reload::Requests,
     leaving: Leaving,
     #[serde(default)]
     alarm: Alarm,
@@ -144,6 +146,7 @@ impl Node {
             peers: Peers::default(),
             published: Published::default(),
             reloading: Reloading::default(),
+            reload_requests: reload::Requests::default(),
             leaving: Leaving::default(),
             alarm: Alarm::default(),
             leadership: 0,
@@ -282,12 +285,17 @@ impl Node {
                 self.hear_state_asked(wanted);
                 Some(Event::TimePassed)
             }
+            Input::Asked(Asked::Reload { number }) => {
+                self.reload_requests.latest = number;
+                self.ask_for_reload("POST /reload");
+                None
+            }
             Input::Asked(Asked::Rehearse { fault, by }) => {
                 self.hear_rehearsed(fault, &by, at.moment);
                 None
             }
             Input::ReloadAsked => {
-                self.ask_for_reload();
+                self.ask_for_reload("SIGHUP");
                 None
             }
             Input::Reread(read) => self.hear_reread(read, at.moment),

@@ -156,6 +156,7 @@ impl Facts {
             eligible: machine.eligible() && self.contact == Contact::Connected,
             in_contact: self.contact == Contact::Connected,
             config: self.config_shown.clone(),
+            reloaded: self.reloaded.clone(),
             metrics: MetricsView { volume_free_bytes: self.free_bytes, ..self.metrics.clone() },
         }
     }

@@ -435,6 +435,18 @@ pub enum PeerResult {
     Failed,
 }
 
+/// What became of a reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The number of the latest request that it answers.
+    pub covers: u64,
+    /// Keys that have taken effect, and keys that differ and need a restart.
+    pub applied: Vec<String>,
+    pub needs_restart: Vec<String>,
+    /// Why nothing was reloaded.
+    pub problems: Option<String>,
+}
+
 /// What the supervisor publishes for its API at every change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -454,6 +466,8 @@ pub struct Snapshot {
     pub in_contact: bool,
     /// The effective configuration, secrets hidden.
     pub config: std::sync::Arc<serde_json::Value>,
+    /// The last reload that this process has finished.
+    pub reloaded: Option<Reloaded>,
     pub metrics: MetricsView,
 }
 

@@ -24,6 +24,8 @@ pub enum Order {
         state: State,
     },
     Forget(Forget),
+    /// The configuration of the node that is asked is read again.
+    Reload(Resume),
     /// A fault on purpose, at the node that is asked.
     Rehearse(Rehearse),
 }
@@ -118,6 +120,7 @@ impl Order {
             Self::Resume(order) => ("POST", "/resume".to_owned(), body(order)),
             Self::Forget(order) => ("POST", "/forget".to_owned(), body(order)),
             Self::State { node, state } => ("POST", format!("/members/{node}/state"), body(state)),
+            Self::Reload(order) => ("POST", "/reload".to_owned(), body(order)),
             Self::Rehearse(order) => ("POST", "/rehearse".to_owned(), body(order)),
         }
     }
@@ -137,6 +140,7 @@ impl Order {
             | Self::CancelSwitchover(Cancel { reason })
             | Self::Pause(Pause { reason, .. })
             | Self::Resume(Resume { reason })
+            | Self::Reload(Resume { reason })
             | Self::Forget(Forget { reason, .. })
             | Self::Rehearse(Rehearse { reason, .. })
             | Self::State { state: State { reason, .. }, .. } => reason.clone(),
@@ -203,7 +207,9 @@ impl Ensemble {
                 changed(&self.change(|picture| decide::pause(picture, lasts, wish(picture)))?)
             }
             Order::Forget(Forget { node, .. }) => self.forget_node(node),
-            Order::Rehearse(_) => Err(malformed("a fault is made by a node, and not in ZooKeeper".to_owned())),
+            Order::Rehearse(_) | Order::Reload(_) => {
+                Err(malformed("this is asked of a node, and not of ZooKeeper".to_owned()))
+            }
             Order::Resume(_) => changed(&self.change(decide::resume)?),
             Order::State { node, state } => {
                 let lasts = state.lasts.as_deref().map(duration).transpose().map_err(malformed)?;

@@ -62,6 +62,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    upgrade: Signal,
     child: Signal,
 }
 
@@ -96,6 +97,7 @@ impl EventLoop {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
                 hangup: signal(SignalKind::hangup())?,
+                upgrade: signal(SignalKind::user_defined2())?,
                 child: signal(SignalKind::child())?,
             },
             timer: Timer::new()?,
@@ -143,6 +145,8 @@ impl EventLoop {
             _ = self.signals.terminate.recv() => Some(Input::StopAsked { signal: StopSignal::Terminate }),
             _ = self.signals.interrupt.recv() => Some(Input::StopAsked { signal: StopSignal::Interrupt }),
             _ = self.signals.hangup.recv() => Some(Input::ReloadAsked),
+            // Unheard it would end this process, and an operator who expects an upgrade would lose the role.
+            _ = self.signals.upgrade.recv() => { telling::no_upgrade(); None }
             read = self.reloading.done(&self.source) => Some(Input::Reread(read)),
             _ = self.signals.child.recv() => { orphans::reap(&self.children); None }
             () = self.timer.rings() => { self.notify(clock::now()); Some(Input::TimePassed) }

@@ -117,6 +117,7 @@ fn heard_in_words(input: &Input) -> Words {
         Input::StopAsked { signal } => format!("is asked to stop: {}", signal.as_str()).into(),
         Input::Requested(Request::Isolate) => "is asked not to lead until it is activated".into(),
         Input::Requested(Request::Activate) => "is asked to stand again".into(),
+        Input::Asked(Asked::Reload { .. }) => return None,
         Input::Asked(Asked::Rehearse { fault, by }) => format!("rehearses {} for {by}", fault.as_str()).into(),
         Input::Asked(Asked::State(wanted)) => {
             format!("is to be {}, {}", wanted.state.as_str(), wanted.wish.in_words()).into()

@@ -195,6 +195,7 @@ pub fn active() -> Snapshot {
         eligible: false,
         in_contact: true,
         config: std::sync::Arc::new(serde_json::json!({"cluster": "dremio", "api": {"listen": "0.0.0.0:9090"}})),
+        reloaded: None,
         metrics: MetricsView::default(),
     }
 }

@@ -3,6 +3,7 @@
 //! An order is carried out beside the API's runtime, with a session of its own: health checks never wait for it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -70,7 +71,7 @@ pub struct Change {
 
 type Refusal = Box<Response>;
 
-pub static CHANGES: [Change; 8] = [
+pub static CHANGES: [Change; 9] = [
     Change {
         method: Method::PUT,
         path: "/v1/info/state",
@@ -121,6 +122,14 @@ pub static CHANGES: [Change; 8] = [
         about: "Removes a node that will not come back from the known ones: `{\"node\":\"…\",\"reason\":\"…\"}`. 404 where it is not \
                 known; 409 while it is registered, may still lead, or is taken out.",
         order: |_, _, body| Ok(Order::Forget(understood(body)?)),
+        plain: false,
+    },
+    Change {
+        method: Method::POST,
+        path: "/reload",
+        about: "The configuration is read again, as at SIGHUP: `{\"changed\",\"applied\":[KEY],\"needs_restart\":[KEY]}`; 400 with the problems of a \
+                file that is not valid, and everything stays as it was.",
+        order: |_, _, body| Ok(Order::Reload(understood(body)?)),
         plain: false,
     },
     Change {
@@ -206,6 +215,9 @@ async fn carry_out(shared: &Arc<Shared>, order: Order, by: String, wait: bool) -
     let Ok(permit) = Arc::clone(&shared.under_way.0).try_acquire_owned() else {
         return refused(503, "too many changes are under way: try again");
     };
+    if matches!(order, Order::Reload(_)) {
+        return reloaded(shared).await;
+    }
     if let Order::Rehearse(rehearse) = &order {
         return rehearsed(shared, rehearse.fault, by);
     }
@@ -228,6 +240,34 @@ async fn carry_out(shared: &Arc<Shared>, order: Order, by: String, wait: bool) -
         until_seen(shared, state).await;
     }
     answer
+}
+
+/// How long a reload is waited for: a file may lie on something that hangs.
+const RELOADED: Duration = Duration::from_secs(12);
+
+async fn reloaded(shared: &Shared) -> Answer {
+    let number = 1 + shared.reloads.fetch_add(1, Ordering::Relaxed);
+    (shared.steering.own)(Asked::Reload { number });
+    let until = crate::clock::now() + RELOADED;
+    while crate::clock::now() < until {
+        let told = shared.snapshot.load().reloaded.clone().filter(|reloaded| reloaded.covers >= number);
+        if let Some(reloaded) = told {
+            return match reloaded.problems {
+                Some(problems) => Answer { status: 400, body: serde_json::json!({"error": problems, "reasons": {}}) },
+                None => Answer {
+                    status: 200,
+                    body: serde_json::json!({
+                        "changed": !reloaded.applied.is_empty(),
+                        "applied": reloaded.applied,
+                        "needs_restart": reloaded.needs_restart,
+                    }),
+                },
+            };
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let error = "the configuration was not read in time: see the log";
+    Answer { status: 503, body: serde_json::json!({"error": error, "reasons": {}}) }
 }
 
 /// How long the answer has to leave before what is to send it may be killed.

@@ -12,29 +12,37 @@ use crate::node::output::Output;
 use crate::node::reload::Reloading;
 use crate::node::say::{Say, Unchanged};
 use crate::role::Event;
+use crate::status::Reloaded;
 
 impl Node {
-    pub(in crate::node) fn ask_for_reload(&mut self) {
+    /// `by`: what asks for it.
+    pub(in crate::node) fn ask_for_reload(&mut self, by: &str) {
         if self.reloading == Reloading::No {
-            self.text(NoteLevel::Info, "SIGHUP: reading the configuration again".to_owned());
+            self.text(NoteLevel::Info, format!("{by}: reading the configuration again"));
             self.reloading = Reloading::Reading;
+            self.reload_requests.reading = self.reload_requests.latest;
             self.outputs.push_back(Output::ReadConfiguration);
         } else {
-            let text = "SIGHUP: the configuration is being read already; it is read once more after that";
-            self.text(NoteLevel::Info, text.to_owned());
+            let text = format!("{by}: the configuration is being read already; it is read once more after that");
+            self.text(NoteLevel::Info, text);
             self.reloading = Reloading::ReadingAndAgain;
         }
     }
 
     pub(in crate::node) fn hear_reread(&mut self, read: Result<Box<Reread>, String>, now: Moment) -> Option<Event> {
+        let covers = self.reload_requests.reading;
         if std::mem::take(&mut self.reloading) == Reloading::ReadingAndAgain {
-            self.ask_for_reload();
+            let by = if self.reload_requests.latest > covers { "POST /reload" } else { "SIGHUP" };
+            self.ask_for_reload(by);
         }
+        self.facts.reloaded = Some(Reloaded { covers, ..Reloaded::default() });
+        self.changed = true;
         let read = match read {
             Ok(read) => *read,
             Err(problems) => {
                 let text = format!("the configuration was not reloaded, everything stays as it was:\n{problems}");
                 self.text(NoteLevel::Error, text);
+                self.facts.reloaded = Some(Reloaded { covers, problems: Some(problems), ..Reloaded::default() });
                 return None;
             }
         };
@@ -59,6 +67,11 @@ impl Node {
         let current = Arc::clone(&self.facts.config);
         for change in config::reload_differences(&current, &read) {
             let key = change.key;
+            if let Some(reloaded) = &mut self.facts.reloaded {
+                let applies = change.takes_effect && (key != "log_level" || level_applies);
+                let list = if applies { &mut reloaded.applied } else { &mut reloaded.needs_restart };
+                list.push(key.clone());
+            }
             self.say(if key == "log_level" && !level_applies {
                 Say::NotReloaded { key, why: Unchanged::Overruled }
             } else if change.takes_effect {

@@ -159,3 +159,12 @@ fn a_pause_suspends_promotions_and_they_go_on_after_it() {
     assert!(cluster.until_run_after(&former).epoch > former.epoch);
     cluster.judge();
 }
+
+#[test]
+fn a_signal_that_asks_for_an_upgrade_costs_nothing() {
+    let mut cluster = pair();
+    cluster.signal("a", Signal::SIGUSR2);
+    cluster.until_logged("a", "SIGUSR2: nothing happened");
+    assert!(cluster.is_active("a"));
+    assert_eq!(cluster.judge().len(), 1);
+}

@@ -181,3 +181,26 @@ fn the_commands_ask_the_api_as_well() {
     assert!(code == 3 && said.contains("no API answered"), "{said}");
     cluster.judge();
 }
+
+#[test]
+fn a_reload_by_the_api_says_what_took_effect_and_an_invalid_file_changes_nothing() {
+    let mut cluster = Cluster::new(&Server::shared().address());
+    start(&mut cluster, &["a", "b"]);
+    cluster.set_for("b", "candidate.priority", 50);
+    cluster.set_for("b", "zookeeper.margin", "600ms");
+    cluster.write_config("b");
+    let (status, body) = post(&mut cluster, "b", "/reload", json!({"reason": "a preference"}));
+    assert_eq!((status, &body["applied"]), (200, &json!(["candidate.priority"])), "{body}");
+    assert_eq!(body["needs_restart"], json!(["zookeeper.margin"]), "{body}");
+    let file = cluster.config_file("b");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("clutser = \"x\"\n{text}")).unwrap();
+    let (status, body) = post(&mut cluster, "b", "/reload", json!({}));
+    assert!(status == 400 && body["error"].as_str().unwrap().contains("clutser"), "{body}");
+    cluster.until("others know", |cluster| {
+        let view = cluster.get("a", "/cluster")?;
+        let b = view["members"].as_array()?.iter().find(|member| member["node"] == "b")?.clone();
+        (b["priority"] == 50).then_some(())
+    });
+    cluster.judge();
+}
