@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 
 use super::*;
 use crate::election::port::{Loss, OtherCandidate};
 use crate::guardian::protocol::{LockRecord, StuckProcess, WatchdogView};
-use crate::role::Phase;
-use crate::status::{Member, PeerResult, PeerTest};
+use crate::intents::{Asked, Intended, Pause, Switchover, WantedState, Wish};
+use crate::role::{End, Phase};
+use crate::status::{Member, NodeState, PeerResult, PeerTest};
 
 /// Something to hear; the numbers give its content.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +23,7 @@ pub(super) struct Word {
 }
 
 /// Words from here on are answers to what the node has ordered.
-pub(super) const ANSWER: u8 = 44;
+pub(super) const ANSWER: u8 = 52;
 
 pub(super) fn words() -> impl Strategy<Value = Vec<Word>> {
     let after = prop_oneof![6 => Just(0u64), 3 => 0u64..1_500, 1 => 0u64..30_000];
@@ -92,7 +94,7 @@ pub(super) fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input 
         37 => told(Fact::Resigned),
         38 => {
             let members = if yes { vec![member(number)] } else { Vec::new() };
-            told(Fact::Cluster(Box::new(ClusterView { epoch: Some(number), members, ..ClusterView::default() })))
+            told(Fact::Cluster(Box::new(ClusterView { epoch: Some(7), members, ..ClusterView::default() })))
         }
         39 => Input::OrphansDead { leadership: number },
         40 => Input::Answered { question: number, answer: if yes { Ok(()) } else { Err(text()) } },
@@ -104,8 +106,39 @@ pub(super) fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input 
         42 if number == 0 => Input::StopAsked { signal: StopSignal::Terminate },
         42 if number == 1 => Input::ElectionEnded,
         42 => Input::ReloadAsked,
+        43..47 => told(Fact::Intended(Box::new(intended(number, yes)))),
+        47 => told(Fact::Behind { election_node: format!("latch-{number}") }),
+        48 => told(Fact::Stamped { at: now, server: SystemTime::UNIX_EPOCH + Duration::from_secs(number) }),
+        49 if number < 3 => Input::Asked(Asked::State(WantedState::plain(STATES[usize::from(yes)]))),
         _ => Input::TimePassed,
     }
+}
+
+const STATES: [NodeState; 2] = [NodeState::Isolating, NodeState::Active];
+
+/// What people want, in the number's own way; written by a transaction of that number.
+fn intended(number: u64, yes: bool) -> Intended {
+    let wish = Wish::default();
+    let until = yes.then(|| "1970-01-01T00:00:05Z".to_owned());
+    let switchover = |to: &str| Switchover {
+        to: to.to_owned(),
+        not_before: (number == 4).then(|| "1970-01-01T00:00:03Z".to_owned()),
+        expect_epoch: if number == 3 { 6 } else { 7 },
+        now: yes,
+        wish: Wish::default(),
+        asked: number,
+    };
+    let mut intended = Intended { written: i64::try_from(number).unwrap(), ..Intended::default() };
+    match number {
+        0 => intended.control.paused = Some(Pause { wish, until }),
+        1 | 2 => {
+            let wanted = WantedState { state: STATES[0], now: yes, wish, until };
+            intended.states.insert("a".to_owned(), (wanted, 1));
+        }
+        3..8 => intended.control.switchover = Some(switchover(if number == 7 { "a" } else { "b" })),
+        _ => {}
+    }
+    intended
 }
 
 /// Another node, on a host that has been booted so often.
@@ -115,6 +148,7 @@ fn member(boots: u64) -> Member {
     serde_json::from_value(serde_json::json!({
         "node": "b", "role": "standby", "state": "ACTIVE", "status": "STANDBY", "epoch": null, "since": "", "ready": false,
         "api": "http://b:1", "priority": 100, "version": "0", "eligible": true, "reason": "", "process": process,
+        "election_node": format!("latch-{boots}"), "ready_for": boots,
     }))
     .unwrap()
 }
@@ -136,6 +170,14 @@ pub(super) fn answers(output: &Output, now: Moment) -> Vec<Input> {
         }
         Output::Election(ElectionOrder::Claim { breadcrumb, .. }) => {
             vec![told(Fact::Claimed { epoch: breadcrumb.epoch, counts_from: now, last_will: None })]
+        }
+        Output::Election(ElectionOrder::Intend(change)) => {
+            let Some((_, control)) = &change.control else { return Vec::new() };
+            let asked = 100 + control.switchover.as_ref().map_or(0, |switchover| switchover.asked);
+            let written = i64::try_from(asked).unwrap();
+            let seen = Intended { control: control.clone(), written, ..Intended::default() };
+            let view = ClusterView { epoch: Some(7), members: vec![member(asked)], ..ClusterView::default() };
+            vec![told(Fact::Intended(Box::new(seen))), told(Fact::Cluster(Box::new(view)))]
         }
         Output::Election(ElectionOrder::Resign { .. }) => vec![told(Fact::Resigned)],
         Output::Election(ElectionOrder::Close) => vec![Input::ElectionEnded],
@@ -165,6 +207,7 @@ struct Books {
     locked: bool,
     recorded: BTreeSet<u64>,
     claimed: BTreeSet<u64>,
+    switchovers: u32,
 }
 
 impl Books {
@@ -185,7 +228,7 @@ impl Books {
     /// `stood`: it stood in the queue already, and only looks again.
     fn check(&mut self, output: &Output, stood: bool) {
         match output {
-            Output::StartGuardian(_) => *self = Self::default(),
+            Output::StartGuardian(_) => *self = Self { switchovers: self.switchovers, ..Self::default() },
             Output::Election(ElectionOrder::Stand) if !stood => {
                 assert!(self.ready && self.volume, "it stands on what another guardian has seen");
             }
@@ -203,8 +246,17 @@ fn judge(bench: &mut Bench, books: &mut Books, input: Input) -> bool {
     books.hear(&input);
     let stood = bench.node.machine().phase(bench.now) == Phase::Standing;
     let before = bench.wanted.len();
+    let ending = bench.node.machine().end();
     bench.node.hear(at(bench.now), input);
     bench.collect();
+    if ending.is_none() && bench.node.machine().end() == Some(End::Switchover) {
+        let (seen, view) = (&bench.node.intents.seen, &bench.node.facts.cluster);
+        let wanted = seen.control.switchover.as_ref().expect("nobody steps down for nothing");
+        let target = view.members.iter().find(|member| member.row.node == wanted.to);
+        let answered = target.and_then(|target| target.ready_for);
+        assert_eq!(answered, Some(seen.written), "it stops on an answer to another question");
+        books.switchovers += 1;
+    }
     let mut ended = false;
     for output in &bench.wanted[before..] {
         let words_for_people = matches!(output, Output::Say(_) | Output::Publish | Output::Status(_));
@@ -246,4 +298,28 @@ proptest! {
             }
         }
     }
+}
+
+/// What is asserted of switchovers is asserted of some: the words do lead to them.
+#[test]
+fn the_words_do_reach_a_switchover() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut found = 0;
+    for _ in 0..4_000 {
+        let words = words().new_tree(&mut runner).unwrap().current();
+        let (mut bench, mut books, mut due) = (Bench::new(""), Books::default(), VecDeque::new());
+        for word in words {
+            bench.now = bench.now + Duration::from_millis(word.after);
+            due.extend(bench.wanted.drain(..).flat_map(|output| answers(&output, bench.now)));
+            let input = match word.kind {
+                ANSWER.. => due.pop_front().unwrap_or(Input::TimePassed),
+                _ => input(bench.now, word),
+            };
+            if judge(&mut bench, &mut books, input) {
+                break;
+            }
+        }
+        found += books.switchovers;
+    }
+    assert!(found >= 10, "{found}");
 }
