@@ -37,7 +37,7 @@ fuzz TARGET="all" SECONDS="60":
 model:
     ./scripts/test model
 
-# The same with two faults at once: an isolation and any fault takes 5 minutes; how long the rest takes with the whole node is not known.
+# The same with two faults at once: up to 10 GB and 5 minutes each; two of them take longer than anybody has waited (scripts/test).
 model-long:
     ./scripts/test model-long
 

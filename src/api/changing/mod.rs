@@ -154,7 +154,8 @@ fn own_state(shared: &Shared, _: &Parts, body: &Bytes) -> Result<Order, Refusal>
 }
 
 fn state(_: &Shared, parts: &Parts, body: &Bytes) -> Result<Order, Refusal> {
-    let node = parts.uri.path().trim_start_matches("/members/").trim_end_matches("/state").to_owned();
+    let path = parts.uri.path();
+    let node = path.strip_prefix("/members/").and_then(|rest| rest.strip_suffix("/state")).unwrap_or(path).to_owned();
     Ok(Order::State { node, state: understood(body)? })
 }
 
