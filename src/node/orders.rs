@@ -131,7 +131,7 @@ impl Node {
         entry.to = Some(now);
         entry.cause = Some(end.into());
         entry.detail = Some(facts.detail.clone().unwrap_or_else(|| sentence(end).to_owned()));
-        if let Some(wish) = self.intents.wish.take().filter(|_| end.is_ordered()) {
+        if let Some(wish) = self.intents.wish(&entry.node, epoch, end) {
             (entry.by, entry.reason) = (Some(wish.by), wish.reason);
         }
         entry

@@ -53,11 +53,6 @@ pub enum End {
 }
 
 impl End {
-    /// Whether a person asked for it.
-    pub const fn is_ordered(self) -> bool {
-        matches!(self, Self::Stopped | Self::Isolated | Self::Switchover)
-    }
-
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",

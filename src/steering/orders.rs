@@ -226,36 +226,28 @@ impl Ensemble {
 }
 
 fn would_happen(picture: &Picture, decision: Result<Decision, Refusal>, expected: Option<(u64, u64)>) -> Answer {
-    let candidates = decide::candidates(picture);
-    let expected = expected.map(|(median, maximum)| json!({"median": median, "maximum": maximum}));
     let to = match &decision {
-        Ok(Decision::Write(change)) => {
-            change.control.as_ref().and_then(|(_, it)| Some(it.switchover.as_ref()?.to.clone()))
-        }
+        Ok(Decision::Write(change)) => change.control.as_ref().and_then(|(_, it)| Some(&it.switchover.as_ref()?.to)),
         Ok(Decision::Unchanged) | Err(_) => None,
     };
     let active = picture.cluster.active.as_ref();
-    let body = json!({
+    let plan = json!({
         "dry_run": true,
-        "changed": decision == Ok(Decision::Unchanged),
+        "changed": to.is_some(),
         "from": active.map(|active| &active.node),
         "expect_epoch": active.map(|active| active.epoch),
         "to": to,
-        "candidates": candidates,
-        "expected_gap_ms": expected,
+        "candidates": decide::candidates(picture),
+        "expected_gap_ms": expected.map(|(median, maximum)| json!({"median": median, "maximum": maximum})),
     });
     match decision {
+        Ok(_) => answer(200, plan),
         Err(refusal) => {
             let mut refused = refused(&Error::Refused(refusal));
-            if let (Some(all), Some(more)) = (refused.body.as_object_mut(), body.as_object()) {
-                all.extend(more.clone());
+            if let (Some(all), Value::Object(plan)) = (refused.body.as_object_mut(), plan) {
+                all.extend(plan);
             }
             refused
-        }
-        Ok(_) => {
-            let mut body = body;
-            body["changed"] = json!(to.is_some());
-            answer(200, body)
         }
     }
 }

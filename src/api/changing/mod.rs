@@ -227,7 +227,7 @@ async fn carry_out(shared: &Arc<Shared>, order: Order, by: String, wait: bool) -
         return own_without_a_store(shared, &order, by).unwrap_or_else(|| {
             refused(
                 409,
-                "with election = \"lock\" nothing keeps what people want: only the own node's state can be changed",
+                "with election = \"lock\" nothing keeps what people want: only the own node's state can be changed, and without `for`",
             )
         });
     };
@@ -312,6 +312,9 @@ async fn until_seen(shared: &Shared, wanted: NodeState) {
 fn own_without_a_store(shared: &Shared, order: &Order, by: String) -> Option<Answer> {
     own_wish(shared, order)?;
     let Order::State { state, .. } = order else { return None };
+    if state.lasts.is_some() {
+        return None;
+    }
     let present = shared.snapshot.load().server.state;
     let answer = |status, body| Some(Answer { status, body });
     if state.state == NodeState::Inactive || (present == NodeState::ShuttingDown && state.state != present) {

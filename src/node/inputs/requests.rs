@@ -98,7 +98,7 @@ impl Node {
 
     /// Goes by these rules, as far as people let it.
     pub(in crate::node) fn go_by(&mut self, rules: Rules) {
-        let may_stand = rules.may_stand && self.intents.known && !self.intents.isolated;
+        let may_stand = rules.may_stand && self.intents.known && !self.intents.isolated();
         self.machine.set_rules(Rules { may_stand, ..rules });
     }
 }

@@ -227,7 +227,6 @@ impl Node {
                     return None;
                 }
                 self.intents.handover.step = Step::Going;
-                self.intents.wish = Some(wanted.wish.clone());
                 Some(Event::StepDownRequested(End::Switchover))
             }
             // Too late, or something else has been written since: an answer would be to another question.

@@ -17,6 +17,7 @@ mod own_state;
 
 use crate::intents::{Change, Control, Intended, WantedState, Wish};
 use crate::moment::Moment;
+use crate::role::End;
 use crate::status::NodeState;
 
 pub use self::handover::Handover;
@@ -27,9 +28,6 @@ pub use self::own_state::WayOut;
 pub struct Intents {
     /// This node is first in the queue, and elections are paused: the machine is not told before they go on.
     pub held: bool,
-    /// This node is not to lead: it does not stand, whatever its configuration says.
-    #[serde(default)]
-    pub isolated: bool,
     /// What is wanted has been told. A node that does not know yet does not stand: it may be one that was isolated.
     #[serde(default)]
     pub known: bool,
@@ -43,9 +41,6 @@ pub struct Intents {
     pub way_out: WayOut,
     #[serde(default)]
     pub handover: Handover,
-    /// Who asked for the hand-over under way.
-    #[serde(default)]
-    pub wish: Option<Wish>,
     /// The election node with which this node went to the back of the queue for the sake of a switchover, and when.
     #[serde(default)]
     pub made_room: Option<(String, Moment)>,
@@ -64,6 +59,31 @@ impl Intents {
     /// What is wanted of this node; `None`: that it may lead.
     pub fn wanted(&self, node: &str) -> Option<&WantedState> {
         self.unkept.as_ref().or_else(|| self.seen.state(node))
+    }
+
+    /// Whether this node is not to lead: it does not stand, whatever its configuration says.
+    pub fn isolated(&self) -> bool {
+        self.way_out != WayOut::No
+    }
+
+    /// Who asked for the end of this leadership, where a person did.
+    pub fn wish(&self, node: &str, epoch: u64, end: End) -> Option<Wish> {
+        match end {
+            End::Switchover => {
+                let switchover = self.seen.control.switchover.as_ref();
+                switchover.filter(|wanted| wanted.expect_epoch == epoch).map(|wanted| wanted.wish.clone())
+            }
+            End::Isolated => self.wanted(node).map(|wanted| wanted.wish.clone()),
+            End::Stopped
+            | End::CoordinatorExited
+            | End::CoordinatorUnhealthy
+            | End::StartFailed
+            | End::SupervisorLost
+            | End::LeaseExpired
+            | End::SessionExpired
+            | End::VolumeLost
+            | End::ElectionNodeDeleted => None,
+        }
     }
 
     pub fn deadline(&self) -> Option<Moment> {

@@ -76,7 +76,6 @@ impl Node {
             return None;
         }
         self.text(NoteLevel::Info, "activated: this node may lead".to_owned());
-        self.intents.isolated = false;
         self.go_by_the_rules();
         // It may stand at once.
         Some(Event::TimePassed)
@@ -88,23 +87,18 @@ impl Node {
         match self.intents.way_out.clone() {
             WayOut::No => {
                 self.text(NoteLevel::Info, format!("{}: {}", wanted.state.as_str(), wanted.wish.in_words()));
-                self.intents.isolated = true;
+                let drain = &self.facts.config.drain;
+                self.intents.way_out = if drains {
+                    WayOut::Draining(Drain::begin(drain, drain.grace_period, now))
+                } else {
+                    WayOut::SteppingDown
+                };
                 self.go_by_the_rules();
-                if drains {
-                    let drain = &self.facts.config.drain;
-                    self.intents.way_out = WayOut::Draining(Drain::begin(drain, drain.grace_period, now));
-                    return None;
-                }
-                self.intents.wish = Some(wanted.wish);
-                self.intents.way_out = WayOut::SteppingDown;
-                Some(Event::StepDownRequested(End::Isolated))
+                (!drains).then_some(Event::StepDownRequested(End::Isolated))
             }
             WayOut::Draining(mut drain) => {
                 let over = !drains || self.goes_on_draining(&mut drain, now);
                 self.intents.way_out = if over { WayOut::SteppingDown } else { WayOut::Draining(drain) };
-                if over {
-                    self.intents.wish = Some(wanted.wish);
-                }
                 over.then_some(Event::StepDownRequested(End::Isolated))
             }
             WayOut::SteppingDown => match self.machine.phase(now) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::intents::{Control, Ended, Intended, Pause, Switchover, WantedState, Wish};
-use crate::status::{ActiveView, Member, NodeState, StatusWord};
+use crate::status::{ActiveView, HistoryEntry, Member, NodeState, StatusWord};
 
 const DRAIN: &str = "\n[drain]\ngrace_period = \"10s\"\ncommand = [\"/bin/in-flight\"]\ntimeout = \"1m\"\n";
 
@@ -271,4 +271,106 @@ fn a_pause_ends_by_the_servers_clock_and_by_one_node() {
         }
         assert_eq!(change.map(|change| change.control.unwrap().1.paused.is_none()), ends_it.then_some(true));
     }
+}
+
+/// What the history is told of the end of a leadership.
+fn told_end(bench: &Bench) -> HistoryEntry {
+    let found = bench.wanted.iter().find_map(|output| match output {
+        Output::Election(ElectionOrder::Resign { ended: Some(entry), .. }) => Some(entry.clone()),
+        _ => None,
+    });
+    found.expect("the leadership's end is told")
+}
+
+fn end_in_order(bench: &mut Bench) -> HistoryEntry {
+    bench.report(Report::TreeDead);
+    bench.report(Report::LockClosed { clean: true });
+    told_end(bench)
+}
+
+#[test]
+fn an_end_is_told_with_who_asked_for_it_and_never_with_who_asked_for_an_earlier_one() {
+    let mut bench = Bench::started("");
+    told(&mut bench, wanted(NodeState::Isolated));
+    let entry = end_in_order(&mut bench);
+    assert_eq!((entry.by.as_deref(), entry.reason.as_deref()), (Some("alice"), Some("a new kernel")));
+    // Of a standby that was taken out once nothing is left when it leads and is stopped by a signal.
+    let mut bench = Bench::standing("");
+    told(&mut bench, wanted(NodeState::Isolated));
+    bench.fact(Fact::Resigned);
+    assert_eq!(told(&mut bench, Intended::default()), "Stand");
+    let outcome = ElectionOutcome { epoch: 6, volume: Some("v".to_owned()), ..ElectionOutcome::default() };
+    bench.fact(Fact::Elected(Box::new(outcome)));
+    bench.report(Report::LockAcquired { volume: "v".to_owned(), record: None, write_back: false });
+    bench.report(Report::RecordWritten { epoch: 7 });
+    let now = bench.now;
+    bench.fact(Fact::Claimed { epoch: 7, counts_from: now, last_will: None });
+    bench.report(Report::Started { pid: 8, holds_lock: true });
+    assert_eq!(bench.hear(Input::StopAsked { signal: StopSignal::Terminate }), "Stop");
+    assert_eq!(end_in_order(&mut bench).by, None);
+}
+
+fn scheduled(at: &str) -> Intended {
+    let mut intended = switchover("b", 7, 0);
+    intended.control.switchover.as_mut().unwrap().not_before = Some(at.to_owned());
+    intended
+}
+
+#[test]
+fn a_switchover_for_later_begins_when_the_servers_say_so_and_one_that_is_too_late_never() {
+    let due = "2026-01-02T03:04:05Z";
+    let server = humantime::parse_rfc3339(due).unwrap();
+    let mut bench = Bench::started("");
+    let b = member(&bench, "b", 9, |_| {});
+    cluster(&mut bench, "a", 7, vec![b.clone()]);
+    told(&mut bench, scheduled(due));
+    lead_on(&mut bench, 3);
+    assert_eq!(ordered(&bench), None, "while the servers' clock is not known nothing is due");
+    let now = bench.now;
+    bench.fact(Fact::Stamped { at: now, server: server - Duration::from_secs(5) });
+    lead_on(&mut bench, 4);
+    assert_eq!(ordered(&bench), None);
+    let mut asked = None;
+    for _ in 0..2 {
+        lead_on(&mut bench, 1);
+        asked = asked.or_else(|| ordered(&bench));
+    }
+    assert_eq!(asked.unwrap().control.unwrap().1.switchover.unwrap().asked, 1);
+
+    let mut bench = Bench::started("");
+    cluster(&mut bench, "a", 7, vec![b]);
+    let now = bench.now;
+    bench.fact(Fact::Stamped { at: now, server: server + Duration::from_secs(61) });
+    told(&mut bench, scheduled(due));
+    let control = ordered(&bench).unwrap().control.unwrap().1;
+    assert!(control.ended.unwrap().failed.unwrap().contains("more than a minute"));
+    assert_eq!((control.switchover, bench.role()), (None, Role::Active));
+}
+
+#[test]
+fn a_switchover_drains_first_and_the_targets_time_counts_from_there() {
+    let mut bench = Bench::started(DRAIN);
+    let b = member(&bench, "b", 9, |_| {});
+    cluster(&mut bench, "a", 7, vec![b]);
+    let mut intended = switchover("b", 7, 0);
+    intended.control.switchover.as_mut().unwrap().now = false;
+    assert_eq!(told(&mut bench, intended), "Run(drain.command)");
+    assert_eq!(lead_on(&mut bench, 40), "", "it still drains");
+    let empty = CommandOutcome::Ended(ExitStatus::Code(0));
+    bench.report(Report::CommandEnded { id: 1, outcome: empty });
+    let control = ordered(&bench).expect("now the target is asked").control.unwrap().1;
+    assert_eq!(control.switchover.unwrap().asked, 1);
+}
+
+#[test]
+fn a_pause_ends_a_switchover_that_has_not_stopped_anybody() {
+    let mut bench = Bench::started("");
+    let b = member(&bench, "b", 9, |_| {});
+    cluster(&mut bench, "a", 7, vec![b]);
+    let mut intended = switchover("b", 7, 0);
+    intended.control.paused = Some(Pause { wish: wish(), until: None });
+    told(&mut bench, intended);
+    let control = ordered(&bench).unwrap().control.unwrap().1;
+    assert!(control.ended.unwrap().failed.unwrap().contains("paused"));
+    assert!(control.paused.is_some() && control.switchover.is_none());
 }
