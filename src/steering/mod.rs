@@ -8,6 +8,7 @@ use crate::intents::decide::{Decision, Picture, Refusal};
 use crate::zookeeper::Failure;
 
 mod ensemble;
+pub mod following;
 mod forgetting;
 pub mod orders;
 mod waiting;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::waiting::Ended;
+use super::following::Ended;
 use super::{Changed, Ensemble, Error};
 use crate::intents::decide::{self, Decision, Picture, Refusal, StateAsked, SwitchoverAsked};
 use crate::intents::{Fault, Wish};
@@ -191,7 +191,7 @@ impl Ensemble {
                         answer(200, body)
                     }
                     Ended::Failed { to, why } => {
-                        let reasons: BTreeMap<String, String> = [(to, why.clone())].into();
+                        let reasons: BTreeMap<_, _> = [(to, &why)].into();
                         answer(412, json!({"error": why, "reasons": reasons}))
                     }
                     Ended::Cancelled => answer(409, json!({"error": "it was cancelled", "reasons": {}})),

@@ -11,15 +11,11 @@ use crate::cli::{Asked, Exit, Options, client};
 use crate::client::Client;
 use crate::clock;
 use crate::output;
-use crate::status::ClusterView;
+use crate::steering::following::{Ended, Following};
 use crate::steering::orders::{Answer, Cancel, Order, Switchover};
 
 /// Between two looks.
 const AGAIN: Duration = Duration::from_millis(200);
-/// By then every member has heard of it: one that shows none before may just not know yet.
-const HEARD: Duration = Duration::from_secs(2);
-/// How long after the next one's start its gap is still waited for.
-const GAP: Duration = Duration::from_secs(3);
 
 /// Hand the role over to another node; nobody is stopped before that one has said that it is ready
 #[derive(Debug, Args)]
@@ -123,38 +119,30 @@ fn told(plan: &Answer) -> String {
 
 /// Until another node leads, or nobody is to be stopped any more.
 fn follow(client: &Client, to: &str, epoch: u64) -> anyhow::Result<Exit> {
-    let mut led_since = None;
-    let (asked, mut seen) = (clock::now(), false);
-    loop {
+    let mut following = Following::new(epoch, clock::now());
+    let ended = loop {
         let view = match client.cluster() {
             Ok(view) => view,
             Err(error) => return Ok(unasked(&error)),
         };
-        if let Some(active) = view.active.as_ref().filter(|active| active.epoch > epoch) {
-            let history = client.history().unwrap_or_default();
-            let gap = history.iter().find(|entry| entry.epoch == active.epoch).and_then(|entry| entry.gap_ms);
-            let since = *led_since.get_or_insert_with(clock::now);
-            if gap.is_some() || clock::now().since(since) > GAP {
-                let gap = gap.map_or_else(|| "gap unknown".to_owned(), |gap| format!("gap {gap} ms"));
-                output::print(&format!("{} leads, epoch {}, {gap}\n", active.node, active.epoch))?;
-                if active.node == to {
-                    return Ok(Exit::Done);
-                }
-                output::complain(&format!("primacy: {to} was to lead; {} was first", active.node));
-                return Ok(Exit::Failed);
-            }
-        } else if view.switchover.is_some() {
-            seen = true;
-        } else if view.epoch == Some(epoch) && (seen || clock::now().since(asked) > HEARD) {
-            output::complain(&format!("primacy: {}", why_not(&view, epoch)));
-            return Ok(Exit::Failed);
+        if let Some(ended) = following.look(&view, || client.history().unwrap_or_default(), clock::now()) {
+            break ended;
         }
         std::thread::sleep(AGAIN);
-    }
-}
-
-fn why_not(view: &ClusterView, epoch: u64) -> String {
-    let last = view.last_switchover.as_ref().filter(|last| last["expect_epoch"] == epoch);
-    let why = last.and_then(|last| last["failed"].as_str());
-    why.map_or_else(|| "the switchover was called off".to_owned(), |why| format!("nobody was stopped: {why}"))
+    };
+    let problem = match ended {
+        Ended::Done { node, epoch, gap_ms } => {
+            let gap = gap_ms.map_or_else(|| "gap unknown".to_owned(), |gap| format!("gap {gap} ms"));
+            output::print(&format!("{node} leads, epoch {epoch}, {gap}\n"))?;
+            if node == to {
+                return Ok(Exit::Done);
+            }
+            format!("{to} was to lead; {node} was first")
+        }
+        Ended::Failed { to: _, why } => format!("nobody was stopped: {why}"),
+        Ended::Cancelled => "the switchover was called off".to_owned(),
+        Ended::Unknown => "its end was not seen".to_owned(),
+    };
+    output::complain(&format!("primacy: {problem}"));
+    Ok(Exit::Failed)
 }
