@@ -247,3 +247,6 @@ fn control_is(picture: &Picture, control: Control) -> Box<Change> {
 fn written(at: SystemTime) -> String {
     humantime::format_rfc3339_millis(at).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,3 +204,28 @@ fn a_reload_by_the_api_says_what_took_effect_and_an_invalid_file_changes_nothing
     });
     cluster.judge();
 }
+
+#[test]
+fn with_the_lock_alone_a_node_is_taken_out_by_its_own_api_and_nothing_else_is_promised() {
+    let mut cluster = Cluster::new("127.0.0.1:1");
+    cluster.set("election", "lock");
+    cluster.set("drain.grace_period", "100ms");
+    crate::cluster::make_directory(&cluster.lock_directory());
+    cluster.start("a");
+    cluster.until_active_is("a");
+    assert_eq!(put(&mut cluster, "a", "\"ISOLATING\""), (200, String::new()));
+    cluster.until_status("a", "ISOLATED");
+    assert_eq!(put(&mut cluster, "a", "\"ACTIVE\""), (200, String::new()));
+    cluster.until_active_is("a");
+    for (path, body) in [
+        ("/switchover", json!({})),
+        ("/pause", json!({})),
+        ("/members/a/state", json!({"state": "ISOLATED", "for": "1h"})),
+        ("/members/b/state", json!({"state": "ISOLATED"})),
+    ] {
+        let (status, answer) = post(&mut cluster, "a", path, body);
+        assert!(status == 409 && answer["error"].as_str().unwrap().contains("nothing keeps"), "{path}: {answer}");
+    }
+    assert!(cluster.is_active("a"));
+    assert_eq!(cluster.judge().len(), 2);
+}
