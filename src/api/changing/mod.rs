@@ -223,20 +223,22 @@ async fn carry_out(shared: &Arc<Shared>, order: Order, by: String, wait: bool) -
         return rehearsed(shared, rehearse.fault, by);
     }
     let own = own_wish(shared, &order);
-    let Some(ensemble) = shared.steering.ensemble.clone() else {
-        return own_without_a_store(shared, &order, by).unwrap_or_else(|| {
+    let answer = match shared.steering.ensemble.clone() {
+        None => own_without_a_store(shared, &order, by).unwrap_or_else(|| {
             refused(
                 409,
                 "with election = \"lock\" nothing keeps what people want: only the own node's state can be changed, and without `for`",
             )
-        });
+        }),
+        Some(ensemble) => {
+            let answer = tokio::task::spawn_blocking(move || {
+                let answer = ensemble.carry_out(&order, &by, wait);
+                drop(permit);
+                answer
+            });
+            answer.await.unwrap_or_else(|_| refused(500, "defect: the order was not carried out"))
+        }
     };
-    let answer = tokio::task::spawn_blocking(move || {
-        let answer = ensemble.carry_out(&order, &by, wait);
-        drop(permit);
-        answer
-    });
-    let answer = answer.await.unwrap_or_else(|_| refused(500, "defect: the order was not carried out"));
     if let Some(state) = own.filter(|_| answer.status == 200) {
         until_seen(shared, state).await;
     }

@@ -214,6 +214,7 @@ fn with_the_lock_alone_a_node_is_taken_out_by_its_own_api_and_nothing_else_is_pr
     cluster.start("a");
     cluster.until_active_is("a");
     assert_eq!(put(&mut cluster, "a", "\"ISOLATING\""), (200, String::new()));
+    assert_ne!(state(&mut cluster, "a"), "ACTIVE");
     cluster.until_status("a", "ISOLATED");
     assert_eq!(put(&mut cluster, "a", "\"ACTIVE\""), (200, String::new()));
     cluster.until_active_is("a");
