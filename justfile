@@ -77,6 +77,10 @@ drill *ARGS:
 drill-convicts:
     ./scripts/drill-convicts
 
+# Derby, failed over five ways while JDBC clients write, with a cold and a warm standby (3 minutes; docs/coordinators.md).
+derby-drill *ARGS:
+    ./examples/drill/run derby {{ARGS}}
+
 # Drills on machines that QEMU runs: `just vm-drill --list`, `just vm-drill power-loss freeze -n 3`. KVM, or slowly without.
 vm-drill *ARGS:
     ./vm-drill/run {{ARGS}}
