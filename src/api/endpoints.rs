@@ -38,8 +38,17 @@ pub enum Answer {
     Known(fn(&Asked<'_>) -> Response),
     /// From this node's recordings: it may take its time.
     Recorded,
+    /// As it changes.
+    Streamed,
     /// From this very table.
     Described,
+}
+
+impl Endpoint {
+    /// Its answer goes on and on.
+    pub const fn is_stream(&self) -> bool {
+        matches!(self.answer, Answer::Streamed)
+    }
 }
 
 const fn check(
@@ -120,6 +129,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
                 `{\"node\",\"entry\",\"steps\"}`. `primacy history EPOCH` joins it with what the others have. 404 for an epoch that is not \
                 in the history, 503 where nothing is recorded or the disk does not answer.",
         answer: Answer::Recorded,
+    },
+    Endpoint {
+        path: "/events",
+        access: Access::Read,
+        active: "200",
+        other: "200",
+        about: "What changes, as [server-sent events](#events).",
+        answer: Answer::Streamed,
     },
     read("/config", "The effective configuration, secrets hidden.", config),
     read("/metrics", "Prometheus' text format.", metrics_page),

@@ -15,7 +15,7 @@
 //! | `/api/lb-check`, `/api/_ping` | 200 | 200 |
 //! | `/health`, `/readiness`, `/api/health`, `/api/status` | 200 | 200 on a standby in contact |
 //! | `/liveness` | 200 while the supervisor's loop turns | the same |
-//! | `/cluster`, `/history`, `/history/{epoch}`, `/config`, `/metrics`, `/openapi.json`, `/v1/info`, `/v1/info/state`, `/v1/status` | 200 | 200 |
+//! | `/cluster`, `/history`, `/history/{epoch}`, `/events`, `/config`, `/metrics`, `/openapi.json`, `/v1/info`, `/v1/info/state`, `/v1/status` | 200 | 200 |
 //!
 //! The whole table is [`endpoints::ENDPOINTS`]; docs/reference/api.md is generated from it.
 
@@ -43,6 +43,7 @@ mod answer;
 mod asked;
 pub mod changing;
 pub mod endpoints;
+mod events;
 mod health_checks;
 mod metrics;
 mod openapi;
@@ -106,6 +107,7 @@ pub struct Shared {
     timeline: timeline::Reader,
     steering: changing::Steering,
     under_way: changing::UnderWay,
+    events: events::Events,
     /// Counts the requests to read the configuration again.
     reloads: AtomicU64,
 }
@@ -161,6 +163,7 @@ pub fn start(listener: TcpListener, settings: Settings, snapshot: Arc<ArcSwap<Sn
         timeline: settings.timeline,
         steering: settings.steering,
         under_way: changing::UnderWay::default(),
+        events: events::Events::default(),
         reloads: AtomicU64::new(0),
     });
     let (stop, stopped) = watch::channel(false);
@@ -202,6 +205,11 @@ impl ApiThread {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// For those who watch: what the supervisor has published. Never waits.
+    pub fn published(&self, snapshot: &Arc<Snapshot>) {
+        self.shared.events.published(snapshot);
     }
 
     /// Uses these tokens from the next request on.

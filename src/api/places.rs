@@ -119,17 +119,23 @@ impl Place {
     pub async fn is_needed(&self) {
         self.leave.notified().await;
     }
+
+    /// Given up before the connection ends: it counts elsewhere from here on.
+    pub fn vacate(&self) {
+        if self.places.lock().by_age.remove(&self.number).is_some() {
+            self.places.freed.notify_one();
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.lock().by_age.remove(&self.number);
-        self.places.freed.notify_one();
+        self.vacate();
     }
 }
 
 /// Whom an address stands for: one IPv6 host has a whole network of them, and an IPv4 address may be written as one of IPv6.
-fn network(peer: IpAddr) -> IpAddr {
+pub fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
         canonical => canonical,

@@ -30,8 +30,17 @@ const LEADERS: [&str; 6] =
     ["/server_status", "/apiv2/server_status", "/primary", "/leader", "/read-write", "/api/leader-check"];
 
 /// Paths that need the token.
-const PROTECTED: [&str; 8] =
-    ["/cluster", "/history", "/config", "/metrics", "/openapi.json", "/v1/info/state", "/v1/info", "/v1/status"];
+const PROTECTED: [&str; 9] = [
+    "/cluster",
+    "/history",
+    "/events",
+    "/config",
+    "/metrics",
+    "/openapi.json",
+    "/v1/info/state",
+    "/v1/info",
+    "/v1/status",
+];
 
 /// One request from text: `METHOD TARGET`, lines of headers, an empty line, the body.
 pub fn request(data: &[u8]) {
@@ -49,6 +58,12 @@ pub fn request(data: &[u8]) {
     let (head_of_answer, body) = block_on(async {
         let Ok(response) = service.call(request).await;
         let (parts, body) = response.into_parts();
+        // These go on and on.
+        let body = if parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {
+            Body::empty()
+        } else {
+            body
+        };
         (parts, axum::body::to_bytes(body, usize::MAX).await.expect("a body from memory"))
     });
     let status = head_of_answer.status;
@@ -71,6 +86,7 @@ pub fn request(data: &[u8]) {
 /// Any bytes as what a client sends before it hangs up.
 pub fn connection(data: &[u8]) {
     let app = server::router(Arc::new(standby()));
+    let seat = super::events::Connection { began: crate::clock::now(), place: None };
     let answer = block_on(async {
         let (mut client, server) = tokio::io::duplex(data.len().max(1));
         let said = async {
@@ -81,7 +97,8 @@ pub fn connection(data: &[u8]) {
             let _ = client.read_to_end(&mut answer).await;
             answer
         };
-        tokio::join!(said, server::talk(server, Peer(None), Duration::from_secs(10), app, std::future::pending())).0
+        tokio::join!(said, server::talk(server, Peer(None), seat, Duration::from_secs(10), app, std::future::pending()))
+            .0
     });
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&answer));
 }
@@ -158,6 +175,7 @@ fn standby() -> Shared {
         timeline: super::timeline::Reader::new(None),
         steering: Steering::none(),
         under_way: super::changing::UnderWay::default(),
+        events: super::events::Events::default(),
         reloads: AtomicU64::new(0),
     }
 }

@@ -74,12 +74,30 @@ Errors are `{\"error\": \"...\", \"reasons\": {...}}`: 401 (with `WWW-Authentica
 | header | 16 KiB | 431, connection closed |
 | header, TLS handshake, silence between requests | 10 s; 1 s while fewer than a quarter of the connections are free | cut |
 | a client that does not take its answer | 10 s | cut |
-| connections | 1,024, or 128 fewer than the process may have open files | the oldest of the peer that has most makes room |
+| connections | 1,024, or 192 fewer than the process may have open files | the oldest of the peer that has most makes room |
 | connections of one peer (an address; of IPv6 its /64) | a quarter of them | its oldest makes room |
 | life of a connection | 5 min | the next answer is its last (`Connection: close`); without one it is cut 10 s later |
 
 A connection that makes room finishes the answer it is at. When a reload has changed the files of `api.tls`, the connections
 that the former ones have let in end in the same way.
+
+## Events
+
+`GET /events` answers with server-sent events, until the connection is five minutes old; then it is to be asked again. An event carries the whole of what
+it is about, so whoever keeps the latest of each knows the cluster. `seen_at`: when the member that is asked has seen it.
+
+| event | data |
+|---|---|
+| `control` | `/cluster` without its members: who leads, and what operators have asked for |
+| `member` | a row of `/cluster`; with `\"forgotten\":true` its last |
+| `transition` | an entry of `/history`: a leadership has begun or ended, or more is known of it, its `gap_ms` for one |
+
+An id is of one process of one member. Whoever shows the last one as `Last-Event-ID` is told what came after it, where that is still known (the last 512).
+Everybody else is told the whole state first: a `control` with `\"full_state\":true` (what was known before is void), all members, all leaderships; the last one of these has the
+first id. What changes while nobody reads is told as its outcome. A comment comes every five seconds: who hears nothing for longer should ask again.
+
+At most 64 read at the same time, 32 of one peer, beside the connections above; who comes later gets a 503 with `Retry-After`.
+When the token that was shown is withdrawn, the stream ends.
 
 HAProxy's `option httpchk` without a path asks for `/`, where there is nothing in this version: every node answers 404. Name the
 path: `option httpchk GET /server_status`.

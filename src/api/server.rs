@@ -12,7 +12,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodFilter, get, on};
@@ -33,6 +34,7 @@ use crate::api::asked::Asked;
 use crate::api::changing::who::Peer;
 use crate::api::changing::{self, CHANGES};
 use crate::api::endpoints::{Access, Answer, ENDPOINTS, Endpoint};
+use crate::api::events::{self, Connection, STREAMS};
 use crate::api::health_checks::{self, Codes};
 use crate::api::places::Places;
 use crate::api::{Shared, answer, openapi};
@@ -41,8 +43,8 @@ use crate::clock;
 /// Connections at most.
 const CONNECTIONS: usize = 1024;
 
-/// Descriptors that the API leaves to the rest of the process, whatever its limit.
-const DESCRIPTORS_FOR_OTHERS: usize = 128;
+/// Descriptors that the API's places leave to the rest of the process, whatever its limit: with the streams of events.
+const DESCRIPTORS_FOR_OTHERS: usize = 128 + STREAMS;
 
 /// For a header, a body, a TLS handshake, or for a client to take what was sent.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,7 +88,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: watc
                     continue;
                 }
             };
-            let place = places.take(peer.ip()).await;
+            let place = Arc::new(places.take(peer.ip()).await);
             let patience = if places.are_scarce() { SHORT_PATIENCE } else { PATIENCE };
             let (app, shared) = (app.clone(), shared.clone());
             tokio::spawn(async move {
@@ -99,7 +101,8 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: watc
                         () = sleep(LIFE + PATIENCE) => (),
                     }
                 };
-                connection(stream, peer.ip(), patience, app, &shared, leave).await;
+                let seat = Connection { began: clock::now(), place: Some(Arc::clone(&place)) };
+                connection(stream, peer.ip(), seat, patience, app, &shared, leave).await;
             });
         }
     };
@@ -119,6 +122,7 @@ fn places() -> usize {
 async fn connection(
     stream: TcpStream,
     peer: IpAddr,
+    seat: Connection,
     patience: Duration,
     app: Router,
     shared: &Shared,
@@ -133,13 +137,13 @@ async fn connection(
     }
     let mut leave = pin!(leave);
     let peer = Peer(Some(peer));
-    let Some(tls) = shared.tls.load_full() else { return talk(stream, peer, patience, app, leave).await };
+    let Some(tls) = shared.tls.load_full() else { return talk(stream, peer, seat, patience, app, leave).await };
     let handshake = tokio::select! {
         handshake = timeout(patience, tls.accept(stream)) => handshake,
         () = &mut leave => return,
     };
     match handshake {
-        Ok(Ok(stream)) => talk(stream, peer, patience, app, leave).await,
+        Ok(Ok(stream)) => talk(stream, peer, seat, patience, app, leave).await,
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
     }
@@ -149,14 +153,16 @@ async fn connection(
 pub(super) async fn talk(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: Peer,
+    seat: Connection,
     patience: Duration,
     app: Router,
     leave: impl Future<Output = ()>,
 ) {
-    let began = clock::now();
+    let began = seat.began;
     let app = TowerToHyperService::new(app);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(seat.clone());
         let answer = app.call(request);
         async move {
             let mut answer = answer.await?;
@@ -189,8 +195,8 @@ pub(super) async fn talk(
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     let mut router = Router::new();
     for endpoint in ENDPOINTS {
-        let handler = move |State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap| async move {
-            respond(endpoint, &shared, &uri, &headers).await
+        let handler = move |State(shared): State<Arc<Shared>>, request: Request| async move {
+            respond(endpoint, &shared, &request.into_parts().0).await
         };
         let methods = match endpoint.access {
             // HAProxy's `option httpchk` asks with OPTIONS unless it is told otherwise; Patroni answers it, too.
@@ -220,7 +226,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-async fn respond(endpoint: &Endpoint, shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Response {
+async fn respond(endpoint: &Endpoint, shared: &Arc<Shared>, parts: &Parts) -> Response {
+    let (uri, headers) = (&parts.uri, &parts.headers);
     if endpoint.access == Access::Read
         && let Err(refusal) = shared.tokens.load().may_read(headers)
     {
@@ -235,6 +242,10 @@ async fn respond(endpoint: &Endpoint, shared: &Shared, uri: &Uri, headers: &Head
     };
     let asked = Asked { seen: shared.snapshot_at(), shared, uri, headers };
     let response = match endpoint.answer {
+        Answer::Streamed => {
+            let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.0);
+            events::answer(shared, peer, parts.extensions.get(), headers)
+        }
         Answer::Known(answer) => answer(&asked),
         Answer::Described => answer::json(StatusCode::OK, &openapi::document()),
         Answer::Recorded => {

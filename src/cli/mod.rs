@@ -25,6 +25,7 @@ mod check_part;
 mod completions;
 mod config_command;
 mod demo;
+mod events;
 pub mod exit;
 mod guardian;
 mod history;
@@ -101,6 +102,7 @@ pub enum Command {
     Status(status::Arguments),
     WhichActive(which_active::Arguments),
     History(history::Arguments),
+    Events(events::Arguments),
     Verify(verify::Arguments),
     Switchover(steer::switchover::Arguments),
     Isolate(steer::states::IsolateArguments),
@@ -151,6 +153,7 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(&options, before, arguments),
         Command::WhichActive(arguments) => which_active::run(&options, before, arguments),
         Command::History(arguments) => history::run(&options, before, arguments),
+        Command::Events(arguments) => events::run(&options, before, arguments),
         Command::Verify(arguments) => verify::run(&options, &arguments),
         Command::Switchover(arguments) => steer::switchover::run(&options, before, arguments),
         Command::Forget(arguments) => steer::forget::run(&options, before, arguments),

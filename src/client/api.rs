@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The same where the answer comes from a disk.
 const FROM_DISK: Duration = Duration::from_secs(6);
 
+/// No stream lives longer.
+const STREAM: Duration = Duration::from_secs(330);
+
 /// How far an answer can be relied on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Sure {
@@ -165,6 +168,16 @@ impl Api {
     fn status(&self, url: &str) -> Result<ServerStatus, ureq::Error> {
         let request = self.request(url, "/server_status").config().http_status_as_error(false).build();
         request.call()?.body_mut().read_json()
+    }
+
+    /// A request whose answer goes on and on. `after`: the id of the last event that is known.
+    pub(super) fn streaming(&self, url: &str, path: &str, after: Option<&str>) -> RequestBuilder<WithoutBody> {
+        let mut request = self.request(url, path).header("accept", "text/event-stream");
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        let config = request.config().timeout_global(Some(STREAM)).timeout_connect(Some(PATIENCE));
+        config.timeout_recv_response(Some(FROM_DISK)).build()
     }
 
     fn request(&self, url: &str, path: &str) -> RequestBuilder<WithoutBody> {

@@ -11,6 +11,7 @@ use crate::steering::{self, Ensemble};
 
 mod api;
 pub mod commands;
+pub mod events;
 pub mod plugin;
 #[cfg(any(test, fuzzing))]
 pub mod properties;

@@ -220,6 +220,6 @@ fn tsv(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 }
 
 /// Without control characters: other nodes' texts may not move this terminal's cursor, nor break a row.
-fn printable(text: &str, lines: bool) -> String {
+pub(super) fn printable(text: &str, lines: bool) -> String {
     text.chars().map(|c| if c.is_control() && !(lines && c == '\n') { ' ' } else { c }).collect()
 }

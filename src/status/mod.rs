@@ -9,6 +9,7 @@ use crate::host::{HostIdentity, ProcessIdentity};
 pub use crate::role::cause::{Cause, End, Role};
 
 pub mod cause;
+pub mod changes;
 pub mod evidence;
 pub mod timeline;
 

@@ -209,7 +209,11 @@ impl EventLoop {
                 }
                 self.reloading.apply(&config, &self.api);
             }
-            Output::Publish => self.snapshot.store(Arc::new(self.node.snapshot(clock::now()))),
+            Output::Publish => {
+                let snapshot = Arc::new(self.node.snapshot(clock::now()));
+                self.snapshot.store(Arc::clone(&snapshot));
+                self.api.published(&snapshot);
+            }
             Output::Status(text) => self.systemd.status(text),
             Output::Stopping => self.systemd.stopping(),
             Output::Exit(exit) => return Some(exit),

@@ -21,6 +21,7 @@ use primacy::status::{
 mod bodies;
 mod client;
 mod codes;
+mod events;
 mod hostile;
 mod tls;
 mod zookeeper;
