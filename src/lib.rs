@@ -10,6 +10,7 @@
 //! election > {guardian's protocol, status, config, zookeeper};   guardian > {syscalls, processes, zookeeper}
 //! zookeeper > {config, role's lease, guardian's protocol};   client > {config, status, zookeeper}
 //! preflight > {peer_test, election, guardian's volume, processes, role, config};   peer_test > {election, guardian's volume, zookeeper}
+//! supervisor, preflight, cli > warm > {status, syscalls};   node has its order, as plain data
 //!   api > {status, config, processes};   status > {host, the words of role's causes};   role > std (and moment)
 //! ```
 
@@ -43,4 +44,5 @@ pub mod supervisor;
 pub mod syscalls;
 pub mod timer;
 pub mod verify;
+pub mod warm;
 pub mod zookeeper;

@@ -415,6 +415,43 @@ pub fn has_children() -> nix::Result<()> {
     nix::errno::Errno::result(done).map(drop)
 }
 
+/// From linux/ioprio.h: of this process, the class that gets what nobody else wants of the disk.
+const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+const IOPRIO_IDLE: libc::c_int = 3 << 13;
+
+/// Of the processor it gets a tenth of what others get: with nothing but leftovers a busy host would keep it for minutes.
+const NICE: libc::c_int = 10;
+
+/// Takes of the disk only what is left over, and of the processor little. Where that is refused it runs as others do.
+pub fn run_modestly() {
+    // SAFETY: sets a number of this thread's.
+    unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE) };
+    // SAFETY: sets another one.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+}
+
+/// How many of a file's first bytes are in the page cache. Looking brings in nothing. Of a file that this process may not
+/// write the kernel says that all are (mincore(2)).
+pub fn resident(file: BorrowedFd<'_>, bytes: u64) -> io::Result<u64> {
+    const PAGE: usize = 4096;
+    let Some(length) = usize::try_from(bytes).ok().and_then(std::num::NonZeroUsize::new) else { return Ok(0) };
+    let (protection, flags) = (nix::sys::mman::ProtFlags::PROT_NONE, nix::sys::mman::MapFlags::MAP_SHARED);
+    // SAFETY: a new mapping, at a place that the kernel chooses; nobody reads through it.
+    let mapping = unsafe { nix::sys::mman::mmap(None, length, protection, flags, file, 0) }?;
+    // A page may be larger than this: then fewer bytes are written.
+    let mut pages = vec![0_u8; length.get().div_ceil(PAGE)];
+    // SAFETY: the mapping is as long as is said, and there is a byte for each of its pages.
+    let looked = unsafe { libc::mincore(mapping.as_ptr(), length.get(), pages.as_mut_ptr()) };
+    let outcome = if looked < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    // SAFETY: the mapping of above, of which nothing is in use.
+    unsafe { nix::sys::mman::munmap(mapping, length.get()) }?;
+    outcome?;
+    // SAFETY: asks for a number.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(PAGE);
+    let resident = pages[..length.get().div_ceil(page)].iter().filter(|page| **page & 1 != 0).count();
+    Ok((resident as u64 * page as u64).min(bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

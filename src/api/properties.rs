@@ -147,6 +147,7 @@ fn standby() -> Shared {
             lease: LeaseView::default(),
             lock: LockView::default(),
             watchdog: Default::default(),
+            warm: None,
             paused: false,
             switchover: None,
         },

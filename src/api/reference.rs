@@ -56,11 +56,14 @@ and `lock.path` empty; `active` names the elected node of the cluster, if there 
  \"lock\":{\"held\":true,\"path\":\"/mnt/metadata/.primacy/coordinator.lock\",\"holder\":\"node-a\",
          \"verified\":\"verified\",\"verified_detail\":\"with node-b: …\"},
  \"watchdog\":{\"mode\":\"required\",\"device\":\"/dev/watchdog\",\"armed\":true,\"timeout_ms\":5000,\"problem\":null},
+ \"warm\":null,
  \"paused\":false,\"switchover\":null}
 ```
 
 `status` is one of `OK`, `STANDBY`, `WAITING_FOR_LOCK`, `WAITING_FOR_FENCE`, `STARTING`, `STOPPING`, `FENCING`, `ISOLATING`,
 `ISOLATED`, `SHUTTING_DOWN`, `DISCONNECTED`. A node whose lease has run out reports role `fencing`, whatever it was before.
+`warm` is what a standby keeps in its page cache of `[standby] warm`, as of the last pass: `{\"files\", \"bytes\", \"left_out\", \"problems\"}`; null
+where nothing is kept. `left_out`: files for which `warm_limit` has no room, or not for all of them.
 `active` is null where this node cannot know: another node is named only while there is contact with the election backend.
 
 ## Errors and limits

@@ -39,6 +39,7 @@ pub mod status;
 mod steer;
 mod try_lock;
 mod verify;
+mod warm;
 mod which_active;
 
 pub use exit::Exit;
@@ -121,6 +122,7 @@ pub enum Command {
     GenerateReference(reference::Arguments),
     TryLock(try_lock::Arguments),
     PeerTest(peer_test::Arguments),
+    Warm(warm::Arguments),
     CheckPart(check_part::Arguments),
 }
 
@@ -136,7 +138,15 @@ impl Command {
 
     /// The guardian says what it has to say to its supervisor, and its standard error is the coordinator's.
     pub fn logs(&self) -> bool {
-        !matches!(self, Self::Guardian(_) | Self::Runner(_) | Self::Demo(_) | Self::PeerTest(_) | Self::CheckPart(_))
+        !matches!(
+            self,
+            Self::Guardian(_)
+                | Self::Runner(_)
+                | Self::Demo(_)
+                | Self::PeerTest(_)
+                | Self::Warm(_)
+                | Self::CheckPart(_)
+        )
     }
 }
 
@@ -171,6 +181,7 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::Runner(arguments) => Ok(runner::run(&arguments)),
         Command::GenerateReference(arguments) => reference::run(&arguments),
         Command::TryLock(arguments) => try_lock::run(&arguments),
+        Command::Warm(arguments) => warm::run(&arguments),
         Command::PeerTest(arguments) => peer_test::run(&options, arguments),
         Command::CheckPart(arguments) => check_part::run(&options, arguments),
     }

@@ -15,12 +15,14 @@ const PROTECTION: [&str; 7] = [
 ];
 
 /// They belong to an election or to the lock, and a file that is common to all hosts may well have them: a warning.
-const IDLE: [&str; 8] = [
+const IDLE: [&str; 10] = [
     "lock.directory",
     "lock.probe_interval",
     "lock.probe_timeout",
     "lock.min_free_space",
     "candidate.priority",
+    "standby.warm",
+    "standby.warm_limit",
     "hooks.on_fenced",
     "hooks.on_no_leader",
     "hooks.no_leader_after",

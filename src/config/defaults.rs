@@ -84,3 +84,6 @@ pub const API_LISTEN: &str = "0.0.0.0:9090";
 
 /// No duration may be longer: sums of any few of them stay far from overflow on every clock.
 pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Of `standby.warm`, in bytes: a Java machine with a coordinator's libraries is some 500 MB. Published.
+pub const WARM_LIMIT: u64 = 1 << 30;

@@ -121,6 +121,7 @@ fn tree(config: &Config, secrets: Secrets) -> Value {
             "no_leader_after": span(hooks.no_leader_after),
         },
         "candidate": { "priority": candidate.priority, "tags": candidate.tags },
+        "standby": { "warm": config.standby.warm, "warm_limit": size(config.standby.warm_limit) },
         "recorder": { "directory": text(config.recorder.directory.as_deref()), "limit": size(config.recorder.limit) },
         "api": {
             "listen": config.api.listen.to_string(),

@@ -50,6 +50,8 @@ pub enum Kind {
     Boolean,
     /// argv, not interpreted by a shell.
     Arguments,
+    /// Absolute paths.
+    Paths,
     /// A table with keys of the user's choice and texts as values.
     Texts,
     /// As `Texts`; the values may be secrets and are never shown.
@@ -496,6 +498,20 @@ pub const KEYS: &[Key] = &[
         Default::Unset,
         "Labels for people and scripts: at most 64, each with a name of at most 64 and a value of at most 256 bytes.",
         carries!(candidate.tags),
+    ),
+    live(
+        "standby.warm",
+        Kind::Paths,
+        Default::Unset,
+        "Files and directories that a standby keeps in its page cache, so that a start need not wait for the disk: the coordinator's programs and libraries. Read every 30 s at a low priority, in this order, up to `warm_limit`. Nothing on the volume: a path that lies or leads there is not touched, and `primacy check` fails.",
+        carries!(standby.warm),
+    ),
+    live(
+        "standby.warm_limit",
+        Kind::Size,
+        Default::Size(defaults::WARM_LIMIT),
+        "How much of them at most.",
+        carries!(standby.warm_limit),
     ),
     key(
         "recorder.directory",

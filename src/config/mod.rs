@@ -138,6 +138,8 @@ pub struct Config {
     pub fencing: Fencing,
     pub hooks: Hooks,
     pub candidate: Candidate,
+    #[serde(default)]
+    pub standby: Standby,
     pub recorder: Recorder,
     pub api: Api,
     /// What the file says and nothing does, one sentence each.
@@ -282,6 +284,14 @@ pub struct Hooks {
 pub struct Candidate {
     pub priority: u32,
     pub tags: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Standby {
+    /// What it keeps in its page cache.
+    pub warm: Vec<PathBuf>,
+    /// Bytes.
+    pub warm_limit: u64,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]

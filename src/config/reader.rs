@@ -135,6 +135,7 @@ impl Reader {
                 given.map(Value::Texts).ok_or(None)
             }
             (Kind::Arguments, DeValue::Array(items)) => arguments(items).map_err(Some),
+            (Kind::Paths, DeValue::Array(items)) => paths(items).map_err(Some),
             (kind, value) => scalar(kind, value).map_err(Some),
         };
         let value = value.unwrap_or_else(|reason| {
@@ -340,6 +341,7 @@ fn scalar(kind: Kind, value: &DeValue<'_>) -> Result<Value, Refusal> {
         (Kind::Arguments, _) => {
             wrong_type("a list of arguments", "[\"program\", \"argument\", …]; no shell is involved")
         }
+        (Kind::Paths, _) => wrong_type("a list of paths", "[\"/path\", …]"),
         (Kind::Texts | Kind::SecretTexts, _) => wrong_type("a table of texts", "{ name = \"value\" }"),
     }
 }
@@ -366,6 +368,22 @@ fn arguments(items: &toml::de::DeArray<'_>) -> Result<Value, Refusal> {
         ));
     }
     Ok(Value::Arguments(arguments))
+}
+
+fn paths(items: &toml::de::DeArray<'_>) -> Result<Value, Refusal> {
+    let mut paths = Vec::new();
+    for (number, item) in items.iter().enumerate() {
+        match scalar(Kind::Path, item.get_ref()) {
+            Ok(Value::Text(text)) if text.is_empty() => {
+                return Err((format!("item {} is empty", number + 1), "leave it out, or name a path".to_owned()));
+            }
+            Ok(Value::Text(text)) => paths.push(text),
+            Ok(_) => {}
+            Err((what, remedy)) => return Err((format!("item {} {what}", number + 1), remedy)),
+        }
+    }
+    // As they are.
+    Ok(Value::Arguments(paths))
 }
 
 const DURATION: &str = "a number with its unit in quotes, for example \"500ms\", \"10s\", \"2m\" or \"1h 30m\"";

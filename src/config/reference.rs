@@ -48,6 +48,7 @@ fn kind(kind: Kind) -> String {
         Kind::Count { least } => format!("whole number from {least}"),
         Kind::Boolean => "boolean".to_owned(),
         Kind::Arguments => "arguments".to_owned(),
+        Kind::Paths => "list of paths".to_owned(),
         Kind::Texts => "table of texts".to_owned(),
         Kind::SecretTexts => "table of texts (secret)".to_owned(),
     }

@@ -60,6 +60,7 @@ fn property(key: &Key) -> Value {
         Kind::Count { least } => json!({ "type": "integer", "minimum": least, "maximum": u32::MAX }),
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Arguments => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Paths => json!({ "type": "array", "items": { "type": "string", "pattern": "^/" } }),
         Kind::Texts | Kind::SecretTexts => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
     };
     property["description"] = json!(key.about.replace('`', ""));
@@ -73,7 +74,7 @@ fn default(key: &Key) -> Option<Value> {
     match key.default {
         Default::Required | Default::Computed(_) => None,
         Default::Unset => Some(match key.kind {
-            Kind::Arguments => json!([]),
+            Kind::Arguments | Kind::Paths => json!([]),
             Kind::Texts | Kind::SecretTexts => Value::Object(Map::new()),
             _ => json!(""),
         }),

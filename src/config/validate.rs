@@ -11,8 +11,8 @@ use super::checks::{self, Refusal, Schemes};
 use super::reader::Reader;
 use super::{
     AfterLoss, Api, ApiTls, Backoff, Candidate, Config, Coordinator, CoordinatorKind, Drain, ElectionKind, Fencing,
-    Health, HealthProbe, Hooks, Lock, LogLevel, Mode, Recorder, Rehearsal, Restarts, Secret, WatchdogUse, ZooKeeper,
-    ZooKeeperTls, always_on, defaults, files, lease, tokens,
+    Health, HealthProbe, Hooks, Lock, LogLevel, Mode, Recorder, Rehearsal, Restarts, Secret, Standby, WatchdogUse,
+    ZooKeeper, ZooKeeperTls, always_on, defaults, files, lease, tokens,
 };
 
 /// Where the coordinator's command comes from.
@@ -68,6 +68,10 @@ pub fn config(reader: &mut Reader, host: &str, command: Command) -> Config {
         candidate: Candidate {
             priority: reader.count("candidate.priority").unwrap_or(defaults::PRIORITY),
             tags: tags(reader),
+        },
+        standby: Standby {
+            warm: reader.arguments("standby.warm").into_iter().map(PathBuf::from).collect(),
+            warm_limit: reader.size("standby.warm_limit").unwrap_or(defaults::WARM_LIMIT),
         },
         recorder: recorder(reader),
         api: api(reader, host),

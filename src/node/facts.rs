@@ -15,7 +15,7 @@ use crate::moment::{Moment, in_words};
 use crate::role::{self, End, Recorded, WatchdogTiming, Witness};
 use crate::status::{
     Breadcrumb, ClusterView, CoordinatorView, EndCause, Evidence, HistoryEntry, Member, MetricsView, NodeState,
-    PeerResult, Reloaded,
+    PeerResult, Reloaded, Warm,
 };
 
 use super::input::At;
@@ -94,6 +94,9 @@ pub struct Facts {
     /// What became of the last reload.
     #[serde(default)]
     pub reloaded: Option<Reloaded>,
+    /// What is in the page cache, as last told.
+    #[serde(default)]
+    pub warm: Option<Warm>,
     /// What the servers' clock said, and when.
     #[serde(default)]
     pub server_clock: Option<(Moment, SystemTime)>,
@@ -165,6 +168,7 @@ impl Facts {
             state: NodeState::Active,
             state_why: None,
             reloaded: None,
+            warm: None,
             server_clock: None,
             cluster_is_current: false,
             lock_holder: None,

@@ -7,7 +7,7 @@ use crate::election::port::Fact;
 use crate::guardian::protocol::Report;
 use crate::intents::Asked;
 use crate::moment::Moment;
-use crate::status::PeerTest;
+use crate::status::{PeerTest, Warm};
 
 use super::intents::Request;
 
@@ -47,6 +47,8 @@ pub enum Input {
         node: String,
         test: PeerTest,
     },
+    /// What is in the page cache after a pass over `[standby] warm`.
+    Warmed(Warm),
     /// A signal asks for a clean stop, or for a quick one.
     StopAsked {
         signal: StopSignal,

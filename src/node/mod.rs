@@ -42,6 +42,7 @@ mod reload;
 mod rules;
 mod say;
 mod view;
+mod warming;
 mod watch;
 
 #[cfg(test)]
@@ -57,6 +58,7 @@ use crate::intents::Asked;
 use crate::moment::Moment;
 use crate::role::{AlwaysOn, Event, Machine, RoleMachine, Rules, Witness};
 use crate::status::Snapshot;
+use crate::warm::order::Order;
 
 use self::alarm::Alarm;
 use self::commands::Commands;
@@ -96,6 +98,9 @@ pub struct Node {
     leaving: Leaving,
     #[serde(default)]
     alarm: Alarm,
+    /// What was ordered last.
+    #[serde(default)]
+    warming: Option<Order>,
     /// Counts candidacies that were elected: what answers an earlier one is void.
     leadership: u64,
     /// on_standby has not been run since this node became a standby.
@@ -149,6 +154,7 @@ impl Node {
             reload_requests: reload::Requests::default(),
             leaving: Leaving::default(),
             alarm: Alarm::default(),
+            warming: None,
             leadership: 0,
             standby_is_news: false,
             stops: 0,
@@ -188,6 +194,7 @@ impl Node {
         if !self.is_leaving() {
             self.tend_alarm(at.moment);
         }
+        self.tend_warming();
         self.leave_if_done(at.moment);
         if std::mem::take(&mut self.changed) {
             self.outputs.extend(self.published.publish(&self.facts, &self.machine, at.moment));
@@ -279,6 +286,10 @@ impl Node {
             Input::OrphansDead { leadership } => (leadership == self.leadership).then_some(Event::TreeDead),
             Input::Answered { question, answer } => self.hear_answer(question, answer, at.moment),
             Input::PeerTested { node, test } => Some(self.hear_peer(node, test, at.moment)),
+            Input::Warmed(warm) => {
+                self.hear_warmed(warm);
+                None
+            }
             Input::StopAsked { signal } => Some(self.hear_stop(signal)),
             Input::Requested(request) => Some(self.hear_request(request)),
             Input::Asked(Asked::State(wanted)) => {

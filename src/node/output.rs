@@ -6,6 +6,7 @@ use crate::config::{Config, HealthProbe};
 use crate::election::port as election;
 use crate::guardian::protocol::{GuardianOrder, Settings};
 use crate::role::Exit;
+use crate::warm::order::Order;
 
 use super::say::Say;
 
@@ -40,6 +41,8 @@ pub enum Output {
         node: String,
         host: String,
     },
+    /// Keep this in the page cache, and nothing else; `None`: nothing.
+    KeepWarm(Option<Order>),
     /// Read the configuration again.
     ReadConfiguration,
     /// This configuration is in force from now on.

@@ -107,6 +107,12 @@ pub enum Say {
         peer: String,
         text: String,
     },
+    /// In a standby's page cache.
+    KeptWarm {
+        files: u64,
+        bytes: u64,
+        left_out: u64,
+    },
     Reloaded {
         key: String,
     },

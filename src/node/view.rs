@@ -144,6 +144,7 @@ impl Facts {
                     verified_detail: self.verified_detail.clone(),
                 },
                 watchdog: self.watchdog_view(),
+                warm: self.warm.clone(),
                 paused: self.cluster.paused,
                 switchover: self.cluster.switchover.clone(),
             },

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::{Config, HealthProbe, WatchdogUse};
-use crate::guardian;
+use crate::config::{Config, HealthProbe, Mode, WatchdogUse};
 use crate::moment::in_words;
 use crate::status::CheckResult;
+use crate::{guardian, warm};
 
 use super::apart::Told;
 use super::{fail, ok, warn};
@@ -48,6 +48,9 @@ pub fn look(config: &Config, told: &mut Told) {
             }]
         });
     }
+    if !config.standby.warm.is_empty() && config.mode == Mode::ActiveStandby {
+        told.step("standby.warm", || [warm(config)]);
+    }
     told.step("api.listen", || [listen(config)]);
     told.step("fencing.watchdog", || watchdog(config));
     if config.api.token.is_none() {
@@ -57,6 +60,31 @@ pub fn look(config: &Config, told: &mut Told) {
             "set it to administer this node from others",
         ));
     }
+}
+
+/// By the table of mounts: nothing on the volume is looked at for it.
+fn warm(config: &Config) -> CheckResult {
+    const NAME: &str = "standby.warm";
+    let order = warm::order::Order {
+        paths: config.standby.warm.clone(),
+        limit: config.standby.warm_limit,
+        volume: config.lock.directory.clone(),
+    };
+    let refused = match warm::refused(&order) {
+        Ok(refused) => refused,
+        Err(error) => return warn(NAME, format!("nothing is kept: {error}"), "is the volume mounted?"),
+    };
+    if !refused.is_empty() {
+        let remedy = "name files on this host's own disk; if the volume is not mounted, mount it";
+        return fail(NAME, refused.join("; "), remedy);
+    }
+    let absent: Vec<_> =
+        order.paths.iter().filter(|path| !path.exists()).map(|path| path.display().to_string()).collect();
+    if !absent.is_empty() {
+        return warn(NAME, format!("not there: {}", absent.join(", ")), "correct the paths");
+    }
+    let limit = bytesize::ByteSize(order.limit);
+    ok(NAME, format!("{} paths, none of them on the volume; at most {limit} are kept", order.paths.len()))
 }
 
 fn listen(config: &Config) -> CheckResult {

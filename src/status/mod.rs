@@ -12,9 +12,11 @@ pub mod cause;
 pub mod changes;
 pub mod evidence;
 pub mod timeline;
+mod warm;
 
 pub use cause::EndCause;
 pub use evidence::Evidence;
+pub use warm::Warm;
 
 /// One of the words in the `status` field: what this node is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,6 +98,9 @@ pub struct ServerStatus {
     pub lease: LeaseView,
     pub lock: LockView,
     pub watchdog: WatchdogStatus,
+    /// Null where nothing is kept: no `[standby] warm`, no standby, or not looked at yet.
+    #[serde(default)]
+    pub warm: Option<Warm>,
     pub paused: bool,
     pub switchover: Option<serde_json::Value>,
 }

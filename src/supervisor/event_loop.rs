@@ -24,6 +24,7 @@ use super::orphans::{self, OwnChildren};
 use super::recording::Recording;
 use super::reload::Reloading;
 use super::source::Source;
+use super::warming::Warming;
 use super::{ask, parts, peer_test, telling};
 
 /// When a guardian whose socket is full is written to again.
@@ -46,6 +47,7 @@ pub struct EventLoop {
     snapshot: Arc<ArcSwap<Snapshot>>,
     source: Source,
     reloading: Reloading,
+    warming: Warming,
     systemd: Notifier,
     /// When the service manager's watchdog is to be told next.
     alive: Option<(Duration, Moment)>,
@@ -90,6 +92,7 @@ impl EventLoop {
             snapshot,
             source,
             reloading: Reloading::default(),
+            warming: Warming::default(),
             systemd,
             alive: notify::watchdog_interval().map(|interval| (interval, clock::now())),
             turned,
@@ -202,6 +205,7 @@ impl EventLoop {
                     let _ = answer.send(Input::PeerTested { node, test });
                 });
             }
+            Output::KeepWarm(order) => self.warming.order(order, &self.answer, &self.children),
             Output::ReadConfiguration => self.reloading.begin(&self.source),
             Output::Reconfigured(config) => {
                 if config.zookeeper.tls.is_some() {

@@ -23,6 +23,7 @@ mod recording;
 mod reload;
 mod source;
 mod telling;
+mod warming;
 mod wiring;
 
 pub use source::Source;

@@ -72,6 +72,17 @@ pub fn tell(line: Say) {
         Say::PeerTested { level: NoteLevel::Info, peer, text } => tracing::info!(peer, "{text}"),
         Say::PeerTested { level: NoteLevel::Warn, peer, text } => tracing::warn!(peer, "{text}"),
         Say::PeerTested { level: NoteLevel::Error, peer, text } => tracing::error!(peer, "{text}"),
+        Say::KeptWarm { files, bytes, left_out } => {
+            let kept = bytesize::ByteSize(bytes);
+            if left_out == 0 {
+                tracing::info!("kept in the page cache: {kept} of {files} files");
+            } else {
+                tracing::warn!(
+                    left_out,
+                    "kept in the page cache: {kept} of {files} files; standby.warm_limit has no room for all"
+                );
+            }
+        }
         Say::Reloaded { key } => tracing::info!(key, "reloaded"),
         Say::NotReloaded { key, why: Unchanged::Overruled } => {
             tracing::warn!(key, "changed in the file, but -v, -q or RUST_LOG has precedence");

@@ -109,7 +109,8 @@ fn heard_in_words(input: &Input) -> Words {
         | Input::Answered { .. }
         | Input::TimePassed
         | Input::Reread(_)
-        | Input::ReloadAsked => return None,
+        | Input::ReloadAsked
+        | Input::Warmed(_) => return None,
         Input::Election(fact) => return fact_in_words(fact),
         Input::ElectionEnded => "the election backend is gone".into(),
         Input::OrphansDead { .. } => "nothing is left of what its dead guardian left".into(),
@@ -215,6 +216,7 @@ fn wanted_in_words(output: &Output) -> Words {
         | Output::Ask { .. }
         | Output::TestPeer { .. }
         | Output::ReadConfiguration
+        | Output::KeepWarm(_)
         | Output::Reconfigured(_)
         | Output::Publish
         | Output::Status(_)

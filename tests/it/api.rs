@@ -157,6 +157,7 @@ pub fn active() -> Snapshot {
             },
             lease: LeaseView::default(),
             watchdog: WatchdogStatus { mode: "off".into(), ..WatchdogStatus::default() },
+            warm: None,
             lock: LockView {
                 held: true,
                 path: "/mnt/coordinator.lock".into(),

@@ -22,6 +22,7 @@ mod reach;
 mod recordings;
 mod steering;
 mod systemd;
+mod warming;
 mod watching;
 mod zookeeper;
 

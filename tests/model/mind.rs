@@ -371,6 +371,7 @@ impl Mind {
             | Output::Ask { .. }
             | Output::TestPeer { .. }
             | Output::ReadConfiguration
+            | Output::KeepWarm(_)
             | Output::Reconfigured(_)
             | Output::Publish
             | Output::Status(_)

@@ -6,6 +6,7 @@ mod health;
 mod intents;
 mod properties;
 mod recorded;
+mod warming;
 
 use std::time::{Duration, SystemTime};
 

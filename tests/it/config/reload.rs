@@ -134,6 +134,8 @@ fn variants(files: &Files) -> Vec<(&'static str, String, String)> {
         ("candidate.priority", "1".into(), "2".into(), &none),
         ("candidate.tags", "{ a = \"1\" }".into(), "{ a = \"2\" }".into(), &none),
         ("rehearsal.allowed", "true".into(), "false".into(), &none),
+        ("standby.warm", "[\"/a\"]".into(), "[\"/b\"]".into(), &none),
+        ("standby.warm_limit", quoted("1MiB"), quoted("2MiB"), &none),
         ("recorder.directory", quoted("/var/lib/a"), quoted("/var/lib/b"), &none),
         ("recorder.limit", quoted("1MiB"), quoted("2MiB"), &none),
         ("api.listen", quoted("127.0.0.1:1"), quoted("127.0.0.1:2"), &none),
