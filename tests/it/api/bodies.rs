@@ -27,7 +27,7 @@ fn the_status_has_all_fields_always() {
         coordinator.pid coordinator.started_at coordinator.ready coordinator.restarts coordinator.holds_lock zookeeper \
         zookeeper.state zookeeper.session zookeeper.session_timeout_ms zookeeper.last_heartbeat_ms lease \
         lease.remaining_ms lock lock.held lock.path lock.holder lock.verified lock.verified_detail watchdog watchdog.mode watchdog.device \
-        watchdog.armed watchdog.timeout_ms watchdog.problem paused switchover"
+        watchdog.armed watchdog.timeout_ms watchdog.problem warm paused switchover"
         .split_whitespace()
         .map(str::to_owned)
         .collect();
@@ -77,6 +77,7 @@ fn the_status_of_an_active_node_is_as_the_contract_shows_it() {
             "lock": {"held": true, "path": "/mnt/coordinator.lock", "holder": "node-a", "verified": "verified",
                      "verified_detail": null},
             "watchdog": {"mode": "off", "device": null, "armed": false, "timeout_ms": null, "problem": null},
+            "warm": null,
             "paused": false, "switchover": null,
         })
     );
