@@ -81,6 +81,18 @@ drill-convicts:
 derby-drill *ARGS:
     ./examples/drill/run derby {{ARGS}}
 
+# ActiveMQ Classic, the same with JMS clients; `--own-ha` has its own master and slave in the place of primacy.
+activemq-drill *ARGS:
+    ./examples/drill/run activemq {{ARGS}}
+
+# slurmctld, the same with sbatch.
+slurmctld-drill *ARGS:
+    ./examples/drill/run slurmctld {{ARGS}}
+
+# Spark's Thrift server, the same with JDBC; SPARK_JARS names its jars (half an hour).
+spark-drill *ARGS:
+    ./examples/drill/run spark-thrift {{ARGS}}
+
 # Drills on machines that QEMU runs: `just vm-drill --list`, `just vm-drill power-loss freeze -n 3`. KVM, or slowly without.
 vm-drill *ARGS:
     ./vm-drill/run {{ARGS}}

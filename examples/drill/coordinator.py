@@ -8,6 +8,12 @@ class Base:
     clients = 2
     # A client that was not answered asks again; not every protocol can tell then whether the first one has arrived.
     may_come_twice = False
+    # For how many seconds before a kill it may have acknowledged what it had not saved. What is lost of that is counted, and no charge.
+    unsaved_for = 0
+    # How long clients write before each fault at least, in seconds.
+    settles = 0
+    # How long its own fail-over is left alone before each fault, in seconds: the other one has to know its place.
+    own_settles = 15
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -33,13 +39,16 @@ class Base:
     def first(self, its):
         """Once, when the first one leads."""
 
-    def warm(self, node):
-        """Has the standby's page cache warm."""
-        node.program.read()
-
     def client(self, nodes, number):
         """argv: writes until its standard input ends, and says `ACK ID MONOTONIC-NANOSECONDS`."""
         raise NotImplementedError
+
+    def own(self, node, volume):
+        """argv of what a node runs for the coordinator's own fail-over; None: it has none."""
+        return None
+
+    def own_environment(self, node):
+        return {}
 
     def client_environment(self, its):
         return {}

@@ -20,18 +20,30 @@ def compare(acknowledged, stored, may_come_twice):
     return lost, twice, charges
 
 
+def excused(at, kills, unsaved_for):
+    """Acknowledged so shortly before a kill that the coordinator says itself it had not saved it."""
+    return any(0 <= kill - at <= unsaved_for * 1e9 for kill in kills)
+
+
 def judge(its, watch):
     for client in its.clients:
         client.finish()
-    acknowledged = [name for client in its.clients for _, name in client.acknowledged()]
-    lost, twice, charges = compare(acknowledged, its.coordinator.stored(its), its.coordinator.may_come_twice)
+    when = {name: at for client in its.clients for at, name in client.acknowledged()}
+    acknowledged, stored = list(when), its.coordinator.stored(its)
+    unsaved = [name for name in set(when) - set(stored) if excused(when[name], watch.kills, its.coordinator.unsaved_for)]
+    lost, twice, charges = compare([name for name in acknowledged if name not in unsaved], stored, its.coordinator.may_come_twice)
     if watch.both:
         charges.append(f"both nodes took connections at once, {len(watch.both)} times")
     charges += its.coordinator.examine(its)
-    sentence = (f"{len(acknowledged)} writes acknowledged, {len(lost)} of them lost, {len(twice)} there twice; "
-                f"never two coordinators in {watch.looks} looks." if not watch.both else "TWO COORDINATORS AT ONCE.")
-    return {"acknowledged": len(acknowledged), "lost": len(lost), "twice": len(twice), "looks": watch.looks,
-            "sentence": sentence, "charges": charges}
+    sentence = f"{len(acknowledged)} writes acknowledged, {len(lost)} of them lost, {len(twice)} there twice"
+    if unsaved:
+        sentence += f", {len(unsaved)} that it had acknowledged before it saved them lost at a kill"
+    if watch.both:
+        sentence += "; TWO COORDINATORS AT ONCE"
+    elif watch.looks:
+        sentence += f"; never two coordinators in {watch.looks} looks"
+    return {"acknowledged": len(acknowledged), "lost": len(lost), "unsaved": len(unsaved), "twice": len(twice), "looks": watch.looks,
+            "sentence": sentence + ".", "charges": charges}
 
 
 def table(figures):
@@ -58,4 +70,6 @@ def self_test():
     assert len(compare(["a"], ["a", "a"], False)[2]) == 1
     assert compare(["a"], ["a", "a"], True) == ([], ["a"], [])
     assert len(compare([], [], False)[2]) == 1
+    assert excused(1_000_000_000, [3_000_000_000], 2) and not excused(1_000_000_000, [3_000_000_001], 2)
+    assert not excused(3_000_000_000, [1_000_000_000], 2) and not excused(1, [2], 0)
 

@@ -41,9 +41,19 @@ class Program:
     def java(self, home=None):
         """A Java runtime; what only compilers need is left out."""
         home = home or pathlib.Path(shutil.which("java")).resolve().parents[1]
-        leave = shutil.ignore_patterns("src.zip", "ct.sym", "jmods", "docs", "man", "include", "legal", "demo")
-        shutil.copytree(home, self.folder / "java", ignore=leave, ignore_dangling_symlinks=True)
+        self.tree(home, "java", {"src.zip", "ct.sym", "jmods", "docs", "man", "include", "legal", "demo"})
         return self.folder / "java/bin/java"
+
+    def tree(self, source, into, leave=frozenset()):
+        """With files in the place of links, as if each host had its own."""
+        for folder, folders, names in os.walk(source, followlinks=True):
+            folders[:] = [name for name in folders if name not in leave]
+            here = self.folder / into / os.path.relpath(folder, source)
+            here.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                path = pathlib.Path(folder, name)
+                if name not in leave and path.is_file():
+                    shutil.copy(path, here / name)
 
     def files(self, sources, into):
         (self.folder / into).mkdir(parents=True, exist_ok=True)
