@@ -11,6 +11,9 @@
 //! that are stale at the fail-over. What lies there is found out without asking the volume, from the kernel's table of mounts:
 //! a path is resolved component by component, and each is looked up in that table before it is looked at ([`places`]).
 //!
+//! A path on the volume fails `primacy check`, and is left out by whoever runs. Rejected: a configuration that is not valid with it.
+//! What lies where is known only once everything is mounted, and a host that boots before its file server answers would stay down.
+//!
 //! Rejected: to lock the pages in memory. The kernel could not take them back from a standby whose host has better use for
 //! them. Rejected, too: a thread of the supervisor. A process of which one thread waits for a frozen file system does not end.
 

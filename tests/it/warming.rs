@@ -60,6 +60,10 @@ impl Place {
     }
 }
 
+fn is_gone(pid: i32) -> bool {
+    !fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
 fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
@@ -98,9 +102,7 @@ fn a_standby_keeps_its_files_in_the_page_cache_until_it_leads_and_whoever_reads_
     send(reader, Signal::SIGSTOP);
     place.cluster.signal("a", Signal::SIGTERM);
     place.cluster.until_active_is("b");
-    place.cluster.until("its reader is gone", |_| {
-        (!fs::read_to_string(format!("/proc/{reader}/stat")).is_ok_and(|stat| !stat.contains(") Z "))).then_some(())
-    });
+    place.cluster.until("its reader is gone", |_| is_gone(reader).then_some(()));
     assert_eq!(place.reader("b"), None);
     assert_eq!(place.cluster.status("b").unwrap()["warm"], Value::Null);
     place.cluster.judge();
@@ -130,4 +132,18 @@ fn what_leads_to_the_volume_fails_the_check_and_is_not_read_by_a_standby() {
         .until("b keeps what it may", |cluster| cluster.status("b").filter(|status| status["warm"]["files"] == 2));
     assert_eq!(status["warm"]["problems"].as_array().unwrap().len(), 2, "{status}");
     place.cluster.until_logged("b", "lies on the file system of lock.directory");
+}
+
+#[test]
+fn whoever_reads_ends_with_a_supervisor_that_is_killed() {
+    let Some(mut place) = Place::new() else { return skipped(NO_SECOND) };
+    let programs = place.programs.path().to_owned();
+    place.warm("b", &[programs]);
+    place.cluster.start_with_active(&["a", "b"]);
+    place
+        .cluster
+        .until("b keeps two files", |cluster| cluster.status("b").filter(|status| status["warm"]["files"] == 2));
+    let reader = place.reader("b").expect("somebody reads");
+    place.cluster.signal("b", Signal::SIGKILL);
+    place.cluster.until("its reader is gone", |_| is_gone(reader).then_some(()));
 }
