@@ -104,6 +104,8 @@ pub fn order(order: &GuardianOrder) -> Cow<'_, GuardianOrder> {
         }))),
         GuardianOrder::LastWill(will) => Cow::Owned(GuardianOrder::LastWill(will.as_ref().map(last_will))),
         GuardianOrder::AcquireLock { .. }
+        | GuardianOrder::AwaitLock { .. }
+        | GuardianOrder::CallOff
         | GuardianOrder::Look
         | GuardianOrder::Rehearse(_)
         | GuardianOrder::WriteRecord(_)

@@ -64,6 +64,27 @@ pub fn hear_signals_again() {
     let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
 }
 
+/// The signal that interrupts a thread that waits in the kernel. By default it is ignored, and nobody else sends it.
+const INTERRUPTION: libc::c_int = libc::SIGURG;
+
+extern "C" fn be_interrupted(_: libc::c_int) {}
+
+/// Makes [`interrupt`] end whatever call of the kernel a thread waits in, where the kernel allows that.
+pub fn permit_interruptions() {
+    // SAFETY: an all-zero sigaction is a valid one, with an empty mask and no flags (so no call is restarted).
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = be_interrupted as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler does nothing, which is safe at any moment; nothing of ours had another one.
+    let _ = unsafe { libc::sigaction(INTERRUPTION, &raw const action, std::ptr::null_mut()) };
+}
+
+/// Interrupts what the thread waits in. It may be about to begin: who wants to be sure interrupts again.
+pub fn interrupt<T>(thread: &std::thread::JoinHandle<T>) {
+    use std::os::unix::thread::JoinHandleExt;
+    // SAFETY: the thread has not been joined, since there is its handle; one that has ended is not signalled.
+    let _ = unsafe { libc::pthread_kill(thread.as_pthread_t(), INTERRUPTION) };
+}
+
 /// Ends the process without running any destructor.
 pub fn end_at_once(code: i32) -> ! {
     // SAFETY: takes a number and does not return; nothing of this process is used afterwards.

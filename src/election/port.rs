@@ -16,7 +16,8 @@ pub enum ElectionOrder {
     Stand,
     /// Leave the front of the queue and enter it again at the back.
     Yield,
-    /// Take the epoch and leave the breadcrumb in one step, guarded by what `Elected` reported. Answered by `Claimed`
+    /// Take the epoch and leave the breadcrumb in one step, guarded by what `Elected` reported, or `Behind`: then the election node
+    /// before the own one goes in the same step. Answered by `Claimed`
     /// or `ClaimRefused`, or by `Lost`. From `Claimed` on the backend sends heartbeats until `Resign`.
     Claim {
         breadcrumb: Breadcrumb,
@@ -80,8 +81,13 @@ pub enum Fact {
     Cluster(Box<ClusterView<Member>>),
     /// What people want; sent at every change, and before `Cluster`.
     Intended(Box<Intended>),
-    /// In the queue behind this election node.
-    Behind { election_node: String },
+    /// In the queue behind this election node. `next`: it is the active one's very node, and what a claim would be guarded by once
+    /// that leadership is proven to be over.
+    Behind {
+        election_node: String,
+        #[serde(default)]
+        next: Option<Box<ElectionOutcome>>,
+    },
     /// At that moment of this host's clock it was `server` by the clock of the servers, which all nodes share.
     Stamped { at: Moment, server: SystemTime },
     /// Past leaderships, newest first; sent at every change.

@@ -85,6 +85,8 @@ pub struct MainThread {
     parent: Pid,
     configured: Option<Configured>,
     lock: Lock,
+    /// Until when the lock is waited for, and how long one that is granted is kept without a word.
+    waiting: Option<(Moment, Duration)>,
     /// Latched.
     lost: bool,
     /// The epoch whose record is in the lock file.
@@ -134,6 +136,7 @@ impl MainThread {
             parent,
             configured: None,
             lock: Lock::Open,
+            waiting: None,
             lost: false,
             written: None,
             probe_watch: Watch::default(),
@@ -226,6 +229,9 @@ impl MainThread {
             self.close_lock(cause, now);
         }
         self.go_on_starting(now);
+        if self.waiting.is_some_and(|(until, _)| until <= now) {
+            self.call_off();
+        }
         self.watch_volume(now);
         if let Lock::Closing { late: Some(late) } = self.lock
             && now >= late
@@ -298,7 +304,8 @@ impl MainThread {
         let deadline = self.deadline.filter(|_| self.has_to_end());
         let closing = if let Lock::Closing { late } = self.lock { late } else { None };
         let watchdog = self.watchdog.due(self.deadline);
-        [deadline, self.volume_due(), closing, self.tree.due(), watchdog, self.start_due(), self.thaw]
+        let waiting = self.waiting.map(|(until, _)| until);
+        [deadline, self.volume_due(), closing, self.tree.due(), watchdog, self.start_due(), self.thaw, waiting]
             .into_iter()
             .flatten()
             .min()
@@ -373,6 +380,10 @@ impl MainThread {
                     // A lock that comes after CloseLock was asked for is closed by that.
                     if self.lock == Lock::Open {
                         self.lock = Lock::Held { fd };
+                        if let Some((_, grace)) = self.waiting.take() {
+                            // A supervisor that does not take it up is frozen, say.
+                            self.deadline = Some(clock::now() + grace);
+                        }
                         self.link.send(&Report::LockAcquired { volume, record, write_back });
                     }
                 }
@@ -394,6 +405,13 @@ impl MainThread {
                     if self.lock == Lock::Open && self.tree.is_empty() {
                         self.begin_to_end(Ending::without_supervisor(), clock::now());
                     }
+                }
+                VolumeEvent::CalledOff => {
+                    if self.lock != Lock::Open {
+                        self.lock = Lock::Open;
+                        self.deadline = None;
+                    }
+                    self.link.send(&Report::CalledOff);
                 }
                 VolumeEvent::Closed { clean } => {
                     self.lock = Lock::Open;
@@ -425,6 +443,7 @@ impl MainThread {
                 self.link.did(Deed::AskedToClose { proof: over.is_some() });
                 volume.ask(Task::Close { cause, over });
                 self.lock = Lock::Closing { late: Some(now + CLOSE_IS_LATE) };
+                self.waiting = None;
             }
             // Its end is reported in any case.
             (Some(_), Lock::Closing { .. }) => {}
@@ -445,6 +464,10 @@ impl MainThread {
         self.link.did(Deed::BeganToEnd { cause: ending.cause().into() });
         if !(seeded_bug::lock_goes_before_the_tree() && ending.is_at_deadline()) {
             self.tree.kill(now);
+        }
+        if self.waiting.is_some() {
+            // Before the last will: whoever comes next finds the lock free.
+            self.close_lock(ending.cause().into(), now);
         }
         if let (Some(volume), Lock::Open) = (self.configured.as_ref().and_then(Configured::volume), self.lock) {
             // Calls off an attempt that may be under way.

@@ -43,6 +43,12 @@ pub enum GuardianOrder {
         /// Nothing but the lock decides here, so wait for it indefinitely, quietly and without polling it often.
         patient: bool,
     },
+    /// Wait for the lock of the leadership before this node, until that time unless this is said again with a later one; answered
+    /// by `LockAcquired` or `CalledOff`. A lock that is granted is let go of, and the last will carried out, where no order has
+    /// moved the deadline within `grace`.
+    AwaitLock { until: Moment, grace: Duration, expected_volume: Option<String> },
+    /// Wait for it no more, and let go of it if it was granted; answered by `CalledOff`.
+    CallOff,
     /// Look at the volume now rather than at the next probe; answered by `Volume` if that differs. Ignored while the lock is
     /// held or wanted.
     Look,
@@ -107,6 +113,8 @@ pub enum Report {
         /// Hosts keep what they write to this volume to themselves until they write it back: a network file system.
         write_back: bool,
     },
+    /// The lock is not waited for, and was not granted or is let go of.
+    CalledOff,
     /// Somebody else holds the lock: who, as far as the record in the file says.
     LockRefused {
         holder: Option<LockRecord>,

@@ -83,6 +83,12 @@ pub struct Facts {
     /// Whose place is the one before it.
     #[serde(default)]
     pub behind: Option<String>,
+    /// Whose lock it was told that this node waits for: election node and epoch.
+    #[serde(default)]
+    pub waited_for: Option<(String, u64)>,
+    /// Where that is the active one's: what would be found if this node were elected.
+    #[serde(default)]
+    pub next: Option<Box<ElectionOutcome>>,
     /// What is told of a switchover to this node: see [`crate::status::Member::ready_for`].
     #[serde(default)]
     pub ready_for: Option<i64>,
@@ -164,6 +170,8 @@ impl Facts {
             seen_active: None,
             election_node: None,
             behind: None,
+            next: None,
+            waited_for: None,
             ready_for: None,
             state: NodeState::Active,
             state_why: None,
@@ -197,7 +205,12 @@ impl Facts {
     /// This node has no place in the queue.
     pub fn leave_queue(&mut self) {
         self.election_node = None;
-        self.behind = None;
+        self.stands_behind(None, None);
+    }
+
+    /// Whose place is before the own one, and whether it is the active one's.
+    pub fn stands_behind(&mut self, election_node: Option<String>, next: Option<Box<ElectionOutcome>>) {
+        (self.behind, self.next) = (election_node, next);
     }
 
     /// Hashes what can bear on a decision.
@@ -207,7 +220,8 @@ impl Facts {
         (outcome.map(|outcome| outcome.epoch), self.witness).hash(state);
         breadcrumb.map(|it| (&it.node, it.epoch, it.clean)).hash(state);
         self.predecessor_record.as_ref().map(|it| (&it.node, it.epoch, it.is_over())).hash(state);
-        (&self.election_node, &self.behind).hash(state);
+        (&self.election_node, &self.behind, self.contact == Contact::Connected).hash(state);
+        self.next.as_ref().map(|next| (next.epoch, next.paused)).hash(state);
         (self.volume_usable(), self.volume_seen, self.watchdog_usable(), self.session_timeout_ms).hash(state);
     }
 

@@ -42,6 +42,7 @@ mod reload;
 mod rules;
 mod say;
 mod view;
+mod waiting;
 mod warming;
 mod watch;
 
@@ -185,6 +186,14 @@ impl Node {
         }
         if !self.is_leaving()
             && let Some(event) = self.tend_intents(at)
+        {
+            for action in self.machine.step(at.moment, event) {
+                self.changed = true;
+                self.carry_out(at, action);
+            }
+        }
+        if !self.is_leaving()
+            && let Some(event) = self.tend_waiting()
         {
             for action in self.machine.step(at.moment, event) {
                 self.changed = true;

@@ -29,6 +29,16 @@ impl Node {
                 let patient = self.facts.config.election == ElectionKind::Lock;
                 self.order(GuardianOrder::AcquireLock { expected_volume, patient });
             }
+            Action::AwaitLock { until } => {
+                let expected_volume = self.facts.next.as_ref().and_then(|next| next.volume.clone());
+                let grace = self.facts.config.zookeeper.heartbeat_interval * 2;
+                self.order(GuardianOrder::AwaitLock { until, grace, expected_volume });
+                self.say_for_whom_it_waits();
+            }
+            Action::CallOff => {
+                self.facts.waited_for = None;
+                self.order(GuardianOrder::CallOff);
+            }
             Action::FencePredecessor { epoch, named_by } => self.fence_predecessor(epoch, named_by),
             Action::Claim { epoch } => self.claim(at, epoch),
             Action::WriteRecord { epoch } => {
@@ -97,7 +107,14 @@ impl Node {
         let evidence = Some(facts.evidence());
         let entry = HistoryEntry { detail: Some(facts.story.clone()), evidence, ..begun };
         facts.entry = Some(entry.clone());
-        let predecessor_ended = predecessor_ended(facts, at);
+        let mut predecessor_ended = predecessor_ended(facts, at);
+        // The lock file does not say who asked for it; what people want does, as long as that is not carried out.
+        if let Some(ended) = &mut predecessor_ended
+            && let Some(EndCause::Found(end)) = ended.cause
+            && let Some(wish) = self.intents.wish(&ended.node, ended.epoch, end)
+        {
+            (ended.by, ended.reason) = (Some(wish.by), wish.reason);
+        }
         let volume = facts.volume_id.clone().unwrap_or_default();
         self.elect(election::ElectionOrder::Claim { breadcrumb, volume, entry, predecessor_ended });
     }

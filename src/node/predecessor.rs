@@ -77,6 +77,7 @@ pub fn by(witness: Witness, breadcrumb: Option<&Breadcrumb>, record: Option<&Loc
 fn of_record(record: &LockRecord) -> Breadcrumb {
     let ended = record.ended.clone();
     Breadcrumb {
+        election_node: None,
         node: record.node.clone(),
         epoch: record.epoch,
         api: record.api.clone(),
@@ -154,6 +155,7 @@ mod tests {
 
     fn breadcrumb(node: &str, host: Option<HostIdentity>) -> Breadcrumb {
         Breadcrumb {
+            election_node: None,
             node: node.to_owned(),
             epoch: 6,
             api: "http://there:9090".to_owned(),

@@ -55,6 +55,7 @@ impl Facts {
     /// What this node leaves behind when it takes `epoch`.
     pub fn breadcrumb(&self, epoch: u64, since: String) -> Breadcrumb {
         Breadcrumb {
+            election_node: None,
             node: self.config.node.clone(),
             epoch,
             api: self.identity.advertise.clone(),

@@ -6,6 +6,7 @@
 
 mod apart;
 mod host;
+mod nfs_lease;
 mod peer;
 mod volume;
 mod zookeeper;

@@ -12,7 +12,7 @@ use crate::moment::in_words;
 use crate::status::CheckResult;
 
 use super::apart::Told;
-use super::{fail, ok, warn};
+use super::{fail, nfs_lease, ok, warn};
 
 /// The check that stands for the whole volume.
 pub const NAME: &str = "lock.directory";
@@ -23,6 +23,7 @@ pub fn look(config: &Config, expected: Option<&str>, told: &mut Told) {
     let first_creates = config.election == ElectionKind::ZooKeeper;
     let mount = Mount::of(directory);
     told.step("volume.mount", || mounted(mount.as_ref()));
+    told.step("volume.nfs_lease", || nfs_lease::look(config, mount.as_ref()));
     let mut place = None;
     told.step(NAME, || {
         let (found, usable) = find(directory, first_creates, expected);

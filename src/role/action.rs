@@ -11,6 +11,13 @@ pub enum Action {
     Stand,
     Yield,
     AcquireLock,
+    /// Wait for the lock of the leadership before this node, until then at the latest; said again, with a later moment, it goes
+    /// on. Answered by `LockGranted`, or, if the time is up before, by `CalledOff`.
+    AwaitLock {
+        until: Moment,
+    },
+    /// Wait for it no more, and let go of it if it was granted meanwhile. Answered by `CalledOff`.
+    CallOff,
     /// `epoch` tells this attempt's answer from that of an attempt given up before.
     FencePredecessor {
         epoch: u64,

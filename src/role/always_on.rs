@@ -216,6 +216,9 @@ impl AlwaysOn {
             | Event::WatchdogSeen { .. }
             | Event::Elected(_)
             | Event::LockAcquired { .. }
+            | Event::NextInLine(_)
+            | Event::LockGranted { .. }
+            | Event::CalledOff
             | Event::LockRefused { .. }
             | Event::VolumeUnusable
             | Event::PredecessorFenced { .. }

@@ -161,6 +161,8 @@ pub enum DeadlineReason {
     Command,
     /// The guardian must be told that a lock is still wanted.
     HoldLock,
+    /// The guardian is to be told to wait on for the lock.
+    AwaitLock,
     /// What was killed has not died.
     Stuck,
     /// The lock has been held by somebody else for so long that the predecessor is fenced before it is free.

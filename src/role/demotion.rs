@@ -56,8 +56,9 @@ impl Machine {
         }
     }
 
-    /// Leaves the queue without ever having asked for the lock.
-    pub(super) fn withdraw(&mut self, end: End, out: &mut Vec<Action>) {
+    /// Leaves the queue without ever having led. A lock that was waited for is let go of first.
+    pub(super) fn withdraw(&mut self, now: Moment, end: End, out: &mut Vec<Action>) {
+        let waited = self.waiting.ends();
         self.stage = Stage::Ending(Ending {
             end,
             step: EndStep::Resigning,
@@ -67,10 +68,10 @@ impl Machine {
             clean: false,
             engaged: false,
             tree_dead: true,
-            lock_closed: true,
-            resignation: Resignation::Ordered,
+            lock_closed: !waited,
+            resignation: Resignation::Unsaid,
         });
-        out.push(Action::Resign { clean: false, end: None });
+        if waited { self.close_lock(now, out) } else { self.resign(out) }
     }
 
     pub(super) fn begin_end(&mut self, now: Moment, end: End, out: &mut Vec<Action>) {

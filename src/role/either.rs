@@ -3,7 +3,7 @@
 use crate::moment::Moment;
 
 use super::always_on::AlwaysOn;
-use super::{Action, DeadlineReason, End, Event, Machine, Phase, Role, Rules};
+use super::{Action, DeadlineReason, End, Event, Machine, Phase, Role, Rules, Succession};
 
 /// The machine of a node's role: fixed for the life of the process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -75,6 +75,21 @@ impl RoleMachine {
     /// A standby that could take over at once. One that is always on never takes over.
     pub const fn eligible(&self) -> bool {
         if let Self::Elected(machine) = self { machine.eligible() } else { false }
+    }
+
+    /// As [`Machine::waits`].
+    pub const fn waits(&self) -> bool {
+        if let Self::Elected(machine) = self { machine.waits() } else { false }
+    }
+
+    /// As [`Machine::waits_for_nothing`].
+    pub const fn waits_for_nothing(&self) -> bool {
+        if let Self::Elected(machine) = self { machine.waits_for_nothing() } else { true }
+    }
+
+    /// As [`Machine::next_in_line`].
+    pub const fn next_in_line(&self) -> Option<Succession> {
+        if let Self::Elected(machine) = self { machine.next_in_line() } else { None }
     }
 
     /// As [`Machine::phase`].

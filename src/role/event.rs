@@ -89,6 +89,18 @@ pub enum Event {
         /// once that has been done.
         write_back: bool,
     },
+    /// Nobody stands between this node and the active leadership that is told of, and it may wait for that one's lock; or not
+    /// (any more).
+    NextInLine(Option<Succession>),
+    /// The lock that was waited for is this node's.
+    LockGranted {
+        /// The lock file proves that the leadership before this node is over: that very one, and nothing of it is left.
+        over: bool,
+        recorded: Recorded,
+        write_back: bool,
+    },
+    /// The lock is not waited for, and not held.
+    CalledOff,
     /// Somebody else has it.
     LockRefused {
         /// The epoch in the lock file, 0 where there is none.

@@ -18,6 +18,7 @@ impl Machine {
         self.guardian = Guardian::Awaited;
         self.volume_usable = false;
         self.watchdog_usable = false;
+        self.waiting.guardian_lost();
         match &mut self.stage {
             Stage::Idle { .. } | Stage::Standing | Stage::Locking { asked: false, .. } => {
                 out.push(Action::ReplaceGuardian);
@@ -58,7 +59,7 @@ impl Machine {
         match self.stage {
             Stage::Standing => {
                 // Not able to take over: somebody else must be next in the queue.
-                self.withdraw(End::StartFailed, out);
+                self.withdraw(now, End::StartFailed, out);
             }
             Stage::Locking { .. } => self.end_now(now, End::StartFailed, out),
             Stage::Idle { .. }
@@ -74,13 +75,13 @@ impl Machine {
     }
 
     /// Once elected it is the guardian that finds out whether the device can be armed: it refuses the start if not.
-    pub(super) fn watchdog_seen(&mut self, usable: bool, out: &mut Vec<Action>) {
+    pub(super) fn watchdog_seen(&mut self, now: Moment, usable: bool, out: &mut Vec<Action>) {
         if self.guardian == Guardian::Awaited {
             return;
         }
         self.watchdog_usable = usable;
         if !usable && self.rules.watchdog_required && matches!(self.stage, Stage::Standing) {
-            self.withdraw(End::StartFailed, out);
+            self.withdraw(now, End::StartFailed, out);
         }
     }
 
@@ -107,7 +108,7 @@ impl Machine {
         };
         match self.stage {
             Stage::Standing => {
-                self.withdraw(end, out);
+                self.withdraw(now, end, out);
             }
             Stage::Idle { .. } | Stage::Finished => {}
             Stage::Locking { .. }
@@ -143,7 +144,7 @@ impl Machine {
     /// Gives the role away in order, or the place in the queue.
     pub(super) fn step_down(&mut self, now: Moment, end: End, out: &mut Vec<Action>) {
         match self.stage {
-            Stage::Standing => self.withdraw(end, out),
+            Stage::Standing => self.withdraw(now, end, out),
             Stage::Idle { .. } | Stage::Ending(_) | Stage::Finished => {}
             Stage::Locking { .. }
             | Stage::FencingPredecessor { .. }

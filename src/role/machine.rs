@@ -6,6 +6,7 @@ use super::action::{Action, Exit};
 use super::cause::{Cause, DeadlineReason, End, Phase, Role, Transition};
 use super::event::{Event, Succession};
 use super::rules::Rules;
+use super::wait::Waiting;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) enum Guardian {
@@ -137,6 +138,8 @@ pub struct Machine {
     pub(super) hold_until: Option<Moment>,
     /// The epoch of the election that was yielded to a better candidate.
     pub(super) yielded: Option<u64>,
+    /// For the lock of the leadership before this node.
+    pub(super) waiting: Waiting,
     pub(super) failures: u32,
     pub(super) restarts: Vec<Moment>,
     pub(super) stop_requested: bool,
@@ -155,6 +158,7 @@ impl Machine {
             lease_until: None,
             hold_until: None,
             yielded: None,
+            waiting: Waiting::default(),
             failures: 0,
             restarts: Vec::new(),
             stop_requested: false,
@@ -282,6 +286,7 @@ impl Machine {
             at(self.lease_until, DeadlineReason::Lease);
         }
         at(self.hold_until.map(|until| until - self.rules.lease / 2), DeadlineReason::HoldLock);
+        at(self.waiting.renewal().filter(|_| self.waits()), DeadlineReason::AwaitLock);
         match &self.stage {
             Stage::Idle { until } => at(*until, DeadlineReason::Backoff),
             Stage::Locking { by, early, .. } => {
@@ -315,6 +320,7 @@ impl Machine {
         }
         self.check_time(now, &mut out);
         self.stand_if_possible(now, &mut out);
+        self.await_lock_if_possible(now, &mut out);
         out
     }
 
@@ -360,12 +366,17 @@ impl Machine {
             Event::GuardianReady => self.guardian_ready(now, out),
             Event::GuardianLost => self.guardian_lost(now, out),
             Event::VolumeSeen { usable } => self.volume_seen(now, usable, out),
-            Event::WatchdogSeen { usable } => self.watchdog_seen(usable, out),
+            Event::WatchdogSeen { usable } => self.watchdog_seen(now, usable, out),
             Event::Elected(succession) => self.elected(now, succession, out),
             Event::LockAcquired { recorded, write_back } => {
                 self.write_back = write_back;
                 self.lock_acquired(now, recorded, out);
             }
+            Event::NextInLine(next) => self.hear_next_in_line(next, out),
+            Event::LockGranted { over, recorded, write_back } => {
+                self.lock_granted(now, over, recorded, write_back, out);
+            }
+            Event::CalledOff => self.called_off(now, out),
             Event::LockRefused { recorded } => self.lock_refused(now, recorded),
             Event::VolumeUnusable => {
                 if matches!(self.stage, Stage::Locking { .. } | Stage::Claiming { .. }) {
@@ -497,7 +508,7 @@ impl Machine {
 
     fn stand_if_possible(&mut self, now: Moment, out: &mut Vec<Action>) {
         if matches!(self.stage, Stage::Standing) && !self.rules.may_stand {
-            self.withdraw(End::Stopped, out);
+            self.withdraw(now, End::Stopped, out);
         }
         let Stage::Idle { until } = self.stage else { return };
         if self.rules.may_stand

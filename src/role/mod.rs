@@ -39,6 +39,8 @@ pub mod lease;
 mod machine;
 mod promotion;
 mod rules;
+mod wait;
+mod waiting;
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use super::action::Action;
 use super::cause::{Cause, End, Role};
 use super::event::{Predecessor, Recorded, Succession, Witness};
 use super::machine::{EarlyFencing, Guardian, Machine, Stage};
+use super::wait::Then;
 
 /// The epoch that it will be at least, as the name of the order: the lock file's is not known yet.
 const fn early_order(succession: Succession) -> u64 {
@@ -33,28 +34,38 @@ impl Machine {
     pub(super) fn elected(&mut self, now: Moment, succession: Succession, out: &mut Vec<Action>) {
         let Stage::Standing = self.stage else { return };
         if !self.rules.may_stand {
-            self.withdraw(End::Stopped, out);
+            self.withdraw(now, End::Stopped, out);
             return;
         }
+        self.waiting.is_elected();
         if succession.better_candidate && self.yielded != Some(succession.epoch) {
+            if self.waiting.is_called_off_before(Then::Stand, out) {
+                return;
+            }
             self.yielded = Some(succession.epoch);
             out.push(Action::Yield);
             return;
         }
-        self.change_role(Role::Promoting, Cause::Elected, None, out);
+        self.begin_promotion(out);
         let by = Some(now + self.rules.volume_timeout);
         self.stage = Stage::Locking { succession, asked: false, by, early: EarlyFencing::Unwanted };
         self.ask_for_lock(now, out);
     }
 
+    pub(super) fn begin_promotion(&mut self, out: &mut Vec<Action>) {
+        self.change_role(Role::Promoting, Cause::Elected, None, out);
+    }
+
     pub(super) fn ask_for_lock(&mut self, now: Moment, out: &mut Vec<Action>) {
-        let ready = self.guardian == Guardian::Ready;
+        // A grant that was called off is void: what answers this order must be known from it.
+        let ready = self.guardian == Guardian::Ready && !self.waiting.is_being_called_off();
         let timeout = self.rules.volume_timeout;
         if let Stage::Locking { asked, by, .. } = &mut self.stage
             && !*asked
             && ready
         {
             *asked = true;
+            self.waiting.is_overtaken();
             *by = Some(now + timeout);
             self.hold_lock(now, out);
             out.push(Action::AcquireLock);

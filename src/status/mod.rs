@@ -342,6 +342,9 @@ pub struct Breadcrumb {
     /// Its host; `None` where an older version has not said it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostIdentity>,
+    /// The full path of its election node; `None` where an older version has not said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub election_node: Option<String>,
     /// Why and when it ended, set together with `clean`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<EndCause>,

@@ -146,7 +146,10 @@ fn fact_in_words(fact: &Fact) -> Words {
         },
         Fact::Resigned => "has left the election".into(),
         Fact::DuplicateName { holder } => format!("finds its name taken: {holder}").into(),
-        Fact::Behind { election_node } => format!("waits behind {election_node}").into(),
+        Fact::Behind { election_node, next: None } => format!("waits behind {election_node}").into(),
+        Fact::Behind { election_node, next: Some(_) } => {
+            format!("is next behind the active node's {election_node}").into()
+        }
         Fact::Intended(intended) => match intended.action() {
             Some(action) => {
                 let node = action.node.map_or_else(String::new, |node| format!(" of {node}"));
@@ -198,7 +201,9 @@ fn wanted_in_words(output: &Output) -> Words {
             GuardianOrder::Stop => "has the coordinator stopped".into(),
             GuardianOrder::Kill => "has everything killed".into(),
             GuardianOrder::CloseLock { .. } => "has the lock closed".into(),
+            GuardianOrder::CallOff => "waits for the active one's lock no more".into(),
             GuardianOrder::Configure(_)
+            | GuardianOrder::AwaitLock { .. }
             | GuardianOrder::Look
             | GuardianOrder::Rehearse(_)
             | GuardianOrder::WriteRecord(_)
@@ -255,6 +260,7 @@ fn reported_in_words(report: &Report) -> Words {
             format!("does not die: {}", named.join(", ")).into()
         }
         Report::Remark { text } => text.clone().into(),
+        Report::CalledOff => "has let go of what it waited for".into(),
         Report::Ready { .. }
         | Report::Volume(_)
         | Report::Watchdog(_)

@@ -30,6 +30,7 @@ pub fn breadcrumb(data: &[u8]) -> Option<Breadcrumb> {
 /// The former active's breadcrumb. One that cannot be read is somebody's who did not stop cleanly.
 pub fn predecessor(data: &[u8]) -> Breadcrumb {
     breadcrumb(data).unwrap_or_else(|| Breadcrumb {
+        election_node: None,
         node: UNREADABLE.to_owned(),
         epoch: 0,
         api: String::new(),

@@ -110,6 +110,7 @@ fn telling(node: &str, change: impl FnOnce(&mut MemberRow)) -> Box<Member> {
 
 fn breadcrumb(node: &str, epoch: u64) -> Breadcrumb {
     Breadcrumb {
+        election_node: None,
         node: node.to_owned(),
         epoch,
         api: format!("http://{node}:9090"),

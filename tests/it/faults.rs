@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::cluster::Cluster;
 use crate::zookeeper::Server;
 
+mod by_the_volume;
 mod contact;
 mod coordinators;
 mod deletions;

@@ -166,6 +166,8 @@ fn orders_to_the_guardian() {
     let orders = [
         GuardianOrder::Configure(Box::new(settings())),
         GuardianOrder::AcquireLock { expected_volume: Some("v".to_owned()), patient: false },
+        GuardianOrder::AwaitLock { until: at(), grace: Duration::from_secs(2), expected_volume: Some("v".to_owned()) },
+        GuardianOrder::CallOff,
         GuardianOrder::Look,
         GuardianOrder::Rehearse(Rehearsed::FreezeSupervisor { thaw: Duration::from_secs(12) }),
         GuardianOrder::WriteRecord(record()),
@@ -185,6 +187,8 @@ fn orders_to_the_guardian() {
         match order {
             GuardianOrder::Configure(_)
             | GuardianOrder::AcquireLock { .. }
+            | GuardianOrder::AwaitLock { .. }
+            | GuardianOrder::CallOff
             | GuardianOrder::Look
             | GuardianOrder::Rehearse(_)
             | GuardianOrder::WriteRecord(_)
@@ -226,6 +230,7 @@ fn reports_of_the_guardian() {
         Report::Volume(volume),
         Report::Watchdog(watchdog),
         Report::LockAcquired { volume: "v".to_owned(), record: Some(ended_record()), write_back: true },
+        Report::CalledOff,
         Report::LockRefused { holder: Some(record()) },
         Report::RecordWritten { epoch: 7 },
         Report::VolumeUnusable { problem: "it is full".to_owned() },
@@ -254,6 +259,7 @@ fn reports_of_the_guardian() {
             | Report::Volume(_)
             | Report::Watchdog(_)
             | Report::LockAcquired { .. }
+            | Report::CalledOff
             | Report::LockRefused { .. }
             | Report::RecordWritten { .. }
             | Report::VolumeUnusable { .. }
@@ -328,6 +334,7 @@ fn contents_in_zookeeper() {
         since: "2026-01-02T03:04:05.678Z".to_owned(),
         clean: false,
         host: Some(host()),
+        election_node: Some("/primacy/c/election/_c_6a1c0b7e-latch-0000000012".to_owned()),
         cause: None,
         to: None,
     };

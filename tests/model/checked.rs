@@ -22,9 +22,12 @@ pub const WRITTEN_FIRST: &str =
     "nothing starts while a former coordinator's writes may arrive, unless its host was fenced";
 pub const PAUSE_HOLDS: &str = "nobody is promoted who was elected in a pause";
 pub const ISOLATION_HOLDS: &str = "nobody is promoted who is isolated";
+pub const FENCED_BY_THE_ELECTED: &str = "nobody is fenced by who is not elected";
 pub const NO_REMAINS: &str = "nothing starts beside what an earlier leadership of its host has left";
 /// Without this the others could hold because nothing ever happens.
 pub const MOVES_ON: &str = "the role moves on to another node under a higher epoch";
+/// Without this what is said of a hand-over by the volume could hold because there never is one.
+pub const HANDED_OVER: &str = "the role moves on by the proof in the lock file, before the active one's node is gone";
 pub const SOMEBODY_LEADS: &str = "once faults end, somebody leads again";
 
 /// More than any fair schedule needs.
@@ -94,6 +97,7 @@ impl Model for Checked {
             Property::sometimes(MOVES_ON, |_, world: &World| {
                 world.started.0 > FIRST_EPOCH + 1 && world.started.1 == 1 && world.nodes[1].tree.is_some()
             }),
+            Property::sometimes(HANDED_OVER, |_, world: &World| world.handed_over && world.nodes[1].tree.is_some()),
             Property::always(LOCK_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutLock)),
             Property::always(EPOCH_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutEpoch)),
             Property::always(LEASE_FIRST, |_, world: &World| !world.breached(Breach::StartWithoutLease)),
@@ -101,6 +105,7 @@ impl Model for Checked {
             Property::always(DEATH_FIRST, |_, world: &World| !world.breached(Breach::EndedBeforeDeath)),
             Property::always(PAUSE_HOLDS, |_, world: &World| !world.breached(Breach::PromotionInPause)),
             Property::always(ISOLATION_HOLDS, |_, world: &World| !world.breached(Breach::PromotionInIsolation)),
+            Property::always(FENCED_BY_THE_ELECTED, |_, world: &World| !world.breached(Breach::FencedUnelected)),
             Property::always(NO_REMAINS, |_, world: &World| !world.breached(Breach::StartBesideRemains)),
             Property::always(WRITTEN_FIRST, |_, world: &World| !world.breached(Breach::StartBeforeWrittenBack)),
         ];

@@ -5,7 +5,7 @@
 
 use primacy::moment::Moment;
 use primacy::node::Request;
-use primacy::role::{Action, End, Event, Predecessor, Recorded, RoleMachine, Rules};
+use primacy::role::{Action, End, Event, Predecessor, Recorded, RoleMachine, Rules, Witness};
 
 use super::mind::Mind;
 use super::world::{DAWN, Heard, Order};
@@ -51,6 +51,14 @@ pub enum Flaw {
     ForgetsWhatTheCoordinatorLeft,
     /// Takes a fencing command that failed for one that succeeded.
     BelievesFailedFencing,
+    /// Takes the lock of the leadership before it for the proof that it is over.
+    BelievesTheLockAlone,
+    /// Takes the proof that an earlier leadership is over for that of the last.
+    BelievesAnOlderProof,
+    /// Has who led before fenced as soon as it waits for its lock.
+    FencesWhileWaiting,
+    /// Takes what it has called off for let go of at once.
+    ForgetsToCallOff,
     /// Takes the fencing of who has the lock for the lock.
     TakesFencingForTheLock,
 }
@@ -61,11 +69,13 @@ pub struct Core {
     flaw: Flaw,
     /// What ZooKeeper said last of the former active.
     heard: Predecessor,
+    /// The epoch of the leadership that it stands behind.
+    next: u64,
 }
 
 impl Core {
     pub fn new(rules: &Rules, flaw: Flaw, now: Moment) -> Self {
-        Self { mind: Mind::new(rules, flaw == Flaw::SameNameIsSameHost, now), flaw, heard: Predecessor::None }
+        Self { mind: Mind::new(rules, flaw == Flaw::SameNameIsSameHost, now), flaw, heard: Predecessor::None, next: 0 }
     }
 
     pub fn machine(&self) -> &RoleMachine {
@@ -136,6 +146,19 @@ impl Core {
             (Flaw::BelievesAnOlderZooKeeper, Event::LockAcquired { recorded, write_back }) => {
                 Event::LockAcquired { recorded: Recorded { predecessor: self.heard, ..recorded }, write_back }
             }
+            (Flaw::BelievesTheLockAlone | Flaw::BelievesAnOlderProof, Event::NextInLine(Some(next))) => {
+                self.next = next.epoch;
+                Event::NextInLine(Some(next))
+            }
+            (Flaw::BelievesTheLockAlone, Event::LockAcquired { write_back, .. }) => {
+                let recorded = Recorded { epoch: self.next, predecessor: Predecessor::Clean };
+                Event::LockAcquired { recorded, write_back }
+            }
+            (Flaw::BelievesAnOlderProof, Event::LockAcquired { recorded, write_back })
+                if recorded.predecessor == Predecessor::Clean =>
+            {
+                Event::LockAcquired { recorded: Recorded { epoch: self.next, ..recorded }, write_back }
+            }
             (Flaw::BelievesFailedFencing, Event::PredecessorFenced { epoch, .. }) => {
                 Event::PredecessorFenced { epoch, succeeded: true }
             }
@@ -164,6 +187,13 @@ impl Core {
             (Flaw::HidesDeadline, Order::Role(Action::SetDeadline(_))) => {}
             (Flaw::HidesDeadline, Order::Role(Action::Start { epoch, .. })) => {
                 said.push(Action::Start { epoch: *epoch, deadline: Moment::from_nanos(DAWN << 2) }.into());
+            }
+            (Flaw::FencesWhileWaiting, Order::Role(Action::AwaitLock { .. })) => {
+                said.push(order);
+                said.push(Action::FencePredecessor { epoch: 0, named_by: Witness::Breadcrumb }.into());
+            }
+            (Flaw::ForgetsToCallOff, Order::Role(Action::CallOff)) => {
+                said.extend(self.mind.step(now, Event::CalledOff));
             }
             (Flaw::ForgetsCommands, Order::Role(Action::KillTree)) if !self.machine().tree_may_live() => {
                 for order in self.mind.step(now, Event::TreeDead) {

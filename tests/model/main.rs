@@ -28,6 +28,10 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
         guardian_refuses: true,
         guardian_kills_commands: true,
         guardian_closes_at_once: false,
+        by_volume: true,
+        guardian_notes_early: false,
+        guardian_notes_unwritten: false,
+        guardian_keeps_grants: false,
         write_back: false,
         watchdog: false,
         grace: world::GRACE,
@@ -41,9 +45,12 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
 
 fn holds(name: &str, setup: Setup) {
     let (began, budget) = (clock::now(), setup.budget);
+    // A lock that everybody gets proves nothing.
+    let by_volume = setup.by_volume && budget > 0 && !setup.void_lock;
     let checker = Checked::new(setup, true).checker().threads(2).spawn_bfs().join();
     let mut violations = checker.discoveries();
     let moved_on = violations.remove(MOVES_ON).is_some();
+    let handed_over = violations.remove(HANDED_OVER).is_some();
     println!(
         "model: {name}: {} unique states, depth {}, {} violations ({:.1?})",
         checker.unique_state_count(),
@@ -56,6 +63,7 @@ fn holds(name: &str, setup: Setup) {
         panic!("{name}: not so: {property}: {:#?}", path.into_actions());
     }
     assert!(moved_on || budget == 0, "{name}: not one fail-over in all these states");
+    assert!(handed_over || !by_volume, "{name}: not one hand-over by the volume in all these states");
 }
 
 fn breaks(property: &'static str, setup: Setup) {
@@ -507,4 +515,44 @@ fn a_node_that_steps_down_before_the_tree_is_dead_is_caught() {
     let mut setup = flawed(Flaw::ResignsEarly, &[Fault::StepDown]);
     setup.void_lock = true;
     breaks(LEASE_ALONE, setup);
+}
+
+/// A hand-over by the volume, of which every other way the role moves on is a part, too: what is cut off, killed or frozen is told
+/// of by nothing but the lock file.
+#[test]
+fn a_node_that_takes_the_lock_alone_for_a_proof_is_caught() {
+    breaks(FENCED_FIRST, flawed(Flaw::BelievesTheLockAlone, &[Fault::CutPower]));
+}
+
+#[test]
+fn a_node_that_fences_whom_it_waits_for_is_caught() {
+    breaks(FENCED_BY_THE_ELECTED, flawed(Flaw::FencesWhileWaiting, &[]));
+}
+
+#[test]
+fn a_guardian_that_notes_the_end_before_the_tree_is_dead_is_caught() {
+    let mut setup = with_budget(2, flawed(Flaw::None, &[Fault::KillSupervisor, Fault::KillGuardian]));
+    setup.tree_keeps_lock = false;
+    setup.guardian_notes_early = true;
+    breaks(ONE_TREE, setup);
+}
+
+#[test]
+fn a_guardian_that_notes_the_end_before_all_is_written_back_is_caught() {
+    let mut setup = with_budget(2, network(Flaw::None, &[Fault::FailWriteBack, Fault::Stop, Fault::KillSupervisor]));
+    setup.guardian_notes_unwritten = true;
+    breaks(WRITTEN_FIRST, setup);
+}
+
+#[test]
+fn who_keeps_a_lock_that_nobody_takes_up_is_caught() {
+    let mut setup = flawed(Flaw::ForgetsToCallOff, &[Fault::CutPower]);
+    setup.guardian_keeps_grants = true;
+    setup.ranked = true;
+    breaks(SOMEBODY_LEADS, setup);
+}
+
+#[test]
+fn a_node_that_believes_the_proof_of_an_older_epoch_is_caught() {
+    breaks(FENCED_FIRST, with_budget(2, flawed(Flaw::BelievesAnOlderProof, ROLLBACK)));
 }

@@ -68,6 +68,8 @@ fn host(name: &str) -> HostIdentity {
 /// Its own name and host, and those of whoever else.
 const OWN: &str = "own";
 const OTHER: &str = "other";
+/// The active one's election node.
+const BEFORE: &str = "before";
 
 /// Read once for each set of rules: nodes are restarted a million times.
 fn config(rules: &Rules) -> Arc<Config> {
@@ -142,6 +144,7 @@ fn breadcrumb(predecessor: Predecessor, epoch: u64, other: &str) -> Option<Bread
         Predecessor::Unknown => return None,
     };
     Some(Breadcrumb {
+        election_node: None,
         node: node.to_owned(),
         epoch,
         api: String::new(),
@@ -164,7 +167,7 @@ fn record(recorded: Recorded, other: &str) -> Option<LockRecord> {
     let epoch = recorded.epoch;
     Some(LockRecord {
         identity: Some(host(node)),
-        over: over.then_some(Over { epoch, election_node: None }),
+        over: over.then_some(Over { epoch, election_node: Some(BEFORE.to_owned()) }),
         ..LockRecord::of(node, epoch)
     })
 }
@@ -274,6 +277,11 @@ impl Mind {
             Event::LockAcquired { recorded, write_back } => {
                 report(Report::LockAcquired { volume: "v".to_owned(), record: record(recorded, other), write_back })
             }
+            Event::NextInLine(next) => fact(Fact::Behind {
+                election_node: BEFORE.to_owned(),
+                next: next.map(|succession| Box::new(found(succession, other))),
+            }),
+            Event::CalledOff => report(Report::CalledOff),
             Event::LockRefused { recorded: epoch } => {
                 let holder =
                     (epoch > 0).then(|| record(Recorded { epoch, predecessor: Predecessor::Unclean }, other)).flatten();
@@ -312,6 +320,7 @@ impl Mind {
             Event::StopRequested | Event::KillRequested => Some(Input::StopAsked { signal: StopSignal::Terminate }),
             Event::DuplicateName => fact(Fact::DuplicateName { holder: OTHER.to_owned() }),
             Event::TimePassed => Some(Input::TimePassed),
+            Event::LockGranted { .. } => unreachable!("the node itself finds out, of what it waits for"),
             Event::Ready | Event::Unhealthy => unreachable!("the node itself finds out, of what a probe answers"),
             Event::StepDownRequested(_) => unreachable!("the node itself asks, of what people want"),
         }
@@ -321,6 +330,8 @@ impl Mind {
         Some(Order::Role(match output {
             Output::Guardian(order) => match order {
                 GuardianOrder::AcquireLock { .. } => Action::AcquireLock,
+                GuardianOrder::AwaitLock { until, .. } => Action::AwaitLock { until },
+                GuardianOrder::CallOff => Action::CallOff,
                 GuardianOrder::WriteRecord(record) => Action::WriteRecord { epoch: record.epoch },
                 GuardianOrder::SetDeadline { deadline } => Action::SetDeadline(deadline),
                 GuardianOrder::Start { epoch, deadline } => Action::Start { epoch, deadline },

@@ -2,7 +2,7 @@
 
 use primacy::moment::Moment;
 use primacy::node::Request;
-use primacy::role::{Action, Event, Recorded, Witness};
+use primacy::role::{Action, Event, Recorded, Role, Witness};
 
 use super::world::{
     Breach, Breadcrumb, Command, Frost, Guardian, Heard, Hold, Hook, LEASE, Last, Order, SelfFencing, Setup, Tree,
@@ -28,6 +28,7 @@ fn from_guardian(heard: &Heard) -> bool {
             | Event::VolumeSeen { .. }
             | Event::WatchdogSeen { .. }
             | Event::LockAcquired { .. }
+            | Event::CalledOff
             | Event::LockRefused { .. }
             | Event::PredecessorFenced { .. }
             | Event::RecordWritten { .. }
@@ -125,6 +126,8 @@ impl World {
             Action::StartAlwaysOn => unreachable!("no node of the model is always on"),
             Action::Announce(_) => {}
             Action::AcquireLock
+            | Action::AwaitLock { .. }
+            | Action::CallOff
             | Action::WriteRecord { .. }
             | Action::SetDeadline(_)
             | Action::FencePredecessor { .. }
@@ -249,7 +252,13 @@ impl World {
         let Order::Role(order) = order else { return self.run(node, Hook::Probe) };
         let Some(guardian) = &mut self.nodes[node].guardian else { return };
         match order {
+            // One that has begun to end takes no lock: what it is told then, nobody answers.
+            Action::AwaitLock { .. } | Action::AcquireLock if guardian.fencing != SelfFencing::No => {}
+            Action::AwaitLock { until } if !guardian.has_lock => guardian.waits = Some(until),
+            Action::CallOff => self.let_go(setup, node),
+            Action::AcquireLock if guardian.has_lock => guardian.waited = false,
             Action::AcquireLock => {
+                guardian.waits = None;
                 guardian.wants_lock = true;
                 if self.lock_free_for(setup, node) {
                     self.grant_lock(setup, node);
@@ -258,12 +267,17 @@ impl World {
                 }
             }
             Action::WriteRecord { epoch } => {
+                guardian.wrote = true;
                 if epoch > self.recorded() {
                     self.record = Some(Breadcrumb { node, epoch, clean: false });
                 }
                 self.report(node, Event::RecordWritten { epoch });
             }
             Action::FencePredecessor { epoch, named_by } => {
+                let role = self.nodes[node].supervisor.as_ref().map(|it| it.core.machine().role());
+                if role == Some(Role::Standby) {
+                    self.breach(Breach::FencedUnelected);
+                }
                 let supervisor = self.nodes[node].supervisor.as_ref();
                 let found = if self.before.is_some() { supervisor.and_then(|it| it.found) } else { self.breadcrumb };
                 let told = if named_by == Witness::Record { self.record } else { found };
@@ -332,12 +346,16 @@ impl World {
         }
         if clean {
             self.nodes[node].unwritten = None;
+        }
+        if clean || setup.guardian_notes_unwritten {
             self.note_end(node);
         }
         if let Some(guardian) = &mut self.nodes[node].guardian {
             guardian.has_lock = false;
             guardian.closing = false;
             guardian.wants_lock = false;
+            guardian.waits = None;
+            guardian.wrote = false;
             guardian.deadline = None;
             guardian.clean = clean;
         }
@@ -399,20 +417,48 @@ impl World {
         self.last = Some(Last { node, epoch, settled });
     }
 
+    /// Waits for the lock no more, and lets go of it if it was granted.
+    pub fn let_go(&mut self, setup: &Setup, node: usize) {
+        if let Some(guardian) = &mut self.nodes[node].guardian {
+            guardian.waits = None;
+            if guardian.has_lock && !guardian.wrote {
+                guardian.has_lock = false;
+                guardian.deadline = None;
+            }
+        }
+        self.release(setup, node);
+        self.report(node, Event::CalledOff);
+    }
+
+    pub fn wait_is_over(&self, node: usize) -> bool {
+        self.nodes[node].guardian_runs()
+            && self.nodes[node]
+                .guardian
+                .as_ref()
+                .and_then(|guardian| guardian.waits)
+                .is_some_and(|until| until <= self.now)
+    }
+
     /// The guardian notes the proof of the end in the lock file, under the lock, once nothing of the tree lives.
     fn note_end(&mut self, node: usize) {
-        if self.nodes[node].tree.is_none()
-            && self.nodes[node].hold == Hold::Honoured
+        let wrote = self.nodes[node].guardian.as_ref().is_some_and(|guardian| guardian.wrote);
+        if self.nodes[node].hold == Hold::Honoured
+            && wrote
             && let Some(record) = self.record.as_mut().filter(|record| record.node == node)
         {
             record.clean = true;
-            self.settle(node);
+            if self.nodes[node].is_empty() {
+                self.settle(node);
+            }
         }
     }
 
     pub fn lock_free_for(&self, setup: &Setup, node: usize) -> bool {
         self.nodes[node].guardian_runs()
-            && self.nodes[node].guardian.as_ref().is_some_and(|guardian| guardian.wants_lock)
+            && self.nodes[node]
+                .guardian
+                .as_ref()
+                .is_some_and(|guardian| guardian.wants_lock || guardian.waits.is_some())
             && (setup.void_lock || self.owner.is_none())
     }
 
@@ -429,9 +475,14 @@ impl World {
             self.owner = Some(node);
         }
         self.nodes[node].hold = Hold::Honoured;
+        let now = self.now;
         if let Some(guardian) = &mut self.nodes[node].guardian {
             guardian.wants_lock = false;
             guardian.has_lock = true;
+            guardian.waited = guardian.waits.take().is_some();
+            if guardian.waited && !setup.guardian_keeps_grants {
+                guardian.deadline = Some(now + units(2));
+            }
         }
         self.report(node, Event::LockAcquired { recorded, write_back: setup.write_back });
     }
@@ -536,6 +587,9 @@ impl World {
         match guardian.fencing {
             SelfFencing::No => {
                 guardian.fencing = SelfFencing::Killing;
+                if setup.guardian_notes_early {
+                    self.note_end(node);
+                }
                 if let Some(tree) = &mut self.nodes[node].tree {
                     tree.doomed = true;
                 }

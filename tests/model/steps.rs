@@ -15,6 +15,8 @@ pub enum Step {
     Reset(usize),
     GuardianBoots(usize),
     GrantLock(usize),
+    /// A guardian waits for the lock no longer than it was told.
+    WaitIsOver(usize),
     GuardianFences(usize),
     /// A supervisor kills a guardian that does not answer.
     KillSilentGuardian(usize),
@@ -81,6 +83,9 @@ impl World {
             }
             if self.lock_free_for(setup, node) {
                 out.push(Step::GrantLock(node));
+            }
+            if self.wait_is_over(node) {
+                out.push(Step::WaitIsOver(node));
             }
             if self.guardian_fences(setup, node) {
                 out.push(Step::GuardianFences(node));
@@ -285,7 +290,7 @@ impl World {
             Step::DeleteNode(seat) => self.betray(seat, Loss::NodeDeleted),
             Step::CutSession(node) => self.cut_session(node),
             Step::WipeZooKeeper => self.wipe(),
-            Step::Pause => self.paused = true,
+            Step::Pause => self.pause(),
             Step::FailHook(node) => self.end_command(setup, node, false),
             Step::RestoreZooKeeper => self.restore(),
             Step::CutPower(node) => self.reset(setup, node),
@@ -301,6 +306,7 @@ impl World {
             }
         }
         self.elect(setup);
+        self.tell_next(setup);
     }
 
     fn apply_lawful(&mut self, setup: &Setup, step: Step) {
@@ -310,6 +316,7 @@ impl World {
             Step::Reset(node) => self.reset(setup, node),
             Step::GuardianBoots(node) => self.boot_guardian(setup, node),
             Step::GrantLock(node) => self.grant_lock(setup, node),
+            Step::WaitIsOver(node) => self.let_go(setup, node),
             Step::GuardianFences(node) => self.fence_further(setup, node),
             Step::KillSilentGuardian(node) => self.kill_guardian(setup, node),
             Step::TreeDies(node) => self.tree_dies(setup, node),

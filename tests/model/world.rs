@@ -78,6 +78,14 @@ pub struct Setup {
     pub guardian_refuses: bool,
     /// The guardian, when it ends a leadership by itself, kills the commands that run in its name, too.
     pub guardian_kills_commands: bool,
+    /// Who stands right behind the active node is told so, and waits for its lock.
+    pub by_volume: bool,
+    /// A guardian that notes the end in the lock file when it begins to kill.
+    pub guardian_notes_early: bool,
+    /// One that notes it although what was written could not be written back.
+    pub guardian_notes_unwritten: bool,
+    /// One that keeps a lock that was granted to it for as long as nobody takes it up.
+    pub guardian_keeps_grants: bool,
     /// A guardian that closes the lock although a probe runs.
     pub guardian_closes_at_once: bool,
     /// What a coordinator wrote stays in its host's memory until it is written back: a network file system.
@@ -203,6 +211,8 @@ pub struct Client {
     pub to_stand: bool,
     /// Elected was told, with this epoch: the version that the claim is guarded by.
     pub told: Option<u64>,
+    /// Next behind the active node of this epoch was told.
+    pub next: Option<u64>,
     /// Elections were paused when it was told so.
     pub held: bool,
     pub claimed: Option<u64>,
@@ -261,6 +271,12 @@ pub struct Guardian {
     pub deadline: Option<Moment>,
     pub wants_lock: bool,
     pub has_lock: bool,
+    /// It waits for the lock until then.
+    pub waits: Option<Moment>,
+    /// The lock that it has was waited for.
+    pub waited: bool,
+    /// The record in the lock file is its own.
+    pub wrote: bool,
     /// The lock is to be closed once the probe is dead that was still ordered.
     pub closing: bool,
     /// What was written has been written back before the lock was closed.
@@ -281,6 +297,9 @@ impl Guardian {
             deadline: None,
             wants_lock: false,
             has_lock: false,
+            waits: None,
+            waited: false,
+            wrote: false,
             closing: false,
             clean: true,
             will: false,
@@ -448,6 +467,8 @@ pub enum Breach {
     PromotionInIsolation = 128,
     /// What an earlier leadership of the same host left was still alive.
     StartBesideRemains = 256,
+    /// Somebody was to be fenced by who is not elected.
+    FencedUnelected = 512,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -466,6 +487,8 @@ pub struct World {
     pub last: Option<Last>,
     /// The highest epoch ever started under, and by whom.
     pub started: (u64, usize),
+    /// Somebody has succeeded the active node by the proof in the lock file, whose election node was still there.
+    pub handed_over: bool,
     /// Elections are paused.
     pub paused: bool,
     pub budget: u8,
@@ -480,7 +503,7 @@ impl Hash for World {
         self.queue.hash(&mut relative);
         (self.epoch, self.breadcrumb, self.owner, self.record, self.started).hash(&mut relative);
         (self.before, self.last).hash(&mut relative);
-        (self.paused, self.budget, self.breaches).hash(&mut relative);
+        (self.paused, self.handed_over, self.budget, self.breaches).hash(&mut relative);
     }
 }
 
@@ -518,6 +541,7 @@ impl World {
             record: None,
             last: None,
             started: (0, 0),
+            handed_over: false,
             paused: false,
             budget: setup.budget,
             breaches: 0,

@@ -34,7 +34,7 @@ impl World {
             return;
         }
         client.standing = true;
-        client.told = None;
+        (client.told, client.next) = (None, None);
         client.to_stand = cut;
         if !cut {
             self.queue.push(Seat::new(node, self.now));
@@ -72,7 +72,7 @@ impl World {
     pub fn go_to_the_back(&mut self, node: usize) {
         let cut = self.nodes[node].cut;
         let Some(client) = self.client(node) else { return };
-        client.told = None;
+        (client.told, client.next) = (None, None);
         if !cut && let Some(seat) = self.seat(node) {
             let seat = self.queue.remove(seat);
             self.queue.push(seat);
@@ -101,6 +101,53 @@ impl World {
         }
     }
 
+    /// Tells who stands right behind the active node, if it can be told.
+    pub fn tell_next(&mut self, setup: &Setup) {
+        let [first, Seat { node, known: true, claimed: false, .. }, ..] = self.queue[..] else { return };
+        let Some(breadcrumb) = self.breadcrumb.filter(|told| told.epoch == self.epoch && !told.clean) else { return };
+        let is_active = first.claimed && first.node == breadcrumb.node;
+        if !setup.by_volume || self.paused || !is_active {
+            return;
+        }
+        if self.nodes[node].cut || !self.nodes[node].supervisor_runs() {
+            return;
+        }
+        let epoch = self.epoch;
+        let better_candidate = setup.ranked && self.queue[2..].iter().any(|seat| seat.known && seat.node < node);
+        let predecessor = Self::predecessor(self.breadcrumb, node);
+        let succession = Succession { epoch, predecessor, predecessor_epoch: epoch, better_candidate };
+        let Some(client) = self.client(node) else { return };
+        if client.standing && client.told.is_none() && client.next != Some(epoch) {
+            client.next = Some(epoch);
+            self.tell(node, Event::NextInLine(Some(succession)));
+        }
+    }
+
+    /// Elections are paused from now on: who waits for the lock is told.
+    pub fn pause(&mut self) {
+        self.paused = true;
+        for node in 0..self.nodes.len() {
+            if self.client(node).is_some_and(|client| client.next.take().is_some()) {
+                self.answer(node, Event::NextInLine(None));
+            }
+        }
+    }
+
+    /// Whether a claim may be made that rests on the proof in the lock file: nothing but the queue has changed. The active one's
+    /// node goes with it.
+    fn succeeds_by_the_volume(&mut self, node: usize, next: u64) -> bool {
+        let unchanged = next == self.epoch && self.breadcrumb.is_some_and(|told| told.epoch == next) && !self.paused;
+        match self.seat(node) {
+            Some(0) => unchanged,
+            Some(1) if unchanged && self.queue[0].claimed && self.breadcrumb.is_some_and(|told| !told.clean) => {
+                self.remove_seat(0, Loss::NodeDeleted);
+                self.handed_over = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
     pub fn claim(&mut self, setup: &Setup, node: usize, epoch: u64, sent: Moment) {
         let cut = self.nodes[node].cut;
         let Some(client) = self.client(node) else { return };
@@ -108,6 +155,10 @@ impl World {
             return;
         }
         if client.held {
+            // What rests on the lock file is guarded by what people want, and refused.
+            if self.nodes[node].guardian.as_ref().is_some_and(|guardian| guardian.waited) {
+                return self.answer(node, Event::ClaimRefused);
+            }
             self.breach(Breach::PromotionInPause);
             return;
         }
@@ -115,11 +166,15 @@ impl World {
             client.to_claim = Some((epoch, sent));
             return;
         }
-        let told = client.told;
-        let Some(seat) = self.seat(node) else { return self.lose_client(node, Loss::SessionExpired) };
-        if told != Some(self.epoch) {
+        let (told, next) = (client.told, client.next);
+        if self.seat(node).is_none() {
+            return self.lose_client(node, Loss::SessionExpired);
+        }
+        let by_volume = told.is_none() && next.is_some_and(|next| self.succeeds_by_the_volume(node, next));
+        if told != Some(self.epoch) && !by_volume {
             return self.answer(node, Event::ClaimRefused);
         }
+        let seat = self.seat(node).expect("it was there");
         // Its lock is proof of its own earlier end.
         self.settle(node);
         self.nodes[node].in_debt = self.last.is_some_and(|last| !last.settled);
@@ -277,6 +332,7 @@ impl World {
                             | Event::ClaimRefused
                             | Event::Renewed { .. }
                             | Event::Lost(_)
+                            | Event::NextInLine(_)
                     ) | Heard::Held(_)
                         | Heard::Resumed
                 )
@@ -300,6 +356,11 @@ impl World {
                     }
                 }
                 Heard::Event(Event::Claimed { .. } | Event::ClaimRefused) if lose => unknown = true,
+                Heard::Event(Event::NextInLine(_)) if lose => {
+                    if let Some(client) = self.client(node) {
+                        client.next = None;
+                    }
+                }
                 Heard::Event(Event::Renewed { .. }) | Heard::Resumed if lose => {}
                 event => self.tell(node, event),
             }

@@ -374,7 +374,13 @@ impl State {
     fn seen(&self) -> Seen {
         let members =
             self.members.iter().filter_map(|(name, member)| member.clone().map(|member| (name.clone(), member)));
-        Seen { paused: self.intended.control.paused.is_some(), members: members.collect() }
+        let active = self.active.as_ref().filter(|active| !active.clean);
+        Seen {
+            paused: self.intended.control.paused.is_some(),
+            control: self.intended.version,
+            active: active.and_then(|active| Some((active.epoch, active.election_node.clone()?))),
+            members: members.collect(),
+        }
     }
 
     fn cluster(&self, cluster: &str) -> ClusterView<Member> {

@@ -1,6 +1,8 @@
 //! What each order of the supervisor's does.
 
-use super::{Configured, MainThread, Place};
+use std::time::Duration;
+
+use super::{Configured, Lock, MainThread, Place};
 use crate::clock;
 use crate::guardian::account::Lookup;
 use crate::guardian::clearing::Clearing;
@@ -31,12 +33,19 @@ impl MainThread {
             GuardianOrder::Configure(settings) => self.configure(*settings),
             GuardianOrder::AcquireLock { expected_volume, patient } => match (&self.configured, self.lost) {
                 (Some(configured), false) => match configured.volume() {
-                    Some(volume) => volume.ask(Task::Acquire { expected_volume, patient }),
+                    Some(volume) => {
+                        self.waiting = None;
+                        volume.ask(Task::Acquire { expected_volume, patient });
+                    }
                     None => self.unusable(NO_VOLUME),
                 },
                 (None, _) => self.unusable("the guardian has no settings yet"),
                 (_, true) => self.unusable("the lock was lost; this guardian must be replaced"),
             },
+            GuardianOrder::AwaitLock { until, grace, expected_volume } => {
+                self.await_lock(until, grace, expected_volume);
+            }
+            GuardianOrder::CallOff => self.call_off(),
             GuardianOrder::Look => {
                 if let Some(volume) = self.configured.as_ref().and_then(Configured::volume) {
                     volume.ask(Task::Look);
@@ -80,6 +89,30 @@ impl MainThread {
             GuardianOrder::LastWill(last_will) => self.last_will = last_will,
             GuardianOrder::Rehearse(fault) => self.rehearse(fault, now),
             GuardianOrder::Ping { number } => self.link.send(&Report::Pong { number }),
+        }
+    }
+
+    /// Waits for the lock, which another one has as a rule.
+    fn await_lock(&mut self, until: Moment, grace: Duration, expected_volume: Option<String>) {
+        let volume = self.configured.as_ref().and_then(Configured::volume).filter(|_| !self.lost);
+        match (volume, self.lock) {
+            (Some(volume), Lock::Open) => {
+                if self.waiting.replace((until, grace)).is_none() {
+                    volume.ask(Task::Await { expected_volume });
+                }
+            }
+            // Granted meanwhile, or on its way down.
+            (Some(_), Lock::Held { .. } | Lock::Closing { .. }) => {}
+            (None, _) => self.link.send(&Report::CalledOff),
+        }
+    }
+
+    /// Waits no more; the answer comes once nothing is held.
+    pub(super) fn call_off(&mut self) {
+        self.waiting = None;
+        match (self.configured.as_ref().and_then(Configured::volume), self.written) {
+            (Some(volume), None) if self.tree.is_empty() => volume.ask(Task::CallOff),
+            _ => self.link.send(&Report::CalledOff),
         }
     }
 

@@ -33,19 +33,32 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     set_lock(file, libc::F_WRLCK)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the constants are 0 to 2; the C structure has them as short")]
+/// Waits for the lock as [`try_lock`] takes it. False: interrupted. On NFS the server tells when it is free, and the client asks
+/// again after 30 s where it was not told; the server forgets who waits unless it is asked again within a lease.
+pub fn wait_for_lock(file: &File) -> io::Result<bool> {
+    match fcntl(file, FcntlArg::F_OFD_SETLKW(&range(libc::F_WRLCK))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EINTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn set_lock(file: &File, kind: libc::c_int) -> io::Result<bool> {
-    let range = libc::flock {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&range(kind))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the constants are 0 to 2; the C structure has them as short")]
+const fn range(kind: libc::c_int) -> libc::flock {
+    libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: 0,
         l_len: 1,
         l_pid: 0,
-    };
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&range)) {
-        Ok(_) => Ok(true),
-        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -83,6 +96,11 @@ impl LockFile {
     /// See [`try_lock`].
     pub fn try_lock(&self) -> io::Result<bool> {
         try_lock(&self.file)
+    }
+
+    /// Another descriptor of the same open file: what is locked by one is locked by both.
+    pub fn share(&self) -> io::Result<File> {
+        self.file.try_clone()
     }
 
     /// What no correct guardian does: the coordinator has inherited the lock, and loses it by this, too.

@@ -22,6 +22,8 @@ pub mod properties;
 mod thread;
 mod trial;
 mod view;
+mod waiter;
+mod waiting;
 
 pub use client::{identity as client_identity, twin};
 pub use identity::{mismatch, read as id};
@@ -57,6 +59,16 @@ pub enum Task {
         expected_volume: Option<String>,
         patient: bool,
     },
+    /// Wait for the lock that somebody else holds.
+    Await {
+        expected_volume: Option<String>,
+    },
+    /// Wait for it no more, and let go of it if it was granted.
+    CallOff,
+    /// The waiter of that number has ended.
+    Waited {
+        number: u64,
+    },
     /// Look at once, where nothing is held or wanted.
     Look,
     Write(LockRecord),
@@ -90,6 +102,8 @@ pub enum VolumeEvent {
         free_bytes: u64,
     },
     Lost(String),
+    /// The lock is not waited for, and not held.
+    CalledOff,
     /// The thread has failed. What it holds it keeps until it is told to close.
     Failed(String),
     Closed {
@@ -116,6 +130,8 @@ impl Volume {
         // At once: whoever watches need not be told when the thread has begun.
         looking.due(clock::now());
         let clocks = (Arc::clone(&probing), Arc::clone(&looking));
+        crate::syscalls::permit_interruptions();
+        let own = tasks.clone();
         let settings = Part {
             node: settings.node.clone(),
             mine: Mine::new(settings),
@@ -125,7 +141,7 @@ impl Volume {
             min_free_space: settings.min_free_space,
         };
         std::thread::Builder::new().name("volume".to_owned()).stack_size(STACK).spawn(move || {
-            let mut thread = Thread::new(settings, orders, Outbox { reports, bell }, clocks);
+            let mut thread = Thread::new(settings, (own, orders), Outbox { reports, bell }, clocks);
             let outcome = catch_unwind(AssertUnwindSafe(|| thread.run()));
             if outcome.is_err() {
                 thread.outbox.send(VolumeEvent::Failed(

@@ -11,6 +11,7 @@ use super::attempt::{Attempt, Outcome};
 use super::lock_file::{LockFile, content_of, last_record};
 use super::probing::ProbeClock;
 use super::trial::Trial;
+use super::waiter::Waiting;
 use super::{Mount, Task, VolumeEvent, client, identity, leftovers, mounts, problems, record_in, view};
 use crate::clock;
 use crate::guardian::protocol::{Ended, LockRecord, NoteLevel, Over, Report, VolumeView};
@@ -49,37 +50,40 @@ impl Outbox {
         let _ = self.reports.send(event);
     }
 
-    fn note(&self, level: NoteLevel, text: String) {
+    pub(super) fn note(&self, level: NoteLevel, text: String) {
         self.send(VolumeEvent::Report(Report::Note { level, text }));
     }
 }
 
 pub(super) struct Thread {
-    settings: Part,
+    pub(super) settings: Part,
     tasks: Receiver<Task>,
+    /// For the waiter, which ends by itself.
+    pub(super) own_tasks: Sender<Task>,
     pub(super) outbox: Outbox,
-    file: Option<LockFile>,
-    attempt: Option<Attempt>,
-    held: Option<Held>,
+    pub(super) file: Option<LockFile>,
+    pub(super) attempt: Option<Attempt>,
+    pub(super) held: Option<Held>,
+    pub(super) waiting: Option<Waiting>,
     /// Nothing of a former leadership runs on this host beside the lock, as far as can be seen.
     clear: bool,
     view: Option<VolumeView>,
     /// When to look or to probe next.
-    next: Moment,
+    pub(super) next: Moment,
     trial: Trial,
-    probing: Arc<ProbeClock>,
-    looking: Arc<ProbeClock>,
+    pub(super) probing: Arc<ProbeClock>,
+    pub(super) looking: Arc<ProbeClock>,
     /// What the path lies on, and when to look at that again.
     mount: (Option<Mount>, Moment),
 }
 
 /// The lock is ours.
-struct Held {
+pub(super) struct Held {
     volume: String,
     /// What the file contains.
     content: Vec<u8>,
     /// Written by this process.
-    record: Option<LockRecord>,
+    pub(super) record: Option<LockRecord>,
     /// Where only the lock decides, the probe is the heartbeat, and every one is told at once.
     urgent: bool,
     /// A network file system.
@@ -91,7 +95,7 @@ struct Held {
 impl Thread {
     pub(super) fn new(
         settings: Part,
-        tasks: Receiver<Task>,
+        (own_tasks, tasks): (Sender<Task>, Receiver<Task>),
         outbox: Outbox,
         (probing, looking): (Arc<ProbeClock>, Arc<ProbeClock>),
     ) -> Self {
@@ -99,10 +103,12 @@ impl Thread {
         Self {
             settings,
             tasks,
+            own_tasks,
             outbox,
             file: None,
             attempt: None,
             held: None,
+            waiting: None,
             clear: false,
             view: None,
             next,
@@ -117,14 +123,20 @@ impl Thread {
         self.look();
         self.clear_leftovers();
         loop {
-            let due = self.attempt.as_ref().map_or(self.next, |attempt| attempt.next.min(self.next));
+            let attempt = self.attempt.as_ref().map(|attempt| attempt.next);
+            let due = [Some(self.next), attempt, self.wait_due()].into_iter().flatten().min().unwrap_or(self.next);
             match self.tasks.recv_timeout(due.since(clock::now())) {
                 Ok(Task::Acquire { expected_volume, patient }) => {
+                    // What was waited for may be granted already: that answers this, too.
+                    self.stop_waiting(true);
                     if self.held.is_none() {
                         self.attempt = Some(Attempt::new(expected_volume, patient, clock::now()));
                         self.try_to_lock();
                     }
                 }
+                Ok(Task::Await { expected_volume }) => self.begin_to_wait(expected_volume),
+                Ok(Task::Waited { number }) => self.waited(number),
+                Ok(Task::CallOff) => self.call_off(),
                 Ok(Task::Look) => {
                     if self.held.is_none() && self.attempt.is_none() {
                         self.look();
@@ -136,6 +148,7 @@ impl Thread {
                     if self.attempt.as_ref().is_some_and(|attempt| attempt.next <= clock::now()) {
                         self.try_to_lock();
                     }
+                    self.wait_on();
                     if self.next <= clock::now() {
                         if self.held.is_some() { self.probe() } else { self.look() }
                     }
@@ -171,10 +184,11 @@ impl Thread {
             self.view = None;
         }
         self.publish(view);
+        self.go_on_waiting();
     }
 
     /// The next look is due, unless it waits for a try to lock: that has its own limits.
-    fn looking_is_due(&self) {
+    pub(super) fn looking_is_due(&self) {
         if self.attempt.is_none() && self.held.is_none() {
             self.looking.due(self.next);
         } else {
@@ -193,23 +207,7 @@ impl Thread {
         let Some(mut attempt) = self.attempt.take() else { return };
         self.looking.none();
         match attempt.once(&self.settings.directory, &self.settings.node, &mut self.file) {
-            Outcome::Held { volume, content } => {
-                let Some(file) = &self.file else { return };
-                let (fd, record) = (file.number(), last_record(&content));
-                self.next = clock::now() + self.settings.probe_interval;
-                self.probing.due(self.next);
-                // What cannot be learnt of a file system is that of one that has to be told.
-                let write_back = file.needs_write_back();
-                self.outbox.send(VolumeEvent::Locked {
-                    fd,
-                    volume: volume.clone(),
-                    record: record.clone(),
-                    write_back,
-                });
-                let urgent = attempt.is_patient();
-                self.held =
-                    Some(Held { volume, content, record: None, urgent, write_back, lost: false, free_bytes: 0 });
-            }
+            Outcome::Held { volume, content } => self.hold(volume, content, attempt.is_patient()),
             Outcome::Busy { holder } => {
                 if attempt.is_first() && self.clear_leftovers() {
                     attempt.retry_at(clock::now());
@@ -225,6 +223,19 @@ impl Thread {
                 self.outbox.send(VolumeEvent::Unusable(problem));
             }
         }
+    }
+
+    /// The lock is this open file's.
+    pub(super) fn hold(&mut self, volume: String, content: Vec<u8>, urgent: bool) {
+        let Some(file) = &self.file else { return };
+        let (fd, record) = (file.number(), last_record(&content));
+        self.next = clock::now() + self.settings.probe_interval;
+        self.probing.due(self.next);
+        self.looking.none();
+        // What cannot be learnt of a file system is that of one that has to be told.
+        let write_back = file.needs_write_back();
+        self.outbox.send(VolumeEvent::Locked { fd, volume: volume.clone(), record: record.clone(), write_back });
+        self.held = Some(Held { volume, content, record: None, urgent, write_back, lost: false, free_bytes: 0 });
     }
 
     /// Kills what runs on of a former leadership without the lock; says what keeps this host from standing.
@@ -334,6 +345,7 @@ impl Thread {
 
     fn close(&mut self, cause: EndCause, over: Option<Over>) {
         self.attempt = None;
+        self.stop_waiting(false);
         let clean = self.write_back();
         if let (Some(file), Some(Held { record: Some(record), lost: false, .. })) = (&self.file, &mut self.held) {
             record.ended = Some(Ended { at: clock::timestamp(), cause });

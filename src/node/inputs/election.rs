@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::config::ElectionKind;
-use crate::election::port::{self, ElectionOrder, Fact};
+use crate::election::port::{self, ElectionOrder, ElectionOutcome, Fact};
 use crate::guardian::protocol::{GuardianOrder, LastWill, NoteLevel};
 use crate::moment::Moment;
-use crate::role::{Event, Loss, Phase};
+use crate::role::{Event, Loss, Phase, Succession};
 
 use crate::node::Node;
 use crate::node::facts::Contact;
@@ -42,8 +42,8 @@ impl Node {
                 self.hear_intended(*intended);
                 Some(Event::TimePassed)
             }
-            Fact::Behind { election_node } => {
-                self.facts.behind = Some(election_node);
+            Fact::Behind { election_node, next } => {
+                self.facts.stands_behind(Some(election_node), next);
                 None
             }
             Fact::Stamped { at, server } => {
@@ -52,7 +52,7 @@ impl Node {
             }
             Fact::Queued(last_will) => {
                 self.facts.election_node = Some(last_will.election_node.clone());
-                self.facts.behind = None;
+                self.facts.stands_behind(None, None);
                 self.place = Some(*last_will);
                 self.hand_over_the_place();
                 None
@@ -67,17 +67,9 @@ impl Node {
                 }
                 None
             }
-            Fact::Elected(outcome) => {
-                self.intents.held = false;
-                self.leadership += 1;
-                self.facts.detail = None;
-                self.facts.behind = None;
-                let succession = self.facts.hear_outcome(&outcome);
-                let event = Event::Elected(self.prefer(succession, &outcome));
-                self.facts.volume_id.clone_from(&outcome.volume);
-                self.facts.election_outcome = Some(*outcome);
-                Some(event)
-            }
+            // It has the lock of the leadership before it, and the proof that it is over: its claim is under way.
+            Fact::Elected(_) if self.machine.phase(now) != Phase::Standing => None,
+            Fact::Elected(outcome) => Some(Event::Elected(self.take_outcome(*outcome))),
             Fact::Claimed { epoch, counts_from: sent, last_will } => {
                 self.facts.last_contact = Some(sent);
                 self.place = None;
@@ -143,6 +135,19 @@ impl Node {
                 None
             }
         }
+    }
+
+    /// This node is to lead next.
+    pub(in crate::node) fn take_outcome(&mut self, outcome: ElectionOutcome) -> Succession {
+        self.intents.held = false;
+        self.leadership += 1;
+        self.facts.detail = None;
+        self.facts.stands_behind(None, None);
+        let succession = self.facts.hear_outcome(&outcome);
+        let succession = self.prefer(succession, &outcome);
+        self.facts.volume_id.clone_from(&outcome.volume);
+        self.facts.election_outcome = Some(outcome);
+        succession
     }
 
     fn hear_connected(&mut self, session: Option<String>, timeout: Duration, asked: Moment, now: Moment) -> Event {

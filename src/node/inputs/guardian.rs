@@ -67,7 +67,19 @@ impl Node {
                 said.into_iter().for_each(|line| self.say(line));
                 Some(Event::WatchdogSeen { usable: self.facts.watchdog_usable() })
             }
+            Report::CalledOff => {
+                self.facts.lock_held = false;
+                Some(Event::CalledOff)
+            }
             Report::LockAcquired { volume, record, write_back } => {
+                let waited = self.machine.waits();
+                let over = waited && self.is_over(record.as_ref());
+                if waited {
+                    self.say_what_came(over, record.as_ref());
+                }
+                if over && let Some(next) = self.facts.next.take() {
+                    self.take_outcome(*next);
+                }
                 self.facts.lock_held = true;
                 self.facts.locked = Some(now);
                 self.facts.lock_holder = None;
@@ -85,7 +97,11 @@ impl Node {
                     self.text(NoteLevel::Error, problem.clone());
                     self.facts.detail = Some(problem);
                 }
-                Some(Event::LockAcquired { recorded, write_back })
+                Some(if waited {
+                    Event::LockGranted { over, recorded, write_back }
+                } else {
+                    Event::LockAcquired { recorded, write_back }
+                })
             }
             Report::LockRefused { holder } => {
                 let name = holder.as_ref().map_or("unknown", |record| record.node.as_str());
@@ -253,6 +269,7 @@ const fn outlives_its_guardian(report: &Report) -> bool {
         | Report::Stuck { .. }
         | Report::Pong { .. } => true,
         Report::Ready { .. }
+        | Report::CalledOff
         | Report::Volume(_)
         | Report::Watchdog(_)
         | Report::LockAcquired { .. }

@@ -87,7 +87,11 @@ impl Node {
                 None
             }
             Some(epoch) if wanted.expect_epoch == epoch => self.hand_over(at, wanted),
-            Some(_) => None,
+            // Of a leadership that this node has not heard of yet: nothing that was begun before belongs to it.
+            Some(_) => {
+                self.intents.handover = Handover::default();
+                None
+            }
             None => {
                 self.intents.handover = Handover::default();
                 self.make_room_for(&wanted, at.moment);
@@ -123,7 +127,9 @@ impl Node {
     /// Who stands before the target goes to the back of the queue: only the intent counts, and no priority.
     fn make_room_for(&mut self, wanted: &Switchover, now: Moment) {
         let bound = self.facts.cluster.active.as_ref().is_some_and(|active| active.epoch == wanted.expect_epoch);
-        if wanted.to == self.facts.config.node || !bound || self.machine.phase(now) != Phase::Standing {
+        // Who waits for the active one's lock calls that off first.
+        let stands = self.machine.phase(now) == Phase::Standing && self.machine.waits_for_nothing();
+        if wanted.to == self.facts.config.node || !bound || !stands {
             self.intents.made_room = None;
             return;
         }

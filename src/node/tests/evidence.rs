@@ -8,6 +8,7 @@ const FENCED: &str = "[fencing]\ncommand = [\"/bin/fence\"]\n";
 
 fn breadcrumb(clean: bool, to: Option<&str>) -> Breadcrumb {
     Breadcrumb {
+        election_node: None,
         node: "b".to_owned(),
         epoch: 6,
         api: "http://b:1".to_owned(),

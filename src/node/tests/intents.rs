@@ -206,10 +206,10 @@ fn a_target_answers_only_when_it_is_the_next_one_and_able() {
     cluster(&mut bench, "b", 6, vec![active.clone()]);
     told(&mut bench, switchover("a", 6, 1));
     assert_eq!(bench.node.facts.ready_for, None, "who stands before it is not known");
-    bench.fact(Fact::Behind { election_node: "/election/a-stranger-latch-0000000002".to_owned() });
+    bench.fact(Fact::Behind { election_node: "/election/a-stranger-latch-0000000002".to_owned(), next: None });
     bench.pass(Duration::ZERO);
     assert_eq!(bench.node.facts.ready_for, None, "a stranger would be the next one");
-    bench.fact(Fact::Behind { election_node: active.election_node.unwrap() });
+    bench.fact(Fact::Behind { election_node: active.election_node.unwrap(), next: None });
     assert_eq!(bench.node.facts.ready_for, Some(101));
     bench.volume(Some("read-only"));
     assert_eq!(bench.node.facts.ready_for, None);

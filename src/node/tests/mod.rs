@@ -6,6 +6,7 @@ mod health;
 mod intents;
 mod properties;
 mod recorded;
+mod waiting;
 mod warming;
 
 use std::time::{Duration, SystemTime};
@@ -195,6 +196,7 @@ fn word(output: &Output) -> Option<String> {
         }
         Output::Guardian(GuardianOrder::Start { epoch, .. }) => format!("Start({epoch})"),
         Output::Guardian(GuardianOrder::CloseLock { cause }) => format!("CloseLock({})", cause.as_str()),
+        Output::Guardian(GuardianOrder::AwaitLock { .. }) => "AwaitLock".to_owned(),
         Output::Guardian(order) => format!("{order:?}"),
         Output::Election(ElectionOrder::Claim { breadcrumb, .. }) => format!("Claim({})", breadcrumb.epoch),
         Output::Election(ElectionOrder::Resign { clean, .. }) => format!("Resign(clean: {clean})"),

@@ -107,11 +107,17 @@ pub(super) fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input 
         42 if number == 1 => Input::ElectionEnded,
         42 => Input::ReloadAsked,
         43..47 => told(Fact::Intended(Box::new(intended(number, yes)))),
-        47 => told(Fact::Behind { election_node: format!("latch-{number}") }),
+        47 => told(Fact::Behind { election_node: format!("latch-{number}"), next: next(number, yes) }),
         48 => told(Fact::Stamped { at: now, server: SystemTime::UNIX_EPOCH + Duration::from_secs(number) }),
         49 if number < 3 => Input::Asked(Asked::State(WantedState::plain(STATES[usize::from(yes)]))),
         _ => Input::TimePassed,
     }
+}
+
+/// What may be found behind an active node.
+fn next(number: u64, yes: bool) -> Option<Box<ElectionOutcome>> {
+    let (epoch, paused) = (number, number == 2);
+    yes.then(|| Box::new(ElectionOutcome { epoch, paused, ..ElectionOutcome::default() }))
 }
 
 const STATES: [NodeState; 2] = [NodeState::Isolating, NodeState::Active];

@@ -9,6 +9,7 @@ mod sessions;
 mod standing;
 mod states;
 mod table;
+mod waiting;
 
 use std::time::Duration;
 
@@ -144,6 +145,7 @@ pub(super) fn words(actions: &[Action]) -> String {
                 format!("[{} > {}: {}]", change.from.as_str(), change.to.as_str(), change.cause.as_str())
             }
             Action::SetDeadline(_) => "SetDeadline".into(),
+            Action::AwaitLock { .. } => "AwaitLock".into(),
             Action::Start { epoch, .. } => format!("Start({epoch})"),
             Action::Claim { epoch } => format!("Claim({epoch})"),
             Action::WriteRecord { epoch } => format!("WriteRecord({epoch})"),

@@ -71,6 +71,9 @@ pub(super) fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> E
         31 if ago < 1_000 => Event::KillRequested,
         32 if ago < 1_000 => Event::DuplicateName,
         33 => Event::WatchdogSeen { usable: yes },
+        34 => Event::NextInLine(yes.then_some(next(epoch, ago < 1_000))),
+        35 => Event::LockGranted { over: yes, recorded: noted(epoch), write_back: yes },
+        36 => Event::CalledOff,
         _ => Event::TimePassed,
     }
 }
@@ -78,7 +81,9 @@ pub(super) fn event(now: Moment, kind: u8, epoch: u64, ago: u64, yes: bool) -> E
 /// What the machine hopes to hear after an order.
 pub(super) fn answers(now: Moment, action: &Action) -> Vec<Event> {
     match action {
-        Action::Stand => vec![Event::Elected(succession(Predecessor::Unclean))],
+        Action::Stand => {
+            vec![Event::NextInLine(Some(next(6, false))), Event::Elected(succession(Predecessor::Unclean))]
+        }
         Action::Yield => vec![Event::Elected(succession(Predecessor::Clean))],
         Action::AcquireLock => vec![Event::LockAcquired { recorded: noted(6), write_back: false }],
         Action::FencePredecessor { epoch, .. } => vec![Event::PredecessorFenced { epoch: *epoch, succeeded: true }],
@@ -88,6 +93,10 @@ pub(super) fn answers(now: Moment, action: &Action) -> Vec<Event> {
         Action::Start { .. } | Action::StartAlwaysOn => {
             vec![Event::Started, Event::Ready, Event::Renewed { sent: now }]
         }
+        Action::AwaitLock { .. } => {
+            vec![Event::LockGranted { over: true, recorded: over(6), write_back: false }]
+        }
+        Action::CallOff => vec![Event::CalledOff],
         Action::StopTree | Action::KillTree | Action::KillOrphans => vec![Event::TreeDead],
         Action::RunAfterStop => vec![Event::Tidied],
         Action::CloseLock(_) => vec![Event::LockClosed { clean: true }],
@@ -95,6 +104,14 @@ pub(super) fn answers(now: Moment, action: &Action) -> Vec<Event> {
         Action::ReplaceGuardian => guardian_starts().into(),
         Action::SetDeadline(_) | Action::Announce(_) | Action::Exit(_) => vec![],
     }
+}
+
+fn next(epoch: u64, better_candidate: bool) -> Succession {
+    Succession { epoch, predecessor: Predecessor::Unclean, predecessor_epoch: epoch, better_candidate }
+}
+
+const fn over(epoch: u64) -> Recorded {
+    Recorded { epoch, predecessor: Predecessor::Clean }
 }
 
 fn guardian_starts() -> [Event; 3] {
@@ -106,6 +123,9 @@ fn guardian_starts() -> [Event; 3] {
 struct Leadership {
     succession: u64,
     asked: bool,
+    /// The lock of the leadership before is waited for, or it is being called off.
+    awaited: bool,
+    called_off: bool,
     locked: Option<u64>,
     claim: Option<u64>,
     claimed: bool,
@@ -171,6 +191,14 @@ impl Observer {
         let it = &mut self.it;
         match event {
             Event::Elected(succession) if self.role == Role::Standby => it.succession = succession.epoch,
+            Event::LockGranted { over: true, recorded, write_back } if it.awaited && !it.called_off => {
+                (it.locked, it.succession) = (Some(recorded.epoch), recorded.epoch);
+                it.write_back = *write_back;
+            }
+            Event::CalledOff => {
+                (it.awaited, it.called_off) = (false, false);
+                it.locked = it.locked.filter(|_| it.asked || it.claim.is_some());
+            }
             Event::LockAcquired { recorded, write_back } if it.asked => {
                 it.locked = it.locked.or(Some(recorded.epoch));
                 it.write_back = *write_back;
@@ -188,6 +216,7 @@ impl Observer {
                 it.unwritten |= it.write_back && !it.closed && (it.tree || it.command.is_some());
                 it.guardian_lost = true;
                 it.closed = true;
+                (it.awaited, it.called_off) = (false, false);
             }
             Event::Exited => it.dying = true,
             Event::TreeDead if it.dying => {
@@ -219,10 +248,23 @@ impl Observer {
                 assert!(legal(change.from, change.to));
                 self.role = change.to;
                 if change.from == Role::Standby {
-                    *it = Leadership { succession: it.succession, ..Leadership::default() };
+                    let Leadership { succession, awaited, called_off, locked, write_back, .. } = *it;
+                    *it = Leadership { succession, awaited, called_off, write_back, ..Leadership::default() };
+                    it.locked = locked.filter(|_| awaited && !called_off);
                 }
             }
+            Action::AwaitLock { until } => {
+                assert!(!it.called_off && *until > now, "waits for what it has called off");
+                assert_eq!(self.role, Role::Standby);
+                it.awaited = true;
+            }
+            Action::CallOff => {
+                assert!(it.awaited && !it.called_off, "there is nothing to call off");
+                it.called_off = true;
+            }
             Action::AcquireLock => {
+                assert!(!it.called_off, "asked for the lock before it was let go of");
+                (it.awaited, it.locked) = (false, None);
                 assert!(!it.asked, "asked for the lock twice");
                 it.asked = true;
                 it.guardian_lost = false;

@@ -12,6 +12,8 @@ pub(super) fn label(machine: &Machine) -> &'static str {
     match machine.stage {
         Stage::Idle { until: None } => "Idle",
         Stage::Idle { until: Some(_) } => "Idle, backing off",
+        Stage::Standing if machine.waits() => "Standing, waiting for the lock",
+        Stage::Standing if !machine.waits_for_nothing() => "Standing, calling off",
         Stage::Standing => "Standing",
         Stage::Locking { asked: false, .. } => "Locking, no guardian",
         Stage::Locking { by: Some(_), .. } => "Locking",
@@ -57,6 +59,18 @@ fn events(now: Moment) -> Vec<(&'static str, Event)> {
             Event::Elected(Succession { better_candidate: true, ..succession(Predecessor::Clean) }),
         ),
         ("LockAcquired", Event::LockAcquired { recorded: noted(6), write_back: false }),
+        ("NextInLine", Event::NextInLine(Some(succession(Predecessor::Unclean)))),
+        ("NextInLine(not)", Event::NextInLine(None)),
+        (
+            "LockGranted(over)",
+            Event::LockGranted {
+                over: true,
+                recorded: Recorded { epoch: 6, predecessor: Predecessor::Clean },
+                write_back: false,
+            },
+        ),
+        ("LockGranted(no proof)", Event::LockGranted { over: false, recorded: noted(6), write_back: false }),
+        ("CalledOff", Event::CalledOff),
         ("LockRefused", Event::LockRefused { recorded: 6 }),
         ("VolumeUnusable", Event::VolumeUnusable),
         ("PredecessorFenced", Event::PredecessorFenced { epoch: 7, succeeded: true }),
@@ -201,5 +215,5 @@ fn the_transition_table_is_as_reviewed() {
 fn every_stage_is_reached_by_the_exploration() {
     let rows = explore();
     let stages: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.stage).collect();
-    assert_eq!(stages.len(), 26, "{stages:#?}");
+    assert_eq!(stages.len(), 28, "{stages:#?}");
 }

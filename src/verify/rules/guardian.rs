@@ -72,6 +72,8 @@ impl Books {
             GuardianOrder::StartAlwaysOn => self.always_on_ordered = true,
             GuardianOrder::Configure(settings) => self.state.permission = settings.permission,
             GuardianOrder::AcquireLock { .. }
+            | GuardianOrder::AwaitLock { .. }
+            | GuardianOrder::CallOff
             | GuardianOrder::Look
             | GuardianOrder::Rehearse(_)
             | GuardianOrder::WriteRecord(_)
@@ -101,6 +103,7 @@ impl Books {
                 }
                 self.state.written = Some(*epoch);
             }
+            Report::CalledOff => self.state.held = false,
             Report::VolumeLost { .. } => self.state.lost = true,
             Report::LockClosed { .. } => {
                 if self.state.alive && self.state.held {

@@ -95,6 +95,7 @@ fn member_json(node: &str, role: Role) -> Vec<u8> {
 
 fn breadcrumb(clean: bool) -> Vec<u8> {
     serde_json::to_vec(&Breadcrumb {
+        election_node: None,
         node: "node-a".into(),
         epoch: 7,
         api: "http://node-a:9090".into(),

@@ -58,15 +58,20 @@ enum Part {
     Entry,
     PredecessorsEntry,
     Volume,
+    /// What people want.
+    Control,
+    /// The election node of the leadership that is over.
+    Former,
 }
 
 impl Candidacy {
-    pub(super) fn claim(&mut self, at: At, elected: Elected, wanted: Wanted) -> Position {
+    pub(super) fn claim(&mut self, at: At, elected: Elected, mut wanted: Wanted) -> Position {
         let (epoch, last) = (wanted.breadcrumb.epoch, elected.found.outcome.epoch);
         if epoch <= last {
             self.refuse(&format!("epoch {epoch} does not follow {last}"));
-            return Position::Elected(elected);
+            return Self::as_before(elected);
         }
+        wanted.breadcrumb.election_node = Some(elected.node.clone());
         let step = self.write_claim(at, &elected, &wanted, false);
         Position::Claiming(Box::new(Claiming {
             elected,
@@ -111,6 +116,13 @@ impl Candidacy {
             let (path, data) = (paths.volume.clone(), wanted.volume.clone().into_bytes());
             parts.push((Part::Volume, Write::Create { path, data }));
         }
+        if let Some(before) = &found.before {
+            if let Some(version) = found.control_version {
+                parts.push((Part::Control, Write::Check { path: paths.control.clone(), version: Some(version) }));
+            }
+            // Last: what stands before a node can only vanish, and who is next is told by that.
+            parts.push((Part::Former, Write::Delete { path: before.clone() }));
+        }
         let (parts, writes) = parts.into_iter().unzip();
         Step::Writing { id: self.ask(Request::Write(writes)), sent: at.moment, parts }
     }
@@ -142,7 +154,10 @@ impl Candidacy {
                 let reason = std::mem::take(reason);
                 let look = looked.and_then(|looked| self.judge(&claiming.elected.node, *looked));
                 match look {
-                    Ok(Look::First(again)) if claiming.elected.found.differs_only_by_the_goodbye(&again) => {
+                    Ok(Look::First(again))
+                        if claiming.elected.found.differs_only_by_the_goodbye(&again)
+                            || claiming.elected.found.differs_only_by_the_queue(&again) =>
+                    {
                         // Who says goodbye by itself completes its own history entry; its guardian cannot.
                         if again.outcome.predecessor.as_ref().is_some_and(|predecessor| predecessor.to.is_some()) {
                             claiming.wanted.predecessor_ended = None;
@@ -198,6 +213,8 @@ impl Candidacy {
                 claiming.wanted.predecessor_ended = None;
                 return self.claim_again(at, claiming);
             }
+            (Some(Part::Control), _) => format!("what people want has changed ({failure})"),
+            (Some(Part::Former), _) => format!("who led before has left the queue ({failure})"),
             (Some(Part::Volume), Kind::NodeExists) => "the cluster has got a volume meanwhile".to_owned(),
             (Some(Part::Entry | Part::PredecessorsEntry | Part::Volume) | None, _) => failure.words,
         };
@@ -213,7 +230,13 @@ impl Candidacy {
 
     fn refused(&mut self, claiming: Claiming, reason: &str) -> Position {
         self.refuse(reason);
-        if claiming.own_deleted { self.fall(Loss::NodeDeleted, None) } else { Position::Elected(claiming.elected) }
+        if claiming.own_deleted { self.fall(Loss::NodeDeleted, None) } else { Self::as_before(claiming.elected) }
+    }
+
+    /// Where a claim was refused, this node is what it was: first in the queue, or behind somebody, which is looked at again.
+    fn as_before(elected: Elected) -> Position {
+        let is_first = elected.found.before.is_none();
+        if is_first { Position::Elected(elected) } else { Self::look_later(elected.node, elected.own) }
     }
 
     /// The connection is lost: what is not under way is certainly not done.

@@ -101,6 +101,10 @@ impl Candidacy {
         self.tell_disconnected("the connection to ZooKeeper is lost".to_owned());
         let position = std::mem::take(&mut self.position);
         self.position = self.part(at, position);
+        // What had to wait for an answer waits for none any more.
+        for order in std::mem::take(&mut self.kept) {
+            self.order(at, order);
+        }
     }
 
     /// Gives the connection up: what is under way goes on as soon as there is another one, unless it is unknown what it left.

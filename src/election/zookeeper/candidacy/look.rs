@@ -9,8 +9,11 @@ use crate::zookeeper::paths::{Place, place};
 #[derive(Debug)]
 pub enum Look {
     First(Box<Found>),
-    /// The full path of the one before this node.
-    Behind(String),
+    /// The full path of the one before this node; `next`: what a claim would be guarded by, where that is the active one's.
+    Behind {
+        before: String,
+        next: Option<Box<Found>>,
+    },
     /// The own node is not there, or it is another session's.
     Gone,
 }
@@ -23,6 +26,9 @@ pub struct Found {
     pub breadcrumb_version: Option<i32>,
     /// Whether anybody else is in the queue.
     pub contested: bool,
+    /// The active one's election node, where this node stands right behind it; and what guards the pauses.
+    pub before: Option<String>,
+    pub control_version: Option<i32>,
 }
 
 /// First in the queue, and that was told.
@@ -34,6 +40,23 @@ pub struct Elected {
 }
 
 impl Found {
+    /// Whether the same leadership as before was the last one, and nothing is known of its end, but for its election node's.
+    pub fn differs_only_by_the_queue(&self, again: &Self) -> bool {
+        self.before.is_some()
+            && (self.epoch_version == again.epoch_version && self.breadcrumb_version == again.breadcrumb_version)
+            && (self.outcome.volume == again.outcome.volume && !again.outcome.paused)
+    }
+
+    /// Whether a claim could be made once the leadership before this node is proven to be over: it is the last one that there
+    /// was, by its own word not over, and stands right before this node.
+    fn is_next(&self) -> bool {
+        let Some(predecessor) = &self.outcome.predecessor else { return false };
+        let stands_before = self.before.is_some() && predecessor.election_node == self.before;
+        stands_before
+            && (!predecessor.clean && predecessor.epoch == self.outcome.epoch)
+            && (self.epoch_version.is_some() && self.breadcrumb_version.is_some() && self.outcome.volume.is_some())
+    }
+
     /// Whether the same leadership as before was the last one, and its breadcrumb has become clean since.
     pub fn differs_only_by_the_goodbye(&self, again: &Self) -> bool {
         let (Some(before), Some(after)) = (&self.outcome.predecessor, &again.outcome.predecessor) else { return false };
@@ -55,11 +78,11 @@ impl Candidacy {
         let queue = looked.queue?;
         let contested = queue.len() > 1;
         let paths = &self.terms.paths;
-        match place(queue, &node[paths.election.len() + 1..]) {
+        let before = match place(queue, &node[paths.election.len() + 1..]) {
             Place::Absent => return Ok(Look::Gone),
-            Place::First => {}
-            Place::Behind(before) => return Ok(Look::Behind(paths.queue_node(&before))),
-        }
+            Place::First => None,
+            Place::Behind(before) => Some(paths.queue_node(&before)),
+        };
         let (epoch, active) = (looked.epoch?, looked.active?);
         let (volume, control) = (looked.volume?, looked.control?);
         let predecessor = data(&active).map(contents::predecessor);
@@ -74,12 +97,18 @@ impl Candidacy {
             paused: Control::parse(data(&control)).paused.is_some(),
             others: Vec::new(),
         };
-        Ok(Look::First(Box::new(Found {
+        let found = Box::new(Found {
             outcome,
             epoch_version: epoch.map(|(_, version)| version),
             breadcrumb_version: active.map(|(_, version)| version),
             contested,
-        })))
+            before: before.clone(),
+            control_version: control.map(|(_, version)| version),
+        });
+        Ok(match before {
+            None => Look::First(found),
+            Some(before) => Look::Behind { before, next: found.is_next().then_some(found) },
+        })
     }
 
     /// Who else could take over, by what the members say of themselves: a preference, nothing more.

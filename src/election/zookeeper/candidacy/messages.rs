@@ -64,6 +64,10 @@ pub enum Input {
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub paused: bool,
+    /// What people want, by its version.
+    pub control: Option<i32>,
+    /// Who led last, and is not known to have ended: epoch and election node.
+    pub active: Option<(u64, String)>,
     pub members: BTreeMap<String, Member>,
 }
 

@@ -172,7 +172,10 @@ impl Candidacy {
             Input::SessionLost => self.session_lost(),
             Input::Closed => self.closed(),
             Input::Registered(registered) => self.registered = registered,
-            Input::Viewed(seen) => self.seen = seen,
+            Input::Viewed(seen) => {
+                self.seen = seen;
+                self.keep_up();
+            }
             Input::Answered(id, answer) => self.answered(at, id, answer),
             Input::TimePassed => {}
         }
@@ -244,7 +247,7 @@ impl Candidacy {
                 position
             }
             (position, ElectionOrder::Announce(_) | ElectionOrder::Amend(_) | ElectionOrder::AskAgain) => position,
-            (Position::Queued(queued), order) => self.order_to_queued(queued, order),
+            (Position::Queued(queued), order) => self.order_to_queued(at, queued, order),
             (Position::Elected(elected), order) => self.order_to_elected(at, elected, order),
             (Position::Fallen(fallen), order) => self.order_to_fallen(at, fallen, order),
             (position, order) => {

@@ -23,13 +23,21 @@ pub struct Queued {
     /// Watches for the own node's deletion.
     pub own: RequestId,
     pub step: Step,
+    /// That this node is next in line behind the leadership of this epoch was told.
+    pub told: Option<u64>,
+    /// A claim that waits for the look that is under way: that leadership is proven to be over.
+    pub wanted: Option<Box<Wanted>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Step {
     Looking(RequestId),
-    /// Until the one before this node is gone.
-    Behind(RequestId),
+    /// Until the one before this node is gone. `next`: that one is the active one's.
+    Behind {
+        watch: RequestId,
+        before: String,
+        next: Option<Box<Found>>,
+    },
     /// Looks again then.
     Later(Moment),
 }
@@ -84,8 +92,36 @@ impl Candidacy {
     }
 
     fn look(&mut self, node: String, own: RequestId) -> Position {
+        self.look_for(node, own, None, None)
+    }
+
+    fn look_for(&mut self, node: String, own: RequestId, told: Option<u64>, wanted: Option<Box<Wanted>>) -> Position {
         let step = Step::Looking(self.ask(Request::Look { node: node.clone() }));
-        Position::Queued(Queued { node, own, step })
+        Position::Queued(Queued { node, own, step, told, wanted })
+    }
+
+    /// Looks at the queue as soon as there is a connection.
+    pub(super) const fn look_later(node: String, own: RequestId) -> Position {
+        Position::Queued(Queued { node, own, step: Step::Later(Moment::from_nanos(0)), told: None, wanted: None })
+    }
+
+    /// What a claim by the next in line would be guarded by has changed: it is looked at again.
+    pub(super) fn keep_up(&mut self) {
+        let Position::Queued(Queued { step: Step::Behind { before, next, .. }, .. }) = &self.position else { return };
+        let led = self.seen.active.as_ref().filter(|(_, node)| node == before).map(|(epoch, _)| *epoch);
+        let known = next.as_ref().map(|next| (next.outcome.epoch, next.control_version));
+        let stale = match (led, known) {
+            (None, _) => false,
+            (Some(led), None) => led > 0,
+            (Some(led), Some((epoch, control))) => led > epoch || control != self.seen.control,
+        };
+        if stale
+            && let Position::Queued(Queued { node, own, step: Step::Behind { watch, .. }, told, .. }) =
+                std::mem::take(&mut self.position)
+        {
+            self.forget(watch);
+            self.position = self.look_for(node, own, told, None);
+        }
     }
 
     /// First in the queue, as was told, over another connection.
@@ -95,26 +131,58 @@ impl Candidacy {
     }
 
     pub(super) fn answer_to_queued(&mut self, at: At, queued: Queued, id: RequestId, answer: Answer) -> Position {
-        let Queued { node, own, step } = queued;
+        let Queued { node, own, step, told, wanted } = queued;
         if id == own {
             return self.fall(Loss::NodeDeleted, None);
         }
         match (step, answer) {
             (Step::Looking(waited), Answer::Looked(looked)) if waited == id => {
                 let look = looked.and_then(|looked| self.judge(&node, *looked));
-                self.found(at, node, own, look)
+                self.found(at, (node, own), look, told, wanted)
             }
-            (Step::Behind(waited), Answer::Deleted) if waited == id => self.look(node, own),
-            (Step::Looking(_) | Step::Behind(_) | Step::Later(_), _) => Position::Queued(Queued { node, own, step }),
+            (Step::Behind { watch, .. }, Answer::Deleted) if watch == id => self.look_for(node, own, told, wanted),
+            (step @ (Step::Looking(_) | Step::Behind { .. } | Step::Later(_)), _) => {
+                Position::Queued(Queued { node, own, step, told, wanted })
+            }
         }
     }
 
-    fn found(&mut self, at: At, node: String, own: RequestId, look: Result<Look, Failure>) -> Position {
+    fn found(
+        &mut self,
+        at: At,
+        (node, own): (String, RequestId),
+        look: Result<Look, Failure>,
+        told: Option<u64>,
+        wanted: Option<Box<Wanted>>,
+    ) -> Position {
         let later = Step::Later(at.moment + RETRY);
+        let is_the_one = |found: &Found| told == Some(found.outcome.epoch) && !found.outcome.paused;
+        let mut next_to = None;
         let step = match look {
-            Ok(Look::Behind(node)) => {
-                self.tell(Fact::Behind { election_node: node.clone() });
-                Step::Behind(self.ask(Request::UntilDeleted { node, synced: false }))
+            Ok(Look::Behind { before, next }) => {
+                let watch = self.ask(Request::UntilDeleted { node: before.clone(), synced: false });
+                match (next, wanted) {
+                    (Some(found), Some(wanted)) if is_the_one(&found) => {
+                        return self.claim(at, Elected { node, own, found: *found }, *wanted);
+                    }
+                    (next, wanted) => {
+                        if wanted.is_some() {
+                            self.refuse("another leadership stands before this node");
+                        }
+                        next_to = next.as_ref().map(|next| next.outcome.epoch);
+                        let found = next.as_ref().map(|next| Box::new(next.outcome.clone()));
+                        self.tell(Fact::Behind { election_node: before.clone(), next: found });
+                        Step::Behind { watch, before, next }
+                    }
+                }
+            }
+            Ok(Look::First(found)) if wanted.is_some() && is_the_one(&found) => {
+                let wanted = wanted.expect("it is looked at");
+                return self.claim(at, Elected { node, own, found: *found }, *wanted);
+            }
+            Ok(_) if wanted.is_some() => {
+                self.refuse("what was to be claimed has changed");
+                Step::Later(at.moment)
             }
             // Told at once, the pause's end might never be: the view tells of what changes, and has not told of the pause.
             Ok(Look::First(found)) if found.outcome.paused && !self.seen.paused => later,
@@ -128,21 +196,24 @@ impl Candidacy {
             Ok(Look::Gone) => return self.fall(Loss::NodeDeleted, None),
             Err(Failure { kind: Kind::NoAnswer, words }) => return self.abandon(words),
             Err(failure) => {
+                if wanted.is_some() {
+                    self.refuse(&failure.words);
+                }
                 if failure.is_definite() {
                     self.tell_disconnected(format!("cannot look at the queue: {failure}"));
                 }
                 later
             }
         };
-        Position::Queued(Queued { node, own, step })
+        Position::Queued(Queued { node, own, step, told: next_to, wanted: None })
     }
 
     /// Enters the queue, or looks at it, again when it is time to.
     pub(super) fn try_again(&mut self, at: At, position: Position) -> Position {
         match position {
             Position::Entering(Entering::Later(later)) if later <= at.moment => self.enter_if_wanted(),
-            Position::Queued(Queued { node, own, step: Step::Later(later) }) if later <= at.moment => {
-                self.look(node, own)
+            Position::Queued(Queued { node, own, step: Step::Later(later), told, wanted }) if later <= at.moment => {
+                self.look_for(node, own, told, wanted)
             }
             position @ (Position::Idle
             | Position::Entering(_)
@@ -157,22 +228,41 @@ impl Candidacy {
     }
 
     /// An order of which the meaning depends on the place in the queue.
-    pub(super) fn order_to_queued(&mut self, queued: Queued, order: ElectionOrder) -> Position {
-        match (order, queued.step) {
-            (ElectionOrder::Yield, Step::Behind(watch)) => {
+    pub(super) fn order_to_queued(&mut self, at: At, queued: Queued, order: ElectionOrder) -> Position {
+        let Queued { node, own, step, told, wanted: waiting } = queued;
+        match (order, step) {
+            (ElectionOrder::Yield, Step::Behind { watch, .. }) => {
                 self.forget(watch);
-                self.leave_queue(&queued.node, queued.own)
+                self.leave_queue(&node, own)
             }
-            (order, _) => {
-                self.refuse_claim(&order);
-                Position::Queued(queued)
+            (ElectionOrder::Claim { breadcrumb, volume, entry, predecessor_ended }, step) => {
+                let wanted = Wanted { breadcrumb, volume, entry, predecessor_ended };
+                match step {
+                    // The watch stays: the claim itself makes it tell.
+                    Step::Behind { next: Some(found), .. } => {
+                        self.claim(at, Elected { node, own, found: *found }, wanted)
+                    }
+                    // Who stood before this node is gone, or something else has changed.
+                    step @ (Step::Looking(_) | Step::Later(_)) if told.is_some() => {
+                        Position::Queued(Queued { node, own, step, told, wanted: Some(Box::new(wanted)) })
+                    }
+                    step @ (Step::Looking(_) | Step::Later(_) | Step::Behind { .. }) => {
+                        self.refuse("this node is not next in line");
+                        Position::Queued(Queued { node, own, step, told, wanted: waiting })
+                    }
+                }
             }
+            (_, step) => Position::Queued(Queued { node, own, step, told, wanted: waiting }),
         }
     }
 
     pub(super) fn order_to_elected(&mut self, at: At, elected: Elected, order: ElectionOrder) -> Position {
         match order {
             ElectionOrder::Yield => self.leave_queue(&elected.node, elected.own),
+            ElectionOrder::Claim { .. } if elected.found.outcome.paused => {
+                self.refuse("elections are paused");
+                Position::Elected(elected)
+            }
             ElectionOrder::Claim { breadcrumb, volume, entry, predecessor_ended } => {
                 self.claim(at, elected, Wanted { breadcrumb, volume, entry, predecessor_ended })
             }

@@ -5,6 +5,7 @@ mod ensemble;
 mod properties;
 mod refusals;
 mod tables;
+mod volume;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -37,6 +38,7 @@ fn failure(kind: Kind) -> Failure {
 
 fn breadcrumb(node: &str, epoch: u64) -> Breadcrumb {
     Breadcrumb {
+        election_node: None,
         node: node.to_owned(),
         epoch,
         api: "host:1".to_owned(),

@@ -69,6 +69,8 @@ struct Books {
     standing: bool,
     /// What the latest election of this session found, until another place is taken.
     elected: bool,
+    /// It was told that it is next behind the active one.
+    next: bool,
     claimed: bool,
     /// Over this connection.
     shared: bool,
@@ -260,7 +262,8 @@ impl World {
                         books.elected = false;
                     }
                     Request::Write(writes) if written(writes) == "Claim" => {
-                        assert!(books.elected && !books.claimed, "claimed without an election");
+                        let next = books.next || writes.iter().any(|write| matches!(write, Write::Delete { .. }));
+                        assert!((books.elected || next) && !books.claimed, "claimed without an election");
                     }
                     Request::Write(writes) if written(writes) == "Resignation" => {
                         assert!(books.claimed && books.owed > 0, "resigned without an order");
@@ -362,7 +365,10 @@ impl World {
                 (books.standing, books.elected) = (false, false);
             }
             Fact::ClaimRefused { .. } => {}
-            Fact::Behind { .. } => assert!(books.standing && !books.elected, "who is first waits behind somebody"),
+            Fact::Behind { next, .. } => {
+                assert!(books.standing && !books.elected, "who is first waits behind somebody");
+                books.next |= next.is_some();
+            }
             Fact::Connected { .. } | Fact::Disconnected { .. } => {}
             other => panic!("not a candidacy's to tell: {other:?}"),
         }

@@ -93,7 +93,7 @@ fn a_pause_is_told_only_once_the_view_shows_it() {
 #[test]
 fn others_are_told_where_anybody_else_stands() {
     let members = ["a", "b"].map(|node| (node.to_owned(), member(node)));
-    let seen = Seen { paused: false, members: members.into() };
+    let seen = Seen { members: members.into(), ..Seen::default() };
     for (queue, told) in [(vec!["x-latch-0000000002"], false), (vec!["x-latch-0000000002", "y-latch-0000000003"], true)]
     {
         let mut lab = Lab::queued();
