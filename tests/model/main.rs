@@ -120,10 +120,24 @@ fn two_nodes_survive_two_deaths() {
     holds("two nodes, 2 deaths", setup(2, 2, DEATHS));
 }
 
+/// Nobody waits for the lock: where that makes for many times the states, the long models have it, too.
+fn by_session(setup: Setup) -> Setup {
+    Setup { by_volume: false, ..setup }
+}
+
+fn two_faults_of_supervisors() -> Setup {
+    setup(2, 2, &[Fault::FreezeHalfway, Fault::KillSupervisor])
+}
+
 #[test]
 fn two_nodes_survive_a_supervisor_that_freezes_and_dies_at_a_bad_moment() {
-    use Fault::*;
-    holds("two nodes, 2 faults of supervisors", setup(2, 2, &[FreezeHalfway, KillSupervisor]));
+    holds("two nodes, 2 faults of supervisors", by_session(two_faults_of_supervisors()));
+}
+
+#[test]
+#[cfg(feature = "long-models")]
+fn two_nodes_that_wait_for_the_lock_survive_a_supervisor_that_freezes_and_dies_at_a_bad_moment() {
+    holds("two nodes by the volume, 2 faults of supervisors", two_faults_of_supervisors());
 }
 
 #[test]
@@ -143,7 +157,13 @@ fn two_nodes_survive_a_lost_lock_and_another_fault() {
 
 #[test]
 fn three_nodes_survive_any_single_fault() {
-    holds("three nodes, any 1 fault", setup(3, 1, &all()));
+    holds("three nodes, any 1 fault", by_session(setup(3, 1, &all())));
+}
+
+#[test]
+#[cfg(feature = "long-models")]
+fn three_nodes_that_wait_for_the_lock_survive_any_single_fault() {
+    holds("three nodes by the volume, any 1 fault", setup(3, 1, &all()));
 }
 
 #[test]
@@ -496,7 +516,13 @@ fn wanted(what: Fault) -> Setup {
 
 #[test]
 fn an_ordered_step_down_and_any_other_fault_are_survived() {
-    holds("two nodes, a step-down and any 1 fault", wanted(Fault::StepDown));
+    holds("two nodes, a step-down and any 1 fault", by_session(wanted(Fault::StepDown)));
+}
+
+#[test]
+#[cfg(feature = "long-models")]
+fn an_ordered_step_down_by_the_volume_and_any_other_fault_are_survived() {
+    holds("two nodes by the volume, a step-down and any 1 fault", wanted(Fault::StepDown));
 }
 
 #[test]

@@ -35,9 +35,11 @@ fn has_nodes(server: &Server, session: &str) -> bool {
 }
 
 fn evidence(cluster: &mut Cluster, epoch: u64) -> String {
-    let history = cluster.history("b");
-    let entry = history.iter().find(|entry| entry["epoch"] == epoch).unwrap();
-    entry["evidence"].as_str().unwrap().to_owned()
+    cluster.until("b's history has the epoch", |cluster| {
+        let history = cluster.history("b");
+        let entry = history.iter().find(|entry| entry["epoch"] == epoch)?;
+        Some(entry["evidence"].as_str()?.to_owned())
+    })
 }
 
 fn is_succeeded_before_its_session_ends(lose: impl FnOnce(&Proxy, &mut Cluster), cause: &str) {
