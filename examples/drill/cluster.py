@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import tomllib
 import urllib.error
@@ -70,6 +71,20 @@ def merged(into, more):
     for key, of in more.items():
         both[key] = merged(both.get(key, {}), of) if isinstance(of, dict) and isinstance(both.get(key), dict) else of
     return both
+
+
+class Pulse(threading.Thread):
+    """Whether this host has time for the drill: how much longer than it wanted it has slept, at worst."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.longest = 0.0
+
+    def run(self):
+        while True:
+            began = time.monotonic()
+            time.sleep(0.05)
+            self.longest = max(self.longest, time.monotonic() - began - 0.05)
 
 
 class Process:
@@ -286,6 +301,12 @@ class Cluster:
                 if status and status["role"] == "active" and status["status"] == "OK":
                     return node
         return None
+
+    def leads_after(self, epoch):
+        """Who leads under a later epoch."""
+        node = self.active()
+        status = node and node.status()
+        return node if status and status["role"] == "active" and (status["epoch"] or 0) > epoch else None
 
     def until_active(self, other_than=None):
         return until("a node is active", lambda: self.active(other_than))
