@@ -9,8 +9,11 @@
 //! - `--parent-exits`: the first process ends once the grandchild runs (a "forking" coordinator);
 //! - `--close-fds`: closes every descriptor above 2 at its start, as careful daemons do;
 //! - `--die-after MS`: exits with 5;
+//! - `--serve ADDRESS`: says `NODE EPOCH` to whoever connects there, to GET requests and to lines (then as their echo's beginning);
 //! - `--fork-storm`: four lines of processes, each of which starts its successor and ends.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -40,6 +43,8 @@ struct Arguments {
     die_after: Option<u64>,
     #[arg(long)]
     fork_storm: bool,
+    #[arg(long, value_name = "ADDRESS")]
+    serve: Vec<String>,
     /// The pid of the coordinator's first process, in its descendants.
     #[arg(long, hide = true)]
     of: Option<u32>,
@@ -75,6 +80,9 @@ fn main() -> anyhow::Result<ExitCode> {
     signal_hook::flag::register(signal_hook::consts::SIGTERM, terminated.clone())?;
     let mut log = open(&arguments)?;
     log.write(arguments.part.as_deref().unwrap_or("start"))?;
+    for address in &arguments.serve {
+        serve(TcpListener::bind(address)?);
+    }
     if arguments.part.is_none() && arguments.daemonise {
         descend(&arguments, first, "child")?;
     }
@@ -107,6 +115,30 @@ fn main() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
+}
+
+/// On threads of its own, for as long as the process lives.
+fn serve(listener: TcpListener) {
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            std::thread::spawn(move || drop(talk(&connection)));
+        }
+    });
+}
+
+fn talk(mut connection: &TcpStream) -> std::io::Result<()> {
+    let variable = |name| std::env::var(name).unwrap_or_else(|_| "-".to_owned());
+    let who = format!("{} {}", variable("PRIMACY_NODE"), variable("PRIMACY_EPOCH"));
+    let mut lines = BufReader::new(connection).lines();
+    while let Some(line) = lines.next().transpose()? {
+        if line.starts_with("GET ") {
+            while lines.next().transpose()?.is_some_and(|header| !header.is_empty()) {}
+            write!(connection, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{who}", who.len())?;
+        } else {
+            writeln!(connection, "{who} {line}")?;
+        }
+    }
+    Ok(())
 }
 
 /// Starts a descendant of the first process. Nothing waits for it here: the guardian reaps.

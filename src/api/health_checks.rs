@@ -1,4 +1,4 @@
-//! What every health check has in common: codes that whoever asks has chosen, and the reason in a header.
+//! What every health check has in common: codes that whoever asks has chosen, and who answers and why in headers.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,6 +9,9 @@ use crate::api::snapshot_at::SnapshotAt;
 
 /// Why the node is what it is; for `curl -I`, which shows no body.
 const REASON: &str = "x-primacy-reason";
+
+/// Who answers: for a proxy that asks several members by one name, and sends its client where the answer came from.
+const NODE: &str = "x-primacy-node";
 
 /// Bytes of a reason that a header carries: intermediaries refuse long ones.
 const LONGEST_REASON: usize = 512;
@@ -63,7 +66,7 @@ impl Codes {
     }
 }
 
-/// The answer of a health check with the code that was asked for and the reason.
+/// The answer of a health check with the code that was asked for, and who gives it, and why.
 pub fn dressed(mut response: Response, codes: Codes, seen: &SnapshotAt) -> Response {
     if let Some(code) = codes.of(seen) {
         *response.status_mut() = code;
@@ -77,6 +80,9 @@ pub fn dressed(mut response: Response, codes: Codes, seen: &SnapshotAt) -> Respo
         && !value.is_empty()
     {
         response.headers_mut().insert(REASON, value);
+    }
+    if let Ok(node) = HeaderValue::from_str(&seen.snapshot.server.node) {
+        response.headers_mut().insert(NODE, node);
     }
     response
 }

@@ -87,6 +87,7 @@ pub fn document() -> Value {
                 "out": code("out", "any other node"),
             },
             "headers": {
+                "X-Primacy-Node": {"description": "Which node answers.", "schema": {"type": "string"}},
                 "X-Primacy-Reason": {"description": "Why the node is what it is.", "schema": {"type": "string"}},
             },
             "schemas": {
@@ -129,7 +130,9 @@ fn answered(path: &str, health_check: bool) -> Value {
     };
     let mut answered = json!({"description": "As described.", "content": content});
     if health_check {
-        answered["headers"] = json!({"X-Primacy-Reason": {"$ref": "#/components/headers/X-Primacy-Reason"}});
+        let header = |name: &str| json!({"$ref": format!("#/components/headers/{name}")});
+        answered["headers"] =
+            json!({"X-Primacy-Node": header("X-Primacy-Node"), "X-Primacy-Reason": header("X-Primacy-Reason")});
     }
     answered
 }

@@ -13,7 +13,7 @@ Generated from the table in `src/api/endpoints.rs`; do not edit.
 Every endpoint answers `GET` and `HEAD`; those open to everybody answer `OPTIONS` like `GET`, since HAProxy's
 `option httpchk` asks that way by default. They take `?active=CODE`, `?standby=CODE` and `?out=CODE`, together or alone: the
 code, 200 to 599 (else 400), to answer with on the active and ready node, on a standby that could take over, and on any other; other
-parameters are ignored. Their header `X-Primacy-Reason` says why the node is what it is, for `HEAD` too. Bodies are JSON unless said otherwise and are never
+parameters are ignored. Their header `X-Primacy-Reason` says why the node is what it is, `X-Primacy-Node` which one answers, for `HEAD` too. Bodies are JSON unless said otherwise and are never
 to be cached. *Active and ready* is the node whose coordinator runs, is ready, has not been taken out by an operator,
 and whose lease has not run out on the clock at the moment of the answer; an active node without a lease that lasts
 answers as any other node.

@@ -70,6 +70,11 @@ pub fn of(options: &Options, before: &Asked, after: &Asked) -> Result<Access, Us
     given.read(configured.and_then(super::token))
 }
 
+/// The file of `--tls-ca`, for whoever passes it on.
+pub fn authorities(before: &Asked, after: &Asked) -> Option<PathBuf> {
+    after.access.tls_ca.clone().or_else(|| before.access.tls_ca.clone())
+}
+
 fn file(flag: &str, path: &Path, read: fn(&str) -> Result<String, (String, String)>) -> Result<String, Usage> {
     read(&path.to_string_lossy()).map_err(|(what, remedy)| Usage(format!("{flag}: {what}; {remedy}")))
 }

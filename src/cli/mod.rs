@@ -32,6 +32,7 @@ mod history;
 pub mod logs;
 mod man;
 mod peer_test;
+mod proxy_config;
 pub mod reference;
 mod run;
 mod runner;
@@ -113,6 +114,7 @@ pub enum Command {
     Resume(steer::pause::ResumeArguments),
     Forget(steer::forget::Arguments),
     Rehearse(steer::rehearse::Arguments),
+    ProxyConfig(proxy_config::Arguments),
     Config(config_command::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
@@ -173,6 +175,7 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::Pause(arguments) => steer::pause::pause(&options, before, arguments),
         Command::Resume(arguments) => steer::pause::resume(&options, before, arguments),
         Command::Rehearse(arguments) => steer::rehearse::run(&options, before, arguments),
+        Command::ProxyConfig(arguments) => proxy_config::run(&options, before, arguments),
         Command::Config(arguments) => config_command::run(&options, &arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

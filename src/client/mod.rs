@@ -15,6 +15,7 @@ pub mod events;
 pub mod plugin;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+pub mod proxy_config;
 pub mod rehearsal;
 pub mod render;
 mod screen;

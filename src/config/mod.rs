@@ -79,6 +79,30 @@ pub fn base_url(text: &str) -> Result<String, (String, String)> {
     checks::base_url(text)
 }
 
+/// Checks the name of a node.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub fn node_name(text: &str) -> Result<(), (String, String)> {
+    checks::node_name(text)
+}
+
+/// Checks the name of an endpoint.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub fn endpoint_name(text: &str) -> Result<(), (String, String)> {
+    checks::endpoint_name(text)
+}
+
+/// Checks `host:port`, with IPv6 addresses in brackets.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub fn host_and_port(text: &str) -> Result<(), (String, String)> {
+    checks::host_and_port(text)
+}
+
 /// The one token in a file that only its owner may read, without its name.
 ///
 /// # Errors

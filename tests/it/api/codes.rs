@@ -213,7 +213,7 @@ fn a_health_check_answers_the_code_asked_for_by_what_the_node_is() {
 }
 
 #[test]
-fn the_reason_is_in_a_header_of_every_health_check() {
+fn the_node_and_its_reason_are_in_headers_of_every_health_check() {
     let mut odd = active();
     odd.server.reason = format!("after\r\nSet-Cookie: é{}", "x".repeat(10_000));
     let fixture = Fixture::new(active());
@@ -223,6 +223,8 @@ fn the_reason_is_in_a_header_of_every_health_check() {
             let answer = fixture.ask(method, endpoint.path, "");
             let reason = answer.headers.get("x-primacy-reason").map(String::as_str);
             assert_eq!(reason, health_check.then_some("elected after node-b stopped cleanly"), "{}", endpoint.path);
+            let node = answer.headers.get("x-primacy-node").map(String::as_str);
+            assert_eq!(node, health_check.then_some("node-a"), "{}", endpoint.path);
         }
     }
     fixture.snapshot.store(Arc::new(odd));
