@@ -104,6 +104,10 @@ docs:
     PRIMACY_REGENERATE=1 cargo test --locked --lib role::tests::states
     cargo doc --locked --no-deps
 
+# A .deb and an .rpm in target/package, for glibc 2.28 and later (a release build: minutes); `--check` lints them.
+package *ARGS:
+    ./scripts/package {{ARGS}}
+
 # Licences, banned crates and sources of the dependencies, and advisories where their list can be had.
 deny:
     ./scripts/deny
