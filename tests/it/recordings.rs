@@ -126,8 +126,6 @@ fn a_fail_over_is_verified_and_a_forged_one_is_convicted() {
         "begins to end by itself: supervisor lost",
         "nothing of it lives any more",
         "has closed the lock",
-        "executes its last will",
-        "is first in the queue; the last epoch was 1",
         "the record proves that epoch 1 of a is over",
         "has epoch 2",
         "forks the coordinator in epoch 2",
@@ -141,6 +139,8 @@ fn a_fail_over_is_verified_and_a_forged_one_is_convicted() {
         let found = text[at..].find(step);
         at += found.unwrap_or_else(|| panic!("{step:?} is not told, or not in its place:\n{text}")) + step.len();
     }
+    // Whether b hears of that by the lock file or by the election is a matter of a millisecond.
+    assert!(text.contains("is next behind the active node's ") && text.contains("executes its last will"), "{text}");
     assert!(text.contains("no contradiction: "), "{text}");
 
     let without = |text: &str, word: &str| {
@@ -182,6 +182,10 @@ fn asked(cluster: &Cluster, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
 }
 
+/// By its own word, or by its guardian's in the lock file: which of the two is quicker is a matter of a millisecond.
+const ENDED: [&str; 2] =
+    ["Evidence: the former active had ended in order", "Evidence: the former active's guardian had proven"];
+
 #[test]
 fn the_history_of_an_epoch_joins_what_all_members_have_recorded() {
     let mut cluster = Cluster::new(&Server::shared().address());
@@ -193,7 +197,7 @@ fn the_history_of_an_epoch_joins_what_all_members_have_recorded() {
     cluster.until_active_is("b");
     let alone = cluster.until("b has the end of epoch 1 in its history", |cluster| {
         let (code, text) = asked(cluster, &["history", "2"]);
-        (code == Some(0) && text.contains("Evidence: the former active had ended in order")).then_some(text)
+        (code == Some(0) && ENDED.iter().any(|ended| text.contains(ended))).then_some(text)
     });
     assert!(alone.contains("No recording of a: it is no member at the moment"), "{alone}");
 
@@ -211,18 +215,17 @@ fn the_history_of_an_epoch_joins_what_all_members_have_recorded() {
         "Without a coordinator: ",
         "is asked to stop: SIGTERM",
         "nothing of it lives any more",
-        "resigns: it ended in order",
-        "is first in the queue; the last epoch was 1",
         "forks the coordinator in epoch 2",
         "promoting -> active: ready",
     ] {
         let found = text[at..].find(step);
         at += found.unwrap_or_else(|| panic!("{step:?} is not told, or not in its place:\n{text}")) + step.len();
     }
-    assert!(!text.contains("No recording"), "{text}");
+    assert!(!text.contains("No recording") && text.contains("resigns: it ended in order"), "{text}");
     let (_, json) = asked(&cluster, &["history", "2", "-o", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((&json["entry"]["evidence"], &json["before"]["epoch"]), (&"clean_end".into(), &1.into()));
+    let evidence = json["entry"]["evidence"].as_str().unwrap();
+    assert!(["clean_end", "guardian_record"].contains(&evidence) && json["before"]["epoch"] == 1, "{json:#}");
     assert!(json["steps"].as_array().unwrap().len() > 10, "{json:#}");
     let (code, text) = asked(&cluster, &["history", "77"]);
     assert!(code == Some(1) && text.contains("there is no epoch 77"), "{text}");
