@@ -489,6 +489,10 @@ pub struct LastWill {
     /// Whose ephemeral nodes these are: one that another session has made since under the same name stays.
     #[serde(default)]
     pub session: Option<i64>,
+    /// Full path and version of the epoch in this leadership: once it is another's, nothing of this will is to be undone any more. `None`:
+    /// there is no leadership, only a place in the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<(String, i32)>,
     /// Further nodes of this leadership that should go (the service registration), best effort.
     pub also_delete: Vec<String>,
 }

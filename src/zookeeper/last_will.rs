@@ -1,5 +1,5 @@
 //! What the guardian does in ZooKeeper after it has ended a leadership by itself: mark the breadcrumb clean and delete
-//! the one election node, by its unique name, so that the next one is elected at once instead of after a session.
+//! the one election node, in the epoch that it was ended in, so that the next one is elected at once instead of after a session.
 //!
 //! Only after the tree is dead and the lock closed; nothing here may be needed for safety. The runtime is built at that
 //! moment: a standby guardian should cost neither memory nor threads for it. Every await has a time-out, and after one
@@ -89,25 +89,10 @@ async fn once(last_will: &LastWill) -> Result<(), Failure> {
 }
 
 async fn undo(client: &Client, last_will: &LastWill) -> Result<(), Failure> {
-    let node = &last_will.election_node;
-    let both = match &last_will.breadcrumb {
-        Some((path, version, clean)) => {
-            let mut writer = client.new_multi_writer();
-            // In this order: watches fire in the order of a multi's parts, and the next candidate waits for this one.
-            writer.add_delete(node, None)?;
-            writer.add_set_data(path, clean.as_bytes(), Some(*version))?;
-            let committed = async { writer.commit().await.map_err(error_of) };
-            match within(committed).await {
-                Ok(_) => true,
-                // The breadcrumb is somebody else's by now, or this very multi succeeded before its answer was lost.
-                Err(Failure::ZooKeeper(Error::BadVersion | Error::NoNode)) => false,
-                Err(failure) => return Err(failure),
-            }
-        }
-        None => false,
-    };
-    if !both {
-        delete(client, node).await?;
+    let breadcrumb = last_will.breadcrumb.as_ref();
+    if breadcrumb.is_none() || !give_up(client, last_will, breadcrumb).await? {
+        // The breadcrumb is somebody else's by now; or this very multi succeeded before its answer was lost, and nothing is left.
+        give_up(client, last_will, None).await?;
     }
     if !last_will.also_delete.is_empty() {
         tokio::time::sleep(QUIET).await;
@@ -119,6 +104,36 @@ async fn undo(client: &Client, last_will: &LastWill) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Deletes the election node, and marks the breadcrumb clean. False where one of them is not as it was.
+///
+/// Of a leadership only together with a check of its epoch: a node of the same name may belong to a later session of whoever leads
+/// (one that was upgraded in place), and once another leadership has begun none of this is any more what the will was made for. Of a
+/// place in the queue only as the session's that took it; where that is not known, by its name, which is unique.
+async fn give_up(
+    client: &Client,
+    last_will: &LastWill,
+    breadcrumb: Option<&(String, i32, String)>,
+) -> Result<bool, Failure> {
+    let node = &last_will.election_node;
+    if last_will.epoch.is_none() && breadcrumb.is_none() && last_will.session.is_some() {
+        return delete_if_owned(client, node, last_will.session).await.map(|()| true);
+    }
+    let mut writer = client.new_multi_writer();
+    if let Some((path, version)) = &last_will.epoch {
+        writer.add_check_version(path, *version)?;
+    }
+    // In this order: watches fire in the order of a multi's parts, and the next candidate waits for this one.
+    writer.add_delete(node, None)?;
+    if let Some((path, version, clean)) = breadcrumb {
+        writer.add_set_data(path, clean.as_bytes(), Some(*version))?;
+    }
+    match within(async { writer.commit().await.map_err(error_of) }).await {
+        Ok(_) => Ok(true),
+        Err(Failure::ZooKeeper(Error::BadVersion | Error::NoNode)) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Deletes what has a name that others use, too: the supervisor that was started again has made its own by now.
 async fn delete_if_owned(client: &Client, path: &str, session: Option<i64>) -> Result<(), Failure> {
     let Some(stat) = within(client.check_stat(path)).await? else { return Ok(()) };
@@ -127,13 +142,6 @@ async fn delete_if_owned(client: &Client, path: &str, session: Option<i64>) -> R
     }
     match within(client.delete(path, Some(stat.version))).await {
         Ok(()) | Err(Failure::ZooKeeper(Error::NoNode | Error::BadVersion)) => Ok(()),
-        Err(failure) => Err(failure),
-    }
-}
-
-async fn delete(client: &Client, path: &str) -> Result<(), Failure> {
-    match within(client.delete(path, None)).await {
-        Ok(()) | Err(Failure::ZooKeeper(Error::NoNode)) => Ok(()),
         Err(failure) => Err(failure),
     }
 }

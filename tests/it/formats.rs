@@ -144,6 +144,7 @@ fn last_will() -> LastWill {
         election_node: "/primacy/c/election/_c_1-latch-0000000001".to_owned(),
         breadcrumb: Some(("/primacy/c/active".to_owned(), 3, "{}".to_owned())),
         session: Some(72_057_594_037_927_936),
+        epoch: Some(("/primacy/c/epoch".to_owned(), 6)),
         also_delete: texts(&["/primacy/c/members/a"]),
     }
 }

@@ -14,6 +14,7 @@ pub fn of_a_standby(settings: &Settings, paths: &Paths, session: i64, node: &str
         election_node: node.to_owned(),
         breadcrumb: None,
         session: Some(session),
+        epoch: None,
         also_delete: vec![paths.member(&settings.node)],
     }
 }
@@ -30,6 +31,7 @@ pub fn of_a_leader(settings: &Settings, paths: &Paths, session: i64, leadership:
             serde_json::to_string(&clean).expect("a breadcrumb has only string keys"),
         )),
         session: Some(session),
+        epoch: Some((paths.epoch.clone(), leadership.epoch_version)),
         also_delete: vec![paths.service(&settings.node), paths.member(&settings.node)],
     }
 }

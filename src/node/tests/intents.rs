@@ -71,6 +71,7 @@ fn will() -> LastWill {
         election_node: String::new(),
         breadcrumb: None,
         session: None,
+        epoch: None,
         also_delete: Vec::new(),
     }
 }

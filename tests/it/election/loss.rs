@@ -133,3 +133,39 @@ async fn a_last_will_lets_the_next_one_in_and_marks_the_end_as_clean() {
     a.close().await;
     b.close().await;
 }
+
+#[tokio::test]
+async fn a_last_will_undoes_nothing_once_another_epoch_has_begun_and_no_candidacy_of_another_session() {
+    let (server, cluster) = (Server::shared(), cluster());
+    let client = client(server).await;
+    let mut a = Node::start(server, &cluster, "a");
+    let (_, claimed) = a.lead().await;
+    let will = claimed.last_will;
+    let node = will.election_node.clone();
+    a.close().await;
+    let execute = async |will: &LastWill| {
+        let will = will.clone();
+        let code = tokio::task::spawn_blocking(move || primacy::zookeeper::last_will::execute(&will)).await.unwrap();
+        assert_eq!(code, 0);
+    };
+    // The name is taken again, as by a later session of whoever leads.
+    let again = async || {
+        let ephemeral = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
+        client.create(&node, b"a", &ephemeral).await.unwrap();
+    };
+    again().await;
+    let (path, _) = will.epoch.clone().unwrap();
+    let stat = client.set_data(&path, b"99", None).await.unwrap();
+    execute(&will).await;
+    assert!(client.check_stat(&node).await.unwrap().is_some(), "another epoch has begun");
+    let current = LastWill { epoch: Some((path, stat.version)), ..will.clone() };
+    execute(&current).await;
+    assert!(client.check_stat(&node).await.unwrap().is_none(), "it is this epoch's");
+    again().await;
+    let candidate = LastWill { epoch: None, breadcrumb: None, ..will };
+    execute(&candidate).await;
+    assert!(client.check_stat(&node).await.unwrap().is_some(), "another session's");
+    let own = LastWill { session: Some(client.session_id().0), ..candidate };
+    execute(&own).await;
+    assert!(client.check_stat(&node).await.unwrap().is_none());
+}

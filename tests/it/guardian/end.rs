@@ -194,7 +194,7 @@ fn the_last_will_is_executed_only_after_the_lock_is_closed() {
         let client = Client::connect(&server.address()).await.unwrap();
         let successor = Client::connect(&server.address()).await.unwrap();
         let persistent = CreateMode::Persistent.with_acls(Acls::anyone_all());
-        // A breadcrumb that is still ours, one that another leadership has taken, and none.
+        // A breadcrumb that is still ours, one that another leadership has taken, and none: of a place in the queue.
         for (name, expected_version) in [("ours", Some(0)), ("taken", Some(7)), ("none", None)] {
             let root = format!("/last_will-{name}");
             client.mkdir(&format!("{root}/election"), &persistent).await.unwrap();
@@ -202,6 +202,8 @@ fn the_last_will_is_executed_only_after_the_lock_is_closed() {
             // By the session of a supervisor that is frozen: it lives on.
             client.create(&node, b"node-a", &CreateMode::Ephemeral.with_acls(Acls::anyone_all())).await.unwrap();
             client.create(&crumb, b"dirty", &persistent).await.unwrap();
+            let epoch = format!("{root}/epoch");
+            client.create(&epoch, b"7", &persistent).await.unwrap();
             // The supervisor that was started again has registered under the same names.
             let ephemeral = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
             client.create(&format!("{root}/own"), b"", &ephemeral).await.unwrap();
@@ -221,6 +223,7 @@ fn the_last_will_is_executed_only_after_the_lock_is_closed() {
                 election_node: node.clone(),
                 breadcrumb: expected_version.map(|version| (crumb.clone(), version, "clean".to_owned())),
                 session: Some(client.session_id().0),
+                epoch: expected_version.map(|_| (epoch, 0)),
                 also_delete: vec![format!("{root}/never-there"), format!("{root}/own"), format!("{root}/another-s")],
             })));
             let deleted = client.check_and_watch_stat(&node).await.unwrap();
@@ -257,6 +260,7 @@ fn a_last_will_that_cannot_be_executed_does_not_keep_the_guardian_for_ever() {
         election_node: "/election/latch-0".to_owned(),
         breadcrumb: None,
         session: None,
+        epoch: None,
         also_delete: Vec::new(),
     })));
     guardian.hang_up();
