@@ -69,6 +69,10 @@ bench-restarts *ARGS:
 follower-dies:
     PRIMACY_LONG_TESTS=1 cargo nextest run --locked --no-capture --test it -E 'test(a_follower_that_dies_right_after)'
 
+# A standby that is upgraded in place a hundred times (2 minutes).
+upgrades:
+    PRIMACY_LONG_TESTS=1 cargo nextest run --locked --no-capture --test it -E 'test(one_upgrade_after_another)'
+
 # A cluster in a box, faults from a seed, a verdict (root): `just drill --seed 7 --minutes 30`; see `drill run --help`.
 drill *ARGS:
     ./scripts/drill {{ARGS}}

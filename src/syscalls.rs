@@ -51,6 +51,12 @@ pub fn keep_descriptors_from_children() {
 /// ended, and a blocked SIGTERM stops nothing. SIGPIPE stays ignored, for a write into a closed pipe is an error here. For
 /// the start of a process, while it has one thread.
 pub fn hear_signals_again() {
+    hear_ignored_signals_again();
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+}
+
+/// The same, but what is blocked stays so.
+pub fn hear_ignored_signals_again() {
     for signal in (1..=64).filter(|signal| *signal != libc::SIGPIPE) {
         // SAFETY: a structure of integers, and of a pointer that is only compared.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -61,7 +67,6 @@ pub fn hear_signals_again() {
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
     }
-    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
 }
 
 /// The signal that interrupts a thread that waits in the kernel. By default it is ignored, and nobody else sends it.

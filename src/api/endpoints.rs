@@ -148,6 +148,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "This interface in OpenAPI 3.1.",
         answer: Answer::Described,
     },
+    read(
+        "/upgrade",
+        "How often this process has executed its program anew, and what became of the last request to: \
+         `{\"version\",\"pid\",\"upgrades\",\"refused\"}`.",
+        upgrade,
+    ),
     read("/v1/info/state", "openLooKeng's: the node state, a bare JSON string.", openlookeng::state),
     read("/v1/info", "openLooKeng's: version, environment, uptime.", openlookeng::info),
     read(
@@ -235,6 +241,17 @@ fn cluster(asked: &Asked<'_>) -> Response {
 
 fn history(asked: &Asked<'_>) -> Response {
     answer::json(StatusCode::OK, &asked.seen.snapshot.history)
+}
+
+fn upgrade(asked: &Asked<'_>) -> Response {
+    let snapshot = &asked.seen.snapshot;
+    let view = json!({
+        "version": snapshot.server.version,
+        "pid": std::process::id(),
+        "upgrades": snapshot.upgrade.upgrades,
+        "refused": snapshot.upgrade.refused,
+    });
+    answer::json(StatusCode::OK, &view)
 }
 
 fn config(asked: &Asked<'_>) -> Response {

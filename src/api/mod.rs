@@ -15,7 +15,7 @@
 //! | `/api/lb-check`, `/api/_ping` | 200 | 200 |
 //! | `/health`, `/readiness`, `/api/health`, `/api/status` | 200 | 200 on a standby in contact |
 //! | `/liveness` | 200 while the supervisor's loop turns | the same |
-//! | `/cluster`, `/history`, `/history/{epoch}`, `/events`, `/config`, `/metrics`, `/openapi.json`, `/v1/info`, `/v1/info/state`, `/v1/status` | 200 | 200 |
+//! | `/cluster`, `/history`, `/history/{epoch}`, `/events`, `/config`, `/metrics`, `/openapi.json`, `/upgrade`, `/v1/info`, `/v1/info/state`, `/v1/status` | 200 | 200 |
 //!
 //! The whole table is [`endpoints::ENDPOINTS`]; docs/reference/api.md is generated from it.
 
@@ -110,6 +110,8 @@ pub struct Shared {
     events: events::Events,
     /// Counts the requests to read the configuration again.
     reloads: AtomicU64,
+    /// And those to execute the program anew.
+    upgrades: AtomicU64,
 }
 
 /// What the TLS files have become: everything about them that can be wrong has been found.
@@ -165,6 +167,7 @@ pub fn start(listener: TcpListener, settings: Settings, snapshot: Arc<ArcSwap<Sn
         under_way: changing::UnderWay::default(),
         events: events::Events::default(),
         reloads: AtomicU64::new(0),
+        upgrades: AtomicU64::new(0),
     });
     let (stop, stopped) = watch::channel(false);
     let (ended, end) = channel();

@@ -19,7 +19,7 @@ use super::{Shared, Tokens, server};
 use crate::config::Secret;
 use crate::status::{
     ActiveView, ClusterView, CoordinatorView, LeaseView, LockView, MetricsView, NodeState, Role, ServerStatus,
-    Snapshot, StatusWord, ZooKeeperView,
+    Snapshot, StatusWord, UpgradeView, ZooKeeperView,
 };
 
 /// What may be read only with it.
@@ -161,6 +161,7 @@ fn standby() -> Shared {
         in_contact: false,
         config: Arc::new(serde_json::json!({"cluster": "c"})),
         reloaded: None,
+        upgrade: UpgradeView::default(),
         metrics: MetricsView::default(),
     };
     Shared {
@@ -178,6 +179,7 @@ fn standby() -> Shared {
         under_way: super::changing::UnderWay::default(),
         events: super::events::Events::default(),
         reloads: AtomicU64::new(0),
+        upgrades: AtomicU64::new(0),
     }
 }
 

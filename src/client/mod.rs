@@ -21,6 +21,7 @@ pub mod render;
 mod screen;
 pub mod sending;
 pub mod timeline;
+pub mod upgrading;
 pub mod verdict;
 pub mod watch;
 

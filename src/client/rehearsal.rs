@@ -187,7 +187,7 @@ impl Stage {
             }
             Scene::Fault(fault) => Order::Rehearse(Rehearse { fault, reason }),
         };
-        let answer = self.api.order_at(active, &order).map_err(|error| super::api::explain(&error))?;
+        let answer = self.api.order_at(active, &order, "rehearse").map_err(|error| super::api::explain(&error))?;
         if (200..300).contains(&answer.status) { Ok(()) } else { Err(words(&answer)) }
     }
 

@@ -55,8 +55,8 @@ impl Api {
     }
 
     /// At this member and no other.
-    pub(super) fn order_at(&self, url: &str, order: &Order) -> Result<Answer, ureq::Error> {
-        self.send_to(url, order, "rehearse")
+    pub(super) fn order_at(&self, url: &str, order: &Order, by: &str) -> Result<Answer, ureq::Error> {
+        self.send_to(url, order, by)
     }
 
     fn send_to(&self, url: &str, order: &Order, by: &str) -> Result<Answer, ureq::Error> {

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 
 /// What a service manager says to the process that it started (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3)). A child
 /// that found it would answer for the unit, feed the unit's watchdog, or take its descriptors 3 and up for sockets.
-const TO_THIS_PROCESS: [&str; 8] = [
+const TO_THIS_PROCESS: [&str; 9] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
@@ -15,6 +15,8 @@ const TO_THIS_PROCESS: [&str; 8] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "FDSTORE",
+    // Of the program that ran in this process before.
+    super::protocol::UPGRADED,
 ];
 
 /// What primacy says to those whom it starts; what another primacy has said to this one is not for them.

@@ -29,6 +29,9 @@ pub const RECORD_FORMAT: u32 = 1;
 /// The descriptor on which the guardian finds its end of the socketpair.
 pub const GUARDIAN_FD: i32 = 0;
 
+/// The environment's variable by which a supervisor finds what the program before it has left in this process: `PID:DESCRIPTOR`.
+pub const UPGRADED: &str = "PRIMACY_UPGRADED";
+
 /// From the supervisor: an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -162,6 +162,8 @@ pub enum Asked {
     Reload { number: u64 },
     /// A fault, to see what comes of it.
     Rehearse { fault: Fault, by: String },
+    /// The program at its path is to be executed anew, in this very process; 0 where nobody waits for an answer.
+    Upgrade { number: u64, by: String, reason: Option<String> },
 }
 
 /// A fault that is made on purpose, on the active node.

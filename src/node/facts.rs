@@ -15,7 +15,7 @@ use crate::moment::{Moment, in_words};
 use crate::role::{self, End, Recorded, WatchdogTiming, Witness};
 use crate::status::{
     Breadcrumb, ClusterView, CoordinatorView, EndCause, Evidence, HistoryEntry, Member, MetricsView, NodeState,
-    PeerResult, Reloaded, Warm,
+    PeerResult, Reloaded, UpgradeView, Warm,
 };
 
 use super::input::At;
@@ -39,6 +39,9 @@ pub struct Identity {
     pub former_names: Vec<String>,
     /// For tests: every other node counts as one on another host.
     pub every_node_is_a_host: bool,
+    /// How often this process has executed its program anew.
+    #[serde(default)]
+    pub upgrades: u64,
 }
 
 /// Everything that is known beside the machine's own state.
@@ -103,6 +106,9 @@ pub struct Facts {
     /// What is in the page cache, as last told.
     #[serde(default)]
     pub warm: Option<Warm>,
+    /// What became of the last request to execute the program anew.
+    #[serde(default)]
+    pub upgrade: UpgradeView,
     /// What the servers' clock said, and when.
     #[serde(default)]
     pub server_clock: Option<(Moment, SystemTime)>,
@@ -177,6 +183,7 @@ impl Facts {
             state_why: None,
             reloaded: None,
             warm: None,
+            upgrade: UpgradeView::default(),
             server_clock: None,
             cluster_is_current: false,
             lock_holder: None,

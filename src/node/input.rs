@@ -61,6 +61,8 @@ pub enum Input {
     ReloadAsked,
     /// It has been read, or why not.
     Reread(Result<Box<Reread>, String>),
+    /// The program at its path was asked whether it would take over: its version, or why not.
+    ProgramChecked(Result<String, String>),
     /// Nothing but the deadline that the node asked for.
     TimePassed,
 }

@@ -41,6 +41,7 @@ mod reasons;
 mod reload;
 mod rules;
 mod say;
+mod upgrade;
 mod view;
 mod waiting;
 mod warming;
@@ -71,6 +72,7 @@ use self::leaving::Leaving;
 use self::peers::Peers;
 use self::publish::Published;
 use self::reload::Reloading;
+use self::upgrade::Upgrading;
 use self::watch::Watch;
 
 pub use self::facts::{Identity, LOCK_FILE};
@@ -97,6 +99,8 @@ pub struct Node {
     #[serde(default)]
     reload_requests: reload::Requests,
     leaving: Leaving,
+    #[serde(default)]
+    upgrading: Upgrading,
     #[serde(default)]
     alarm: Alarm,
     /// What was ordered last.
@@ -154,6 +158,7 @@ impl Node {
             reloading: Reloading::default(),
             reload_requests: reload::Requests::default(),
             leaving: Leaving::default(),
+            upgrading: Upgrading::default(),
             alarm: Alarm::default(),
             warming: None,
             leadership: 0,
@@ -224,6 +229,7 @@ impl Node {
             self.published.due(),
             self.peers.due(self.heard),
             self.leaving.deadline(),
+            self.upgrading.deadline(),
             self.alarm_due(),
             self.intents.deadline().filter(|_| !self.is_leaving()),
         ];
@@ -234,7 +240,8 @@ impl Node {
     pub fn next_decision(&self) -> Option<Moment> {
         let machine = self.machine.deadline().map(|(at, _)| at).filter(|_| !self.is_leaving());
         let intents = self.intents.deadline().filter(|_| !self.is_leaving());
-        let others = [self.guardian.respawn(), self.health.deadline(), self.leaving.deadline(), intents];
+        let upgrading = self.upgrading.deadline();
+        let others = [self.guardian.respawn(), self.health.deadline(), self.leaving.deadline(), intents, upgrading];
         others.into_iter().chain([machine]).flatten().min()
     }
 
@@ -270,7 +277,8 @@ impl Node {
                 | Purpose::Alarm => (false, purpose).hash(state),
             }
         }
-        (&self.intents, self.leaving, self.standby_is_news, self.stops, self.place.is_some()).hash(state);
+        (&self.intents, self.leaving, &self.upgrading, self.standby_is_news, self.stops, self.place.is_some())
+            .hash(state);
     }
 
     /// What is so at this moment, for people.
@@ -314,6 +322,14 @@ impl Node {
                 self.hear_rehearsed(fault, &by, at.moment);
                 None
             }
+            Input::Asked(Asked::Upgrade { number, by, reason }) => {
+                self.hear_upgrade_asked(number, &by, reason, at.moment);
+                None
+            }
+            Input::ProgramChecked(checked) => {
+                self.hear_program_checked(checked, at.moment);
+                None
+            }
             Input::ReloadAsked => {
                 self.ask_for_reload("SIGHUP");
                 None
@@ -325,6 +341,7 @@ impl Node {
 
     fn hear_stop(&mut self, signal: StopSignal) -> Event {
         self.stops += 1;
+        self.call_upgrade_off();
         if self.stops == 1 {
             self.say(Say::Stopping { signal });
             Event::StopRequested
@@ -360,6 +377,9 @@ impl Node {
         }
         for order in self.published.settle(&self.facts, &self.machine, now) {
             self.elect(order);
+        }
+        if let Some(event) = self.tend_upgrade(now) {
+            return event;
         }
         if let Some(event) = self.tend_health(now) {
             return event;

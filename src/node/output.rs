@@ -53,6 +53,10 @@ pub enum Output {
     Status(String),
     /// The service manager is told that this process is about to end.
     Stopping,
+    /// Ask the program at its path whether it would take over.
+    CheckProgram,
     /// End this process. Nothing comes after it.
     Exit(Exit),
+    /// Execute the program at its path anew, in this process. Nothing comes after it.
+    Execute,
 }

@@ -5,7 +5,8 @@ use crate::moment::Moment;
 use crate::role::{Role, RoleMachine};
 use crate::status::{
     ActiveView, Breadcrumb, ClusterView, ContactWord, CoordinatorView, LeaseView, LockView, Member, MemberRow,
-    MetricsView, NO_EPOCH, NodeState, ServerStatus, Snapshot, WatchdogStatus, ZOOKEEPER_FORMAT, ZooKeeperView,
+    MetricsView, NO_EPOCH, NodeState, ServerStatus, Snapshot, UpgradeView, WatchdogStatus, ZOOKEEPER_FORMAT,
+    ZooKeeperView,
 };
 
 use super::facts::{Contact, Facts, LOCK_FILE};
@@ -159,6 +160,7 @@ impl Facts {
             in_contact: self.contact == Contact::Connected,
             config: self.config_shown.clone(),
             reloaded: self.reloaded.clone(),
+            upgrade: UpgradeView { upgrades: self.identity.upgrades, ..self.upgrade.clone() },
             metrics: MetricsView { volume_free_bytes: self.free_bytes, ..self.metrics.clone() },
         }
     }

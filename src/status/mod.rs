@@ -456,6 +456,19 @@ pub struct Reloaded {
     pub problems: Option<String>,
 }
 
+/// How often this process has executed its program anew, and what became of the last request to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UpgradeView {
+    /// 0 in a process that was started by others.
+    pub upgrades: u64,
+    /// The number of the latest request that is answered here.
+    pub covers: u64,
+    /// Why nothing happened then.
+    pub refused: Option<String>,
+    /// The version that takes over, where it does.
+    pub version: Option<String>,
+}
+
 /// What the supervisor publishes for its API at every change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -477,6 +490,7 @@ pub struct Snapshot {
     pub config: std::sync::Arc<serde_json::Value>,
     /// The last reload that this process has finished.
     pub reloaded: Option<Reloaded>,
+    pub upgrade: UpgradeView,
     pub metrics: MetricsView,
 }
 

@@ -28,6 +28,8 @@ pub enum Order {
     Reload(Resume),
     /// A fault on purpose, at the node that is asked.
     Rehearse(Rehearse),
+    /// The node that is asked executes the program at its path anew.
+    Upgrade(Resume),
 }
 
 /// `POST /switchover`.
@@ -60,7 +62,7 @@ pub struct Pause {
     pub reason: Option<String>,
 }
 
-/// `POST /resume`.
+/// `POST /resume`, and whatever takes nothing but a reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Resume {
@@ -122,6 +124,7 @@ impl Order {
             Self::State { node, state } => ("POST", format!("/members/{node}/state"), body(state)),
             Self::Reload(order) => ("POST", "/reload".to_owned(), body(order)),
             Self::Rehearse(order) => ("POST", "/rehearse".to_owned(), body(order)),
+            Self::Upgrade(order) => ("POST", "/upgrade".to_owned(), body(order)),
         }
     }
 
@@ -141,6 +144,7 @@ impl Order {
             | Self::Pause(Pause { reason, .. })
             | Self::Resume(Resume { reason })
             | Self::Reload(Resume { reason })
+            | Self::Upgrade(Resume { reason })
             | Self::Forget(Forget { reason, .. })
             | Self::Rehearse(Rehearse { reason, .. })
             | Self::State { state: State { reason, .. }, .. } => reason.clone(),
@@ -207,7 +211,7 @@ impl Ensemble {
                 changed(&self.change(|picture| decide::pause(picture, lasts, wish(picture)))?)
             }
             Order::Forget(Forget { node, .. }) => self.forget_node(node),
-            Order::Rehearse(_) | Order::Reload(_) => {
+            Order::Rehearse(_) | Order::Reload(_) | Order::Upgrade(_) => {
                 Err(malformed("this is asked of a node, and not of ZooKeeper".to_owned()))
             }
             Order::Resume(_) => changed(&self.change(decide::resume)?),

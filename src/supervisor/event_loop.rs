@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::api::ApiThread;
 use crate::election::{self, Handle};
 use crate::guardian::protocol::GuardianOrder;
+use crate::intents::Asked;
 use crate::moment::Moment;
 use crate::node::{At, Input, Node, Output, StopSignal};
 use crate::role::Exit;
@@ -24,6 +25,7 @@ use super::orphans::{self, OwnChildren};
 use super::recording::Recording;
 use super::reload::Reloading;
 use super::source::Source;
+use super::upgrade::{self, Offer, Program};
 use super::warming::Warming;
 use super::{ask, parts, peer_test, telling};
 
@@ -32,6 +34,17 @@ const RETRY_FLUSH: Duration = Duration::from_millis(20);
 
 /// How long a guardian that was let go of is waited for at the end.
 const GONE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a signal that has been sent already may take to be heard.
+const SENT: Duration = Duration::from_millis(2);
+
+/// What follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Exit(Exit),
+    /// The program at its path is executed anew.
+    Execute,
+}
 
 /// A node, and all that it hears and speaks through.
 pub struct EventLoop {
@@ -46,6 +59,7 @@ pub struct EventLoop {
     api: ApiThread,
     snapshot: Arc<ArcSwap<Snapshot>>,
     source: Source,
+    program: Program,
     reloading: Reloading,
     warming: Warming,
     systemd: Notifier,
@@ -76,11 +90,11 @@ impl EventLoop {
         (answer, answers): (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
         snapshot: Arc<ArcSwap<Snapshot>>,
         turned: Arc<AtomicU64>,
-        source: Source,
+        (source, program): (Source, Program),
     ) -> std::io::Result<Self> {
         let mut systemd = Notifier::from_environment();
         systemd.ready();
-        Ok(Self {
+        let this = Self {
             recording: Recording::start(node.config()),
             node,
             guardian: GuardianLink::none(),
@@ -91,6 +105,7 @@ impl EventLoop {
             api,
             snapshot,
             source,
+            program,
             reloading: Reloading::default(),
             warming: Warming::default(),
             systemd,
@@ -104,19 +119,23 @@ impl EventLoop {
                 child: signal(SignalKind::child())?,
             },
             timer: Timer::new()?,
-        })
+        };
+        upgrade::release_signals();
+        // What the program before has left, dead or dying, is nobody's own.
+        orphans::reap(&this.children);
+        Ok(this)
     }
 
-    /// Until the node ends the process.
-    pub async fn run(mut self) -> Exit {
+    /// Until the node ends the process, or the program in it.
+    pub async fn run(mut self) -> End {
         let mut at = now();
         self.recording.begin(at, &self.node);
         loop {
             while let Some(output) = self.node.poll_output() {
                 self.recording.wanted(at.moment, &output);
-                if let Some(exit) = self.perform(output) {
+                if let Some(end) = self.perform(output) {
                     self.leave_nothing().await;
-                    return exit;
+                    return if end == End::Execute { self.unless_stopped().await } else { end };
                 }
             }
             self.recording.settle(at.moment);
@@ -148,8 +167,9 @@ impl EventLoop {
             _ = self.signals.terminate.recv() => Some(Input::StopAsked { signal: StopSignal::Terminate }),
             _ = self.signals.interrupt.recv() => Some(Input::StopAsked { signal: StopSignal::Interrupt }),
             _ = self.signals.hangup.recv() => Some(Input::ReloadAsked),
-            // Unheard it would end this process, and an operator who expects an upgrade would lose the role.
-            _ = self.signals.upgrade.recv() => { telling::no_upgrade(); None }
+            _ = self.signals.upgrade.recv() => {
+                Some(Input::Asked(Asked::Upgrade { number: 0, by: "SIGUSR2".to_owned(), reason: None }))
+            }
             read = self.reloading.done(&self.source) => Some(Input::Reread(read)),
             _ = self.signals.child.recv() => { orphans::reap(&self.children); None }
             () = self.timer.rings() => { self.notify(clock::now()); Some(Input::TimePassed) }
@@ -166,7 +186,7 @@ impl EventLoop {
         self.systemd.flush();
     }
 
-    fn perform(&mut self, output: Output) -> Option<Exit> {
+    fn perform(&mut self, output: Output) -> Option<End> {
         match output {
             Output::Say(line) => telling::tell(line),
             Output::Guardian(GuardianOrder::LastWill(Some(mut will))) => {
@@ -220,16 +240,25 @@ impl EventLoop {
             }
             Output::Status(text) => self.systemd.status(text),
             Output::Stopping => self.systemd.stopping(),
-            Output::Exit(exit) => return Some(exit),
+            Output::CheckProgram => {
+                let offer = Offer::of(self.node.config(), &self.source.listen);
+                let (program, children, answer) = (self.program.clone(), self.children.clone(), self.answer.clone());
+                tokio::spawn(async move {
+                    let checked = upgrade::ask(program, offer, children).await;
+                    let _ = answer.send(Input::ProgramChecked(checked));
+                });
+            }
+            Output::Exit(exit) => return Some(End::Exit(exit)),
+            Output::Execute => return Some(End::Execute),
         }
         None
     }
 
     /// Lets the guardian go, and waits for its end and for what is still to be recorded.
-    async fn leave_nothing(mut self) {
+    async fn leave_nothing(&mut self) {
         self.guardian.flush();
         let pid = self.guardian.pid();
-        drop(self.guardian);
+        self.guardian = GuardianLink::none();
         let gone = async {
             while pid > 0 && processes::Stat::of(pid).is_some_and(|stat| !stat.is_zombie()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -243,5 +272,18 @@ impl EventLoop {
                 "the guardian has not ended yet; it ends by itself once nothing of the coordinator is left"
             );
         }
+    }
+
+    /// A signal that was sent before the next program hears is not lost: one to stop is obeyed, the others wait.
+    async fn unless_stopped(&mut self) -> End {
+        upgrade::hold_signals_again();
+        tokio::select! {
+            biased;
+            _ = self.signals.terminate.recv() => {}
+            _ = self.signals.interrupt.recv() => {}
+            () = tokio::time::sleep(SENT) => return End::Execute,
+        }
+        tracing::info!("asked to stop: no other program takes over");
+        End::Exit(Exit::Stopped)
     }
 }

@@ -23,6 +23,7 @@ mod recording;
 mod reload;
 mod source;
 mod telling;
+pub mod upgrade;
 mod warming;
 mod wiring;
 

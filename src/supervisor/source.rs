@@ -9,6 +9,8 @@ pub struct Source {
     pub file: PathBuf,
     /// What followed `--`.
     pub command: Option<Vec<String>>,
+    /// What the API's socket was bound to, as the configuration called it then.
+    pub listen: String,
     /// Applies the configuration's log level, where nothing stronger has decided; says whether it did.
     pub set_log_level: Box<dyn Fn(config::LogLevel) -> bool>,
 }

@@ -102,10 +102,3 @@ fn role_changes(transition: Transition, detail: &str) {
         tracing::info!(from, to = to.as_str(), cause, epoch, detail, "role changes");
     }
 }
-
-/// Of SIGUSR2.
-pub fn no_upgrade() {
-    tracing::warn!(
-        "SIGUSR2: nothing happened; this version cannot be upgraded in place: hand the role over, and restart primacy"
-    );
-}

@@ -16,12 +16,13 @@ use crate::guardian::remains;
 use crate::node::{At, Identity, Input, Node};
 use crate::role::Exit;
 use crate::steering::Ensemble;
-use crate::{api, clock, config, processes, seeded_bug, syscalls, verify};
+use crate::{api, clock, config, output, processes, seeded_bug, syscalls, verify};
 
-use super::event_loop::EventLoop;
+use super::event_loop::{End, EventLoop};
 use super::orphans;
 use super::parts::{backend, tokens};
 use super::source::Source;
+use super::upgrade::{self, Carried, Program};
 
 /// For tests: every node counts as a host of its own.
 const EVERY_NODE_IS_A_HOST: &str = "PRIMACY_TEST_EVERY_NODE_IS_A_HOST";
@@ -37,18 +38,25 @@ pub enum RunError {
     Runtime(#[from] std::io::Error),
     #[error("this process cannot become a subreaper: {0}")]
     Subreaper(#[from] nix::Error),
+    #[error("no program can be executed in this process: {0}")]
+    Execute(std::io::Error),
 }
 
 /// Runs a supervisor to its end.
 ///
 /// # Errors
 /// Only before anything was started.
-pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
+pub fn run(config: Config, mut source: Source) -> Result<Exit, RunError> {
     // Before there are other threads: they inherit what is blocked.
-    syscalls::hear_signals_again();
+    syscalls::hear_ignored_signals_again();
+    upgrade::hold_signals();
     orphans::become_subreaper()?;
-    let listener = TcpListener::bind(config.api.listen)
-        .map_err(|error| RunError::Listen { address: config.api.listen.to_string(), error })?;
+    let before = Carried::take();
+    let program = Program::of_this_process(before.as_ref().map(|before| before.program.as_path()));
+    let (upgrades, former) = before.as_ref().map_or((0, None), |it| (it.upgrades, Some(it.from.clone())));
+    source.listen = config.api.listen.to_string();
+    let listener = listener(&config, before)?;
+    let kept = listener.try_clone()?;
     let port = listener.local_addr()?.port();
     let (advertise, guessed) = advertised(&config, port);
     let process = processes::own_identity();
@@ -60,6 +68,7 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
         process: process.clone(),
         former_names: former_names(&config, &source),
         every_node_is_a_host: std::env::var_os(EVERY_NODE_IS_A_HOST).is_some(),
+        upgrades,
     };
     let node = Node::new(config.clone(), identity, At { moment: clock::now(), wall: clock::wall() });
     let snapshot = Arc::new(ArcSwap::from_pointee(node.snapshot(clock::now())));
@@ -76,7 +85,17 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
     };
     let api = api::start(listener, settings, snapshot.clone())?;
     let runtime = runtime()?;
-    let exit = runtime.block_on(async move {
+    let next = program.clone();
+    let listen = source.listen.clone();
+    let end = runtime.block_on(async move {
+        if let Some(former) = former {
+            tracing::info!(
+                former,
+                version = seeded_bug::version(),
+                upgrades,
+                "upgraded in place: this program was executed anew"
+            );
+        }
         tracing::info!(
             cluster = config.cluster,
             node = config.node,
@@ -89,13 +108,34 @@ pub fn run(config: Config, source: Source) -> Result<Exit, RunError> {
             tracing::warn!("{text}");
         }
         let backend = backend(&config, process);
-        let exit = EventLoop::new(node, backend, api, (answer, answers), snapshot, turned, source)?.run().await;
-        tracing::info!(?exit, "primacy ends");
-        Ok::<_, std::io::Error>(exit)
+        let whole = EventLoop::new(node, backend, api, (answer, answers), snapshot, turned, (source, program))?;
+        let end = whole.run().await;
+        if let End::Exit(exit) = end {
+            tracing::info!(?exit, "primacy ends");
+        }
+        Ok::<_, std::io::Error>(end)
     });
     // What hangs in it (a resolver) is left behind, not waited for.
     runtime.shutdown_background();
-    Ok(exit?)
+    match end? {
+        End::Exit(exit) => Ok(exit),
+        End::Execute => {
+            tracing::info!(program = %next.path.display(), "executing the program at its path");
+            output::settle();
+            let carried = Carried::new(next.path.clone(), upgrades + 1, seeded_bug::version(), listen, kept);
+            Err(RunError::Execute(next.execute(&carried)))
+        }
+    }
+}
+
+/// The API's socket: the one that the program before had, if it is still the one that is wanted.
+fn listener(config: &Config, before: Option<Carried>) -> Result<TcpListener, RunError> {
+    let wanted = config.api.listen.to_string();
+    let had = before.and_then(|before| before.listener.map(|(listen, _)| listen).zip(before.socket));
+    if let Some((_, socket)) = had.filter(|(listen, _)| *listen == wanted) {
+        return Ok(socket);
+    }
+    TcpListener::bind(config.api.listen).map_err(|error| RunError::Listen { address: wanted, error })
 }
 
 /// The way from the API to what this node has recorded.

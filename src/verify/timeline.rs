@@ -109,6 +109,7 @@ fn heard_in_words(input: &Input) -> Words {
         | Input::Answered { .. }
         | Input::TimePassed
         | Input::Reread(_)
+        | Input::ProgramChecked(_)
         | Input::ReloadAsked
         | Input::Warmed(_) => return None,
         Input::Election(fact) => return fact_in_words(fact),
@@ -120,6 +121,7 @@ fn heard_in_words(input: &Input) -> Words {
         Input::Requested(Request::Activate) => "is asked to stand again".into(),
         Input::Asked(Asked::Reload { .. }) => return None,
         Input::Asked(Asked::Rehearse { fault, by }) => format!("rehearses {} for {by}", fault.as_str()).into(),
+        Input::Asked(Asked::Upgrade { by, .. }) => format!("is to execute its program anew for {by}").into(),
         Input::Asked(Asked::State(wanted)) => {
             format!("is to be {}, {}", wanted.state.as_str(), wanted.wish.in_words()).into()
         }
@@ -215,6 +217,7 @@ fn wanted_in_words(output: &Output) -> Words {
         Output::KillGuardian => "kills its guardian".into(),
         Output::KillOrphans { .. } => "kills what its dead guardian has left".into(),
         Output::Exit(exit) => format!("ends: {exit:?}").into(),
+        Output::Execute => "executes the program at its path anew".into(),
         Output::Say(_)
         | Output::StartGuardian(_)
         | Output::StartElection
@@ -222,6 +225,7 @@ fn wanted_in_words(output: &Output) -> Words {
         | Output::TestPeer { .. }
         | Output::ReadConfiguration
         | Output::KeepWarm(_)
+        | Output::CheckProgram
         | Output::Reconfigured(_)
         | Output::Publish
         | Output::Status(_)

@@ -198,6 +198,7 @@ pub fn active() -> Snapshot {
         in_contact: true,
         config: std::sync::Arc::new(serde_json::json!({"cluster": "dremio", "api": {"listen": "0.0.0.0:9090"}})),
         reloaded: None,
+        upgrade: primacy::status::UpgradeView::default(),
         metrics: MetricsView::default(),
     }
 }

@@ -67,6 +67,8 @@ struct Node {
     exits: Vec<i32>,
     /// The files by which its host is known, where that is not this one.
     host: Option<PathBuf>,
+    /// Where its program lies, where that is another place.
+    program: Option<PathBuf>,
 }
 
 /// Enters a mount namespace in which the host has another identity, then becomes the rest of the arguments.
@@ -185,6 +187,7 @@ impl Cluster {
             elsewhere: false,
             exits: Vec::new(),
             host: None,
+            program: None,
         })
     }
 
@@ -195,6 +198,21 @@ impl Cluster {
         fs::write(host.join("machine-id"), format!("{machine_id}\n")).unwrap();
         fs::write(host.join("boot_id"), format!("{boot_id}\n")).unwrap();
         self.node(name).host = Some(host);
+    }
+
+    /// From its next start on its program lies there: a link to the program that is tested, for a test to change.
+    pub fn program_by_link(&mut self, name: &str) -> PathBuf {
+        let link = self.path(&format!("program-of-{name}"));
+        self.link_program(name, Path::new(env!("CARGO_BIN_EXE_primacy")));
+        self.node(name).program = Some(link.clone());
+        link
+    }
+
+    /// Puts another program there, at once.
+    pub fn link_program(&self, name: &str, program: &Path) {
+        let (link, next) = (self.path(&format!("program-of-{name}")), self.path("next-program"));
+        std::os::unix::fs::symlink(program, &next).unwrap();
+        fs::rename(next, link).unwrap();
     }
 
     /// From here on it is started again when it exits with 3, as systemd does.
@@ -244,8 +262,8 @@ impl Cluster {
             command.args(["unshare", "--mount", "/bin/sh", "-c", AS_ANOTHER_HOST, "sh"]).arg(host);
         }
         command.arg("setsid").args(before);
-        command.args([env!("CARGO_BIN_EXE_primacy"), "run", "-c"]);
-        command.arg(self.config_file(name)).env(MARK, self.directory.path()).env_remove("RUST_LOG");
+        command.arg(self.node(name).program.clone().unwrap_or_else(|| env!("CARGO_BIN_EXE_primacy").into()));
+        command.args(["run", "-c"]).arg(self.config_file(name)).env(MARK, self.directory.path()).env_remove("RUST_LOG");
         command.envs(self.environment.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         change(&mut command);

@@ -23,6 +23,7 @@ mod reach;
 mod recordings;
 mod steering;
 mod systemd;
+mod upgrade;
 mod virtual_address;
 mod warming;
 mod watching;

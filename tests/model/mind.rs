@@ -115,6 +115,7 @@ fn identity() -> Identity {
         process,
         former_names: Vec::new(),
         every_node_is_a_host: false,
+        upgrades: 0,
     }
 }
 
@@ -377,6 +378,7 @@ impl Mind {
             }
             Output::Exit(exit) => Action::Exit(exit),
             Output::KillGuardian | Output::StartElection => unreachable!("no guardian is asked, and no backend ends"),
+            Output::CheckProgram | Output::Execute => unreachable!("nobody asks for an upgrade"),
             Output::Say(_)
             | Output::KillOrphans { leadership: None }
             | Output::Ask { .. }

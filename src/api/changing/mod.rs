@@ -20,6 +20,7 @@ use crate::status::NodeState;
 use crate::steering::Ensemble;
 use crate::steering::orders::{Answer, Order, State};
 
+mod upgrading;
 pub mod who;
 
 /// Orders that may be carried out at the same time: each opens a session, and one that waits may last.
@@ -71,7 +72,7 @@ pub struct Change {
 
 type Refusal = Box<Response>;
 
-pub static CHANGES: [Change; 9] = [
+pub static CHANGES: [Change; 10] = [
     Change {
         method: Method::PUT,
         path: "/v1/info/state",
@@ -138,6 +139,14 @@ pub static CHANGES: [Change; 9] = [
         about: "A fault on purpose, of `primacy rehearse`: `{\"fault\":\"coordinator\"|\"supervisor\"|\"freeze\"}`, at the active node. 403 unless `rehearsal.allowed`, \
                 409 where this node is not active.",
         order: |_, _, body| Ok(Order::Rehearse(understood(body)?)),
+        plain: false,
+    },
+    Change {
+        method: Method::POST,
+        path: "/upgrade",
+        about: "The supervisor executes the program at its path anew, in the same process: `{\"reason\":\"…\"}`. 200 with `from` and `version` once that \
+                program has said that it takes over; 409 with the reason where nothing happens. `GET /upgrade` shows what has come of it.",
+        order: |_, _, body| Ok(Order::Upgrade(understood(body)?)),
         plain: false,
     },
 ];
@@ -221,6 +230,9 @@ async fn carry_out(shared: &Arc<Shared>, order: Order, by: String, wait: bool) -
     }
     if let Order::Rehearse(rehearse) = &order {
         return rehearsed(shared, rehearse.fault, by);
+    }
+    if let Order::Upgrade(upgrade) = order {
+        return upgrading::upgraded(shared, by, upgrade.reason).await;
     }
     let own = own_wish(shared, &order);
     let answer = match shared.steering.ensemble.clone() {

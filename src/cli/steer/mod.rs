@@ -17,6 +17,7 @@ pub mod pause;
 pub mod rehearse;
 pub mod states;
 pub mod switchover;
+pub mod upgrade;
 
 #[derive(Debug, Args)]
 pub struct Changing {

@@ -21,7 +21,9 @@ impl Node {
     }
 
     pub(in crate::node) fn begin_to_leave(&mut self, now: Moment, exit: Exit) {
-        self.outputs.push_back(Output::Stopping);
+        if !self.upgrading.leaves() {
+            self.outputs.push_back(Output::Stopping);
+        }
         self.leaving = Leaving::Notice { exit, by: now + LAST_NOTICE_TIMEOUT + CLOSE_TIMEOUT };
         if self.standby_is_news {
             // A guardian that has ended itself, or is about to, runs nothing any more; who is ready does.
@@ -48,16 +50,22 @@ impl Node {
         match self.leaving {
             Leaving::Closed { exit } => {
                 self.order(GuardianOrder::LastWill(None));
-                self.outputs.push_back(Output::Exit(exit));
+                self.end_process(exit);
                 self.leaving = Leaving::Gone;
             }
             Leaving::Closing { exit, by } if by <= now => {
                 let text = "the election backend did not close in time; its session ends by itself";
                 self.text(NoteLevel::Warn, text.to_owned());
-                self.outputs.push_back(Output::Exit(exit));
+                self.end_process(exit);
                 self.leaving = Leaving::Gone;
             }
             Leaving::No | Leaving::Notice { .. } | Leaving::Closing { .. } | Leaving::Gone => {}
         }
+    }
+
+    /// Only an end that the upgrade has ordered is one that another program goes on after.
+    fn end_process(&mut self, exit: Exit) {
+        let goes_on = self.upgrading.leaves() && exit == Exit::Stopped;
+        self.outputs.push_back(if goes_on { Output::Execute } else { Output::Exit(exit) });
     }
 }

@@ -6,6 +6,7 @@ mod health;
 mod intents;
 mod properties;
 mod recorded;
+mod upgrade;
 mod waiting;
 mod warming;
 
@@ -50,6 +51,7 @@ fn identity() -> Identity {
         process,
         former_names: Vec::new(),
         every_node_is_a_host: false,
+        upgrades: 0,
     }
 }
 

@@ -109,6 +109,8 @@ pub(super) fn input(now: Moment, Word { kind, number, yes, .. }: Word) -> Input 
         43..47 => told(Fact::Intended(Box::new(intended(number, yes)))),
         47 => told(Fact::Behind { election_node: format!("latch-{number}"), next: next(number, yes) }),
         48 => told(Fact::Stamped { at: now, server: SystemTime::UNIX_EPOCH + Duration::from_secs(number) }),
+        50 if number < 2 => Input::Asked(Asked::Upgrade { number, by: text(), reason: None }),
+        50 if number == 2 => Input::ProgramChecked(if yes { Ok(text()) } else { Err(text()) }),
         49 if number < 3 => Input::Asked(Asked::State(WantedState::plain(STATES[usize::from(yes)]))),
         _ => Input::TimePassed,
     }
@@ -201,6 +203,7 @@ pub(super) fn answers(output: &Output, now: Moment) -> Vec<Input> {
         Output::Guardian(GuardianOrder::CloseLock { .. }) => vec![said(Report::LockClosed { clean: true })],
         Output::Guardian(GuardianOrder::Ping { number }) => vec![said(Report::Pong { number: *number })],
         Output::Ask { question, .. } => vec![Input::Answered { question: *question, answer: Ok(()) }],
+        Output::CheckProgram => vec![Input::ProgramChecked(Ok("1".to_owned()))],
         _ => Vec::new(),
     }
 }
@@ -214,6 +217,7 @@ struct Books {
     recorded: BTreeSet<u64>,
     claimed: BTreeSet<u64>,
     switchovers: u32,
+    upgrades: u32,
 }
 
 impl Books {
@@ -234,7 +238,9 @@ impl Books {
     /// `stood`: it stood in the queue already, and only looks again.
     fn check(&mut self, output: &Output, stood: bool) {
         match output {
-            Output::StartGuardian(_) => *self = Self { switchovers: self.switchovers, ..Self::default() },
+            Output::StartGuardian(_) => {
+                *self = Self { switchovers: self.switchovers, upgrades: self.upgrades, ..Self::default() };
+            }
             Output::Election(ElectionOrder::Stand) if !stood => {
                 assert!(self.ready && self.volume, "it stands on what another guardian has seen");
             }
@@ -268,7 +274,14 @@ fn judge(bench: &mut Bench, books: &mut Books, input: Input) -> bool {
         let words_for_people = matches!(output, Output::Say(_) | Output::Publish | Output::Status(_));
         assert!(!ended || words_for_people, "{output:?} is wanted after its end");
         books.check(output, stood);
-        ended |= matches!(output, Output::Exit(_));
+        ended |= matches!(output, Output::Exit(_) | Output::Execute);
+        if matches!(output, Output::Execute) {
+            let machine = bench.node.machine();
+            assert_eq!((machine.phase(bench.now), machine.lease_until()), (Phase::Finished, None));
+            assert!(!machine.anything_may_live(), "something of it is left");
+            assert_eq!(bench.node.stops, 0, "a stop has precedence");
+            books.upgrades += 1;
+        }
     }
     // Nothing that is told to people can fail.
     let _ = bench.node.snapshot(bench.now);
@@ -308,10 +321,12 @@ proptest! {
     }
 }
 
-/// What is asserted of switchovers is asserted of some: the words do lead to them.
+/// What is asserted of switchovers and upgrades is asserted of some: the words do lead to them.
 #[test]
-fn the_words_do_reach_a_switchover() {
+fn the_words_do_reach_a_switchover_and_an_upgrade() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let found: u32 = (0..4_000).map(|_| play(words().new_tree(&mut runner).unwrap().current(), "").switchovers).sum();
-    assert!(found >= 10, "{found}");
+    let all = (0..4_000).map(|_| play(words().new_tree(&mut runner).unwrap().current(), ""));
+    let found =
+        all.fold((0, 0), |(switchovers, upgrades), books| (switchovers + books.switchovers, upgrades + books.upgrades));
+    assert!(found.0 >= 10 && found.1 >= 10, "{found:?}");
 }

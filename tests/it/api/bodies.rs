@@ -209,8 +209,17 @@ fn health_checks_need_no_token_and_everything_else_does_where_one_is_configured(
         let open = matches!(endpoint.access, Access::HealthCheck);
         assert_eq!(
             open,
-            !["/cluster", "/history", "/history/{epoch}", "/events", "/config", "/metrics", "/openapi.json"]
-                .contains(&endpoint.path)
+            ![
+                "/cluster",
+                "/history",
+                "/history/{epoch}",
+                "/events",
+                "/config",
+                "/metrics",
+                "/openapi.json",
+                "/upgrade"
+            ]
+            .contains(&endpoint.path)
                 && !endpoint.path.starts_with("/v1/")
         );
         // Of what goes on and on the head is enough.

@@ -161,10 +161,10 @@ fn a_pause_suspends_promotions_and_they_go_on_after_it() {
 }
 
 #[test]
-fn a_signal_that_asks_for_an_upgrade_costs_nothing() {
+fn an_active_node_that_is_asked_to_upgrade_says_that_it_cannot_and_leads_on() {
     let mut cluster = pair();
     cluster.signal("a", Signal::SIGUSR2);
-    cluster.until_logged("a", "SIGUSR2: nothing happened");
+    cluster.until_logged("a", "nothing happened: this node's coordinator runs");
     assert!(cluster.is_active("a"));
     assert_eq!(cluster.judge().len(), 1);
 }

@@ -168,3 +168,26 @@ fn systemd_finds_nothing_wrong_with_the_packaged_units() {
         assert!(output.status.success() && said.is_empty(), "{path}: {said}");
     }
 }
+
+#[test]
+fn an_upgrade_in_place_is_no_end_of_the_unit_and_costs_nobody_anything() {
+    let mut pair = match Pair::start(&[]) {
+        Ok(pair) => pair,
+        Err(reason) => return skipped(&reason),
+    };
+    // The unit's node is to be the standby.
+    send(pair.supervisor(), Signal::SIGKILL);
+    pair.cluster.until_active_is("b");
+    pair.cluster.until_eligible("a");
+    let before = (pair.systemd.property("MainPID"), pair.systemd.property("NRestarts"));
+    let former = pair.cluster.running();
+    send(pair.supervisor(), Signal::SIGUSR2);
+    pair.cluster.until_logged("a", "upgraded in place");
+    pair.cluster.until_eligible("a");
+    assert_eq!((pair.systemd.property("MainPID"), pair.systemd.property("NRestarts")), before);
+    assert_eq!(pair.systemd.property("ActiveState"), "active");
+    assert_eq!(pair.cluster.running().pid, former.pid);
+    // And it is still the unit's to be stopped.
+    assert!(pair.systemd.systemctl(&["stop", "primacy.service"]).status.success());
+    assert_eq!(pair.systemd.property("Result"), "success");
+}
