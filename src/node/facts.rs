@@ -232,6 +232,15 @@ impl Facts {
         (self.volume_usable(), self.volume_seen, self.watchdog_usable(), self.session_timeout_ms).hash(state);
     }
 
+    /// Hashes what is known of the others, which bears on a switchover alone.
+    pub fn hash_others(&self, state: &mut impl Hasher) {
+        (self.cluster_is_current, self.ready_for).hash(state);
+        self.cluster.active.as_ref().map(|active| (&active.node, active.epoch)).hash(state);
+        for Member { row, election_node, ready_for, .. } in &self.cluster.members {
+            (&row.node, row.eligible, election_node, ready_for).hash(state);
+        }
+    }
+
     /// The election has told of the cluster: until now it was as it was told before.
     pub fn see(&mut self, view: ClusterView<Member>, now: Moment) {
         if view.active.is_some() || (self.cluster_is_current && self.cluster.active.is_some()) {

@@ -260,10 +260,18 @@ impl Node {
         self.facts.witness
     }
 
+    /// What others are told of a switchover to this node.
+    pub const fn ready_for(&self) -> Option<i64> {
+        self.facts.ready_for
+    }
+
     /// Hashes what can bear on a decision at `now` or later; what is only told to people is left out.
     pub fn hash_bearing(&self, now: Moment, state: &mut impl Hasher) {
         self.machine.hash(state);
         self.facts.hash_bearing(state);
+        if self.intents.seen.control.switchover.is_some() {
+            self.facts.hash_others(state);
+        }
         self.guardian.hash_bearing(now, state);
         self.health.hash_bearing(state);
         for (_, purpose) in self.commands.running() {

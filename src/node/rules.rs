@@ -17,6 +17,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// that would give it away while it still writes. This much later it is over.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// See [`Reckoned::hand_over_within`].
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(30);
+
 /// What the guardian grants the before_kill hook.
 const BEFORE_KILL: Duration = Duration::from_secs(10);
 
@@ -78,6 +81,8 @@ pub struct Reckoned {
     pub rules: Rules,
     /// How long a lease that runs lasts at most after another connection was asked for.
     pub at_most: Duration,
+    /// From when a switchover is due: by then the target has answered, or nobody is stopped for it.
+    pub hand_over_within: Duration,
 }
 
 impl Timing {
@@ -95,6 +100,7 @@ impl Default for Timing {
         Self::new(|config, session_timeout| Reckoned {
             rules: rules(config, session_timeout),
             at_most: config.timing(session_timeout).at_most(),
+            hand_over_within: HAND_OVER_WITHIN,
         })
     }
 }

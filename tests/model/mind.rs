@@ -128,6 +128,7 @@ fn timing(rules: &Rules) -> Timing {
         Reckoned {
             rules: if is_cut { cut.clone() } else { whole.clone() },
             at_most: units(if is_cut { EXPIRES_FROM - CUT - 1 } else { EXPIRES_FROM + LEASE }),
+            hand_over_within: units(3),
         }
     })
 }

@@ -164,7 +164,7 @@ impl Node {
         let said = self.facts.hear_grant(timeout);
         said.into_iter().for_each(|line| self.say(line));
         self.ask_again = self.facts.wants_another_session().then(|| now + ASK_AGAIN);
-        let Reckoned { rules, at_most } = self.timing.reckon(&self.facts.config, Some(timeout));
+        let Reckoned { rules, at_most, hand_over_within: _ } = self.timing.reckon(&self.facts.config, Some(timeout));
         self.go_by(rules);
         Event::Granted { until: asked + at_most }
     }

@@ -10,14 +10,12 @@ use super::drain::Drain;
 use crate::election::port::{ElectionOrder, ElectionOutcome};
 use crate::guardian::protocol::NoteLevel;
 use crate::intents::{Ended, Switchover, moment, queue_key};
-use crate::moment::Moment;
+use crate::moment::{Moment, in_words};
 use crate::node::Node;
 use crate::node::input::At;
 use crate::role::{End, Event, Phase, Succession};
 use crate::status::{Member, NodeState};
 
-/// From being due: by then the target has answered, or nobody is stopped for it.
-const LIMIT: Duration = Duration::from_secs(30);
 /// A hand-over that is due and that nobody could begin for so long is not begun any more.
 const LATE: Duration = Duration::from_secs(60);
 /// How often a target that is not able yet is looked at.
@@ -37,8 +35,11 @@ enum Step {
     #[default]
     No,
     Draining(Drain),
-    /// The question of that number is to be written.
-    Asking(u64),
+    /// The question of that number is to be written; `until` counts from here, for whoever writes may see late that it was written.
+    Asking {
+        number: u64,
+        until: Moment,
+    },
     /// It was, by that transaction; an answer after `until` is none.
     Asked {
         written: i64,
@@ -53,7 +54,7 @@ impl Handover {
         let step = match &self.step {
             Step::Draining(drain) => drain.deadline(),
             Step::Asked { until, .. } => Some(*until),
-            Step::No | Step::Asking(_) | Step::Going => None,
+            Step::No | Step::Asking { .. } | Step::Going => None,
         };
         [step, self.next].into_iter().flatten().min()
     }
@@ -176,7 +177,7 @@ impl Node {
             self.intents.handover.begun = Some(now);
             let drain = &self.facts.config.drain;
             self.intents.handover.step = if wanted.now || drain.command.is_empty() {
-                Step::Asking(wanted.asked + 1)
+                self.to_ask(&wanted, now)
             } else {
                 Step::Draining(Drain::begin(drain, Duration::ZERO, now))
             };
@@ -188,14 +189,15 @@ impl Node {
         let now = at.moment;
         if let Step::Draining(mut drain) = self.intents.handover.step.clone() {
             let over = self.goes_on_draining(&mut drain, now);
-            self.intents.handover.step = if over { Step::Asking(wanted.asked + 1) } else { Step::Draining(drain) };
+            self.intents.handover.step = if over { self.to_ask(wanted, now) } else { Step::Draining(drain) };
             if !over {
                 return None;
             }
             // The target's time counts from here.
             self.intents.handover.begun = Some(now);
         }
-        let until = self.intents.handover.begun? + LIMIT;
+        let within = self.timing.reckon(&self.facts.config, None).hand_over_within;
+        let until = self.intents.handover.begun? + within;
         let target = self.member(&wanted.to);
         let why_not = match target {
             None => Some("it is no member any more".to_owned()),
@@ -207,21 +209,21 @@ impl Node {
         if until <= now {
             let why =
                 why_not.unwrap_or_else(|| "it does not answer, or a stranger stands before it in the queue".to_owned());
-            return self.end_switchover(at, Some(format!("{} was not ready within 30 s: {why}", wanted.to)));
+            let within = in_words(within);
+            return self.end_switchover(at, Some(format!("{} was not ready within {within}: {why}", wanted.to)));
         }
         let answered = target.and_then(|target| target.ready_for);
         self.intents.handover.next = Some((now + LOOK_AGAIN).min(until));
         if why_not.is_some() {
-            self.intents.handover.step = Step::Asking(wanted.asked + 1);
+            self.intents.handover.step = self.to_ask(wanted, now);
             return None;
         }
         match self.intents.handover.step.clone() {
-            Step::Asking(number) if wanted.asked >= number => {
-                let interval = self.facts.config.zookeeper.heartbeat_interval;
-                self.intents.handover.step = Step::Asked { written: self.intents.seen.written, until: now + interval };
+            Step::Asking { number, until } if wanted.asked >= number => {
+                self.intents.handover.step = Step::Asked { written: self.intents.seen.written, until };
                 None
             }
-            Step::Asking(number) => {
+            Step::Asking { number, .. } => {
                 let change = self.intents.change_control(|control| {
                     control.switchover = Some(Switchover { asked: number, ..wanted.clone() });
                 });
@@ -237,11 +239,16 @@ impl Node {
             }
             // Too late, or something else has been written since: an answer would be to another question.
             Step::Asked { .. } => {
-                self.intents.handover.step = Step::Asking(wanted.asked + 1);
+                self.intents.handover.step = self.to_ask(wanted, now);
                 self.proceed_to_hand_over(at, wanted)
             }
             Step::No | Step::Draining(_) | Step::Going => None,
         }
+    }
+
+    /// The next question, asked from here on. Who answers it in time says so of a moment that is not longer ago than that.
+    fn to_ask(&self, wanted: &Switchover, now: Moment) -> Step {
+        Step::Asking { number: wanted.asked + 1, until: now + self.facts.config.zookeeper.heartbeat_interval }
     }
 
     /// Takes the intent out of the way. `failed`: why nobody was stopped for it.

@@ -176,6 +176,26 @@ fn the_active_node_stops_only_on_an_answer_to_the_question_that_it_has_just_aske
     bench.pass(Duration::from_secs(2));
     let answered = Member { ready_for: Some(101), ..b.clone() };
     assert_eq!(cluster(&mut bench, "a", 7, vec![answered]), "");
+    // That this was asked is read when an interval has passed, too.
+    told(&mut bench, switchover("b", 7, 2));
+    assert_eq!(bench.pass(Duration::ZERO), "");
+    told(&mut bench, switchover("b", 7, 3));
+    let answered = Member { ready_for: Some(103), ..b };
+    assert_eq!(cluster(&mut bench, "a", 7, vec![answered]), "Stop");
+}
+
+/// It was frozen, say: the target may be dead since.
+#[test]
+fn an_active_node_that_learns_late_that_its_question_was_written_asks_again() {
+    let mut bench = Bench::started("");
+    let b = member(&bench, "b", 9, |_| {});
+    cluster(&mut bench, "a", 7, vec![b.clone()]);
+    told(&mut bench, switchover("b", 7, 0));
+    bench.renew();
+    bench.pass(Duration::from_secs(2));
+    told(&mut bench, switchover("b", 7, 1));
+    let answered = Member { ready_for: Some(101), ..b.clone() };
+    assert_eq!(cluster(&mut bench, "a", 7, vec![answered]), "");
     told(&mut bench, switchover("b", 7, 2));
     let answered = Member { ready_for: Some(102), ..b };
     assert_eq!(cluster(&mut bench, "a", 7, vec![answered]), "Stop");
