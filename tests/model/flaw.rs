@@ -61,6 +61,14 @@ pub enum Flaw {
     ForgetsToCallOff,
     /// Takes the fencing of who has the lock for the lock.
     TakesFencingForTheLock,
+    /// Closes its session when it executes its program anew.
+    DropsItsSession,
+    /// Takes a new place for the new session, and leaves the old one to its session's end.
+    MovesBesideItsOldPlace,
+    /// Believes that a lease begins when its program does.
+    CountsLeaseFromTheExec,
+    /// Moves with a third session when the second one's move has no answer.
+    MovesOnceMore,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -6,6 +6,7 @@ mod mind;
 mod node;
 mod relative;
 mod steps;
+mod upgrade;
 mod world;
 mod zookeeper;
 

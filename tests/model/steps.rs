@@ -57,6 +57,9 @@ pub enum Step {
     Resume,
     Ask(usize, Request),
     Stop(usize, u8),
+    Upgrade(usize),
+    /// A client that followed another one goes on to take its leadership over.
+    Move(usize),
 }
 
 const ACTIVATION: Heard = Heard::Asked(Request::Activate);
@@ -77,6 +80,9 @@ impl World {
             }
             if self.beat_due(node) {
                 out.push(Step::Beat(node));
+            }
+            if self.moves(node) {
+                out.push(Step::Move(node));
             }
             if self.guardian_boots(setup, node) {
                 out.push(Step::GuardianBoots(node));
@@ -234,6 +240,7 @@ impl World {
                 Fault::FailHook if self.command(node).is_some() => out.push(Step::FailHook(node)),
                 Fault::CutPower if it.supervisor.is_some() || it.guardian.is_some() => out.push(Step::CutPower(node)),
                 Fault::Stop if it.supervisor.is_some() => out.push(Step::Stop(node, 1)),
+                Fault::Upgrade if self.may_be_upgraded(node) => out.push(Step::Upgrade(node)),
                 Fault::StopTwice if it.supervisor.is_some() => out.push(Step::Stop(node, 2)),
                 _ => {}
             }
@@ -291,6 +298,7 @@ impl World {
             Step::CutSession(node) => self.cut_session(node),
             Step::WipeZooKeeper => self.wipe(),
             Step::Pause => self.pause(),
+            Step::Upgrade(node) => self.upgrade(setup, node),
             Step::FailHook(node) => self.end_command(setup, node, false),
             Step::RestoreZooKeeper => self.restore(),
             Step::CutPower(node) => self.reset(setup, node),
@@ -313,6 +321,7 @@ impl World {
         match step {
             Step::Handle(node) => self.handle(setup, node, None),
             Step::Beat(node) => self.beat(setup, node),
+            Step::Move(node) => self.go_on_moving(setup, node),
             Step::Reset(node) => self.reset(setup, node),
             Step::GuardianBoots(node) => self.boot_guardian(setup, node),
             Step::GrantLock(node) => self.grant_lock(setup, node),

@@ -14,6 +14,7 @@ use primacy::role::{Action, Backoff, Event, Predecessor, Restarts, Rules, Succes
 
 use super::flaw::{Core, Flaw};
 use super::relative::Relative;
+use super::upgrade::Moving;
 
 /// One unit of the model's time, in nanoseconds; also the heartbeat interval.
 pub const UNIT: u64 = 1_000_000_000;
@@ -146,6 +147,8 @@ pub enum Fault {
     Stop,
     /// A stop and a second one.
     StopTwice,
+    /// The supervisor of a leader executes its program anew.
+    Upgrade,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -227,6 +230,8 @@ pub struct Client {
     pub to_claim: Option<(u64, Moment)>,
     /// Answers that have not reached the client.
     pub late: Vec<Heard>,
+    /// Its leadership is another session's, and is to become its own.
+    pub moving: Option<Moving>,
 }
 
 /// A command's process, with what it left behind: a child of the guardian's that outlives it if nobody kills it.
@@ -418,11 +423,13 @@ pub struct Seat {
     pub told: Moment,
     /// The session is shorter than it was.
     pub cut: bool,
+    /// The session that owns it is not the one that the client keeps.
+    pub elsewhere: bool,
 }
 
 impl Seat {
     pub const fn new(node: usize, now: Moment) -> Self {
-        Self { node, known: true, claimed: false, heard: now, told: now, cut: false }
+        Self { node, known: true, claimed: false, heard: now, told: now, cut: false, elsewhere: false }
     }
 
     pub fn hear(&mut self, now: Moment) {

@@ -4,17 +4,18 @@ use primacy::moment::Moment;
 use primacy::role::{Event, Loss, Succession};
 
 use super::flaw::Flaw;
+use super::upgrade::Moving;
 use super::world::{
     Breach, Breadcrumb, CUT, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, Heard, Seat, Setup, World, units,
 };
 
 impl World {
-    fn seat(&self, node: usize) -> Option<usize> {
+    pub fn seat(&self, node: usize) -> Option<usize> {
         self.queue.iter().position(|seat| seat.node == node && seat.known)
     }
 
     /// An answer or a watch event: it arrives unless the way is cut.
-    fn answer(&mut self, node: usize, heard: impl Into<Heard>) {
+    pub fn answer(&mut self, node: usize, heard: impl Into<Heard>) {
         let cut = self.nodes[node].cut;
         if let Some(supervisor) = &mut self.nodes[node].supervisor {
             if cut { supervisor.client.late.push(heard.into()) } else { supervisor.mailbox.push(heard.into()) }
@@ -43,7 +44,7 @@ impl World {
     }
 
     /// Something that the client sent at `sent` is answered.
-    fn touch(&mut self, node: usize, sent: Moment) {
+    pub fn touch(&mut self, node: usize, sent: Moment) {
         let now = self.now;
         if let Some(client) = self.client(node) {
             if client.touched.1 < now {
@@ -54,7 +55,7 @@ impl World {
     }
 
     /// A new connection: the leader itself has heard of the session.
-    fn connect(&mut self, node: usize) {
+    pub fn connect(&mut self, node: usize) {
         let now = self.now;
         if let Some(client) = self.client(node) {
             (client.touched, client.proven) = ((now, now), now);
@@ -63,7 +64,7 @@ impl World {
 
     /// From when an acknowledgement counts, as the client reckons it: what was answered before that was sent has been told to the
     /// leader.
-    fn counts_from(&mut self, setup: &Setup, node: usize, sent: Moment) -> Moment {
+    pub fn counts_from(&mut self, setup: &Setup, node: usize, sent: Moment) -> Moment {
         let Some(client) = self.client(node) else { return sent };
         let proven = if client.touched.1 < sent { client.touched.0.max(client.proven) } else { client.proven };
         if setup.flaw == Flaw::CountsOneHeartbeat { sent } else { sent.min(proven + units(1)) }
@@ -222,7 +223,9 @@ impl World {
             None => self.lose_client(node, Loss::SessionExpired),
             Some(_) if claimed != Some(self.epoch) => self.lose_client(node, Loss::Overtaken),
             Some(seat) => {
-                self.queue[seat].hear(self.now);
+                if !self.queue[seat].elsewhere {
+                    self.queue[seat].hear(self.now);
+                }
                 self.nodes[node].proved = sent.min(self.queue[seat].told + units(1));
                 let counts_from = self.counts_from(setup, node, sent);
                 self.touch(node, sent);
@@ -246,7 +249,7 @@ impl World {
     }
 
     /// The client learns that its candidacy is gone.
-    fn lose_client(&mut self, node: usize, loss: Loss) {
+    pub fn lose_client(&mut self, node: usize, loss: Loss) {
         if let Some(seat) = self.seat(node) {
             self.queue[seat].known = false;
         }
@@ -276,12 +279,15 @@ impl World {
     pub fn resign(&mut self, node: usize, clean: bool) {
         let (cut, alive) = (self.nodes[node].cut, !self.nodes[node].is_empty());
         let Some(client) = self.client(node) else { return };
-        let claimed = client.claimed;
+        let (claimed, moving) = (client.claimed, client.moving);
+        let claimed = claimed.or(moving.map(Moving::epoch));
         *client = Client::default();
         if clean && alive {
             self.breach(Breach::EndedBeforeDeath);
         }
-        if let Some(seat) = self.seat(node) {
+        // What was not moved yet is given up under the same name, if nobody has taken another epoch.
+        let parted = self.parted(node).filter(|_| moving.is_some_and(|moving| moving.epoch() == self.epoch));
+        if let Some(seat) = self.seat(node).or(parted) {
             if cut {
                 self.queue[seat].known = false;
             } else {
@@ -306,7 +312,9 @@ impl World {
         if self.nodes[node].cut {
             return;
         }
-        if let Some(seat) = self.queue.iter().position(|seat| seat.node == node && seat.claimed) {
+        // In its own epoch only.
+        let own = self.nodes[node].granted == Some(self.epoch);
+        if let Some(seat) = self.queue.iter().position(|seat| own && seat.node == node && seat.claimed) {
             self.mark_clean(node, self.nodes[node].granted.filter(|_| clean));
             self.remove_seat(seat, Loss::NodeDeleted);
         }
@@ -380,6 +388,9 @@ impl World {
         }
         let Some(client) = self.client(node) else { return };
         let (claim, beat) = (client.to_claim.take(), client.in_flight.take());
+        if client.moving.is_some() {
+            return self.heal_move(setup, node, lose);
+        }
         if client.standing && self.seat(node).is_none() {
             return self.lose_client(node, Loss::SessionExpired);
         }
