@@ -8,13 +8,15 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::api::asked::Asked;
-use crate::api::{answer, metrics, openlookeng};
+use crate::api::{answer, metrics, openlookeng, page};
 
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Everybody, always.
     HealthCheck,
+    /// Everybody, too: it holds nothing about a cluster.
+    Everybody,
     /// With `api.read_token_file` only who shows a token.
     Read,
 }
@@ -63,6 +65,11 @@ const fn check(
 
 const fn read(path: &'static str, about: &'static str, answer: fn(&Asked<'_>) -> Response) -> Endpoint {
     Endpoint { path, access: Access::Read, active: "200", other: "200", about, answer: Answer::Known(answer) }
+}
+
+const fn page(path: &'static str, about: &'static str, answer: fn(&Asked<'_>) -> Response) -> Endpoint {
+    let (active, other) = ("200", "200");
+    Endpoint { path, access: Access::Everybody, active, other, about, answer: Answer::Known(answer) }
 }
 
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -118,6 +125,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
         node_health,
     ),
     check("/api/status", "200", "200 or 500", "As `/api/health`.", node_health),
+    page("/", "The page for people; `/?wall` for a monitor on a wall. `OPTIONS` is answered 405.", page::page),
+    page("/page/{file}", "What it is made of.", page::file),
+    page("/operations.md", "What to do, for people: docs/operations.md of this version.", page::operations),
+    read(
+        "/verdict",
+        "`primacy status`'s first lines: `{\"node\",\"word\",\"sentence\",\"asked_for\":[…],\"advice\":{\"title\",\"paragraphs\",\"link\"}}`; \
+         `word` is `OK`, `WARNING`, `PAUSED`, `CRITICAL` or `UNKNOWN`.",
+        page::verdict::answer,
+    ),
     read("/cluster", "The cluster as this node sees it: `primacy status -o json`.", cluster),
     read("/history", "Past leaderships, newest first: `primacy history -o json`.", history),
     Endpoint {

@@ -15,7 +15,7 @@
 //! | `/api/lb-check`, `/api/_ping` | 200 | 200 |
 //! | `/health`, `/readiness`, `/api/health`, `/api/status` | 200 | 200 on a standby in contact |
 //! | `/liveness` | 200 while the supervisor's loop turns | the same |
-//! | `/cluster`, `/history`, `/history/{epoch}`, `/events`, `/config`, `/metrics`, `/openapi.json`, `/upgrade`, `/v1/info`, `/v1/info/state`, `/v1/status` | 200 | 200 |
+//! | `/`, `/page/{file}`, `/operations.md`, `/verdict`, `/cluster`, `/history`, `/history/{epoch}`, `/events`, `/config`, `/metrics`, `/openapi.json`, `/upgrade`, `/v1/info`, `/v1/info/state`, `/v1/status` | 200 | 200 |
 //!
 //! The whole table is [`endpoints::ENDPOINTS`]; docs/reference/api.md is generated from it.
 
@@ -48,6 +48,7 @@ mod health_checks;
 mod metrics;
 mod openapi;
 mod openlookeng;
+mod page;
 mod places;
 mod process;
 #[cfg(any(test, fuzzing))]

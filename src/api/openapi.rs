@@ -10,6 +10,7 @@ pub fn document() -> Value {
     let mut paths = Map::new();
     for endpoint in ENDPOINTS {
         let health_check = endpoint.access == Access::HealthCheck;
+        let protected = endpoint.access == Access::Read;
         let about = format!(
             "{} The active and ready node answers {}; any other node {}.",
             endpoint.about, endpoint.active, endpoint.other
@@ -25,16 +26,19 @@ pub fn document() -> Value {
         if health_check {
             responses.insert("default".to_owned(), answered(endpoint.path, true));
             responses.insert("400".to_owned(), failure("A code that is none."));
-        } else {
+        }
+        if protected {
             responses.insert(
                 "401".to_owned(),
                 failure("No token, or a wrong one, where api.read_token_file is configured."),
             );
+        }
+        if !health_check {
             responses.insert("default".to_owned(), failure("It could not be answered."));
         }
         let methods: &[&str] = if health_check { &["get", "head", "options"] } else { &["get", "head"] };
         for method in methods {
-            let security = if health_check { json!([]) } else { json!([{}, {"token": []}]) };
+            let security = if protected { json!([{}, {"token": []}]) } else { json!([]) };
             let operation = json!({
                 "operationId": operation_id(method, endpoint.path),
                 "description": about,
@@ -125,6 +129,12 @@ fn operation_id(method: &str, path: &str) -> String {
 fn answered(path: &str, health_check: bool) -> Value {
     let content = if path == "/metrics" {
         json!({"text/plain": {"schema": {"type": "string"}}})
+    } else if path == "/events" {
+        json!({"text/event-stream": {"schema": {"type": "string"}}})
+    } else if path == "/" {
+        json!({"text/html": {"schema": {"type": "string"}}})
+    } else if path == "/page/{file}" || path == "/operations.md" {
+        json!({"text/*": {"schema": {"type": "string"}}})
     } else {
         json!({"application/json": {"schema": {}}})
     };

@@ -10,7 +10,7 @@ const INTRODUCTION: &str = "\
 
 Generated from the table in `src/api/endpoints.rs`; do not edit.
 
-Every endpoint answers `GET` and `HEAD`; those open to everybody answer `OPTIONS` like `GET`, since HAProxy's
+Every endpoint answers `GET` and `HEAD`; health checks answer `OPTIONS` like `GET`, since HAProxy's
 `option httpchk` asks that way by default. They take `?active=CODE`, `?standby=CODE` and `?out=CODE`, together or alone: the
 code, 200 to 599 (else 400), to answer with on the active and ready node, on a standby that could take over, and on any other; other
 parameters are ignored. Their header `X-Primacy-Reason` says why the node is what it is, `X-Primacy-Node` which one answers, for `HEAD` too. Bodies are JSON unless said otherwise and are never
@@ -18,7 +18,7 @@ to be cached. *Active and ready* is the node whose coordinator runs, is ready, h
 and whose lease has not run out on the clock at the moment of the answer; an active node without a lease that lasts
 answers as any other node.
 
-Health checks are open to everybody. Where `api.read_token_file` is configured, the other endpoints need
+Health checks and the page's files are open to everybody. Where `api.read_token_file` is configured, the other endpoints need
 `Authorization: Bearer TOKEN` with the read token or the full one; without it they answer 401.
 With `api.tls.client_ca` every connection needs a client certificate of that authority.
 
@@ -102,7 +102,13 @@ first id. What changes while nobody reads is told as its outcome. A comment come
 At most 64 read at the same time, 32 of one peer, beside the connections above; who comes later gets a 503 with `Retry-After`.
 When the token that was shown is withdrawn, the stream ends.
 
-HAProxy's `option httpchk` without a path asks for `/`, where there is nothing in this version: every node answers 404. Name the
+## The page, and pages of other members
+
+`/` is a page for people, of a few files that are in the program; its `Content-Security-Policy` lets it load these and ask the members, nothing else. A request with
+the `Origin` of a member's `api` is answered with `Access-Control-Allow-Origin`, for `GET` only: so the page of one member shows how the others are. What changes something
+is asked of the member that has served the page.
+
+HAProxy's `option httpchk` without a path asks for `OPTIONS /`: every node answers 405, and none counts as healthy. Name the
 path: `option httpchk GET /server_status`.
 ";
 
@@ -111,7 +117,7 @@ pub fn reference() -> String {
     let mut page = INTRODUCTION.to_owned();
     for endpoint in ENDPOINTS {
         let access = match endpoint.access {
-            Access::HealthCheck => "everybody",
+            Access::HealthCheck | Access::Everybody => "everybody",
             Access::Read => "read",
         };
         writeln!(

@@ -36,6 +36,7 @@ use crate::api::changing::{self, CHANGES};
 use crate::api::endpoints::{Access, Answer, ENDPOINTS, Endpoint};
 use crate::api::events::{self, Connection, STREAMS};
 use crate::api::health_checks::{self, Codes};
+use crate::api::page::neighbours;
 use crate::api::places::Places;
 use crate::api::{Shared, answer, openapi};
 use crate::clock;
@@ -201,7 +202,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         let methods = match endpoint.access {
             // HAProxy's `option httpchk` asks with OPTIONS unless it is told otherwise; Patroni answers it, too.
             Access::HealthCheck => get(handler).options(handler),
-            Access::Read => get(handler),
+            Access::Everybody | Access::Read => get(handler),
         };
         router = router.route(endpoint.path, methods);
     }
@@ -223,6 +224,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             answer::failure(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
         })
         .layer(middleware::from_fn(bounded))
+        .layer(middleware::from_fn_with_state(shared.clone(), neighbours::admit))
         .with_state(shared)
 }
 
@@ -238,7 +240,7 @@ async fn respond(endpoint: &Endpoint, shared: &Arc<Shared>, parts: &Parts) -> Re
             Ok(codes) => Some(codes),
             Err(refusal) => return refusal,
         },
-        Access::Read => None,
+        Access::Everybody | Access::Read => None,
     };
     let asked = Asked { seen: shared.snapshot_at(), shared, uri, headers };
     let response = match endpoint.answer {

@@ -9,6 +9,8 @@ use crate::config::{Secret, ZooKeeper};
 use crate::status::{ClusterView, HistoryEntry, Role};
 use crate::steering::{self, Ensemble};
 
+pub use crate::status::verdict::{self, Sight};
+
 mod api;
 pub mod commands;
 pub mod events;
@@ -22,7 +24,6 @@ mod screen;
 pub mod sending;
 pub mod timeline;
 pub mod upgrading;
-pub mod verdict;
 pub mod watch;
 
 /// What is shown to an API, and by what an API is known.
@@ -43,21 +44,6 @@ impl Access {
 
 /// Until a cluster that is about to have an active node is asked once more.
 const AGAIN: Duration = Duration::from_millis(250);
-
-/// What a look at a cluster has shown.
-#[derive(Clone, Debug)]
-pub struct Sight {
-    pub view: ClusterView,
-    /// Why nobody who answered can know who is active: a member without contact knows of nobody. Nothing where somebody could,
-    /// or is named.
-    pub blind: Option<String>,
-}
-
-impl From<ClusterView> for Sight {
-    fn from(view: ClusterView) -> Self {
-        Self { view, blind: None }
-    }
-}
 
 /// A way to look at a cluster.
 #[derive(Debug)]

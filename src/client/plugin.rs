@@ -33,7 +33,7 @@ fn state(health: Health, text: &str) -> String {
 }
 
 /// A range of the guidelines alerts outside itself: `1:` below one, `0` on anything but zero.
-fn performance(Figures { active, leading, epoch, standbys, missing, paused }: &Figures) -> String {
+fn performance(Figures { active, leading, epoch, standbys, missing, paused, .. }: &Figures) -> String {
     let mut figures = format!(
         "active={};;1:;0;1 standbys={standbys};1:;;0 missing={missing};0;;0 paused={};0;;0;1",
         u8::from(*active),
@@ -63,6 +63,7 @@ mod tests {
             standbys: 2,
             missing: 0,
             paused: false,
+            always_on: false,
         };
         let verdict = Verdict { health: Health::Ok, sentence: "node-a leads".into(), asked_for: Vec::new(), figures };
         assert_eq!(

@@ -12,6 +12,7 @@ pub mod cause;
 pub mod changes;
 pub mod evidence;
 pub mod timeline;
+pub mod verdict;
 mod warm;
 
 pub use cause::EndCause;

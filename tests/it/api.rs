@@ -48,6 +48,10 @@ impl Fixture {
     }
 
     pub fn with(snapshot: Snapshot, adjust: impl FnOnce(&mut Settings)) -> Self {
+        Self::at(TcpListener::bind("127.0.0.1:0").unwrap(), snapshot, adjust)
+    }
+
+    pub fn at(listener: TcpListener, snapshot: Snapshot, adjust: impl FnOnce(&mut Settings)) -> Self {
         let heartbeat = Arc::new(AtomicU64::new(clock::now().as_nanos()));
         let mut settings = Settings {
             advertise: "http://node-a:9090".into(),
@@ -60,7 +64,6 @@ impl Fixture {
         };
         adjust(&mut settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let api = primacy::api::start(listener, settings, snapshot.clone()).unwrap();
         Self { api, snapshot, heartbeat }
     }

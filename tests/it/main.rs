@@ -17,6 +17,7 @@ mod limits;
 mod load_balancers;
 mod nfs_fencing;
 mod output;
+mod page;
 mod peers;
 mod proxy;
 mod reach;

@@ -206,7 +206,7 @@ fn health_checks_need_no_token_and_everything_else_does_where_one_is_configured(
     let tokens = Tokens { full: Some(Secret::new("full-token")), read: Some(Secret::new("read-token")) };
     let fixture = Fixture::with(active(), |settings| settings.tokens = tokens);
     for endpoint in ENDPOINTS {
-        let open = matches!(endpoint.access, Access::HealthCheck);
+        let open = matches!(endpoint.access, Access::HealthCheck | Access::Everybody);
         assert_eq!(
             open,
             ![
@@ -214,6 +214,7 @@ fn health_checks_need_no_token_and_everything_else_does_where_one_is_configured(
                 "/history",
                 "/history/{epoch}",
                 "/events",
+                "/verdict",
                 "/config",
                 "/metrics",
                 "/openapi.json",

@@ -24,6 +24,10 @@ const TABLE: &str = "
 /liveness               200    200     200     200      200     200       200      200       200     503
 /api/health             200    200     500     500      500     500       500      500       500     500
 /api/status             200    200     500     500      500     500       500      500       500     500
+/                       200    200     200     200      200     200       200      200       200     200
+/page/{file}            200    200     200     200      200     200       200      200       200     200
+/operations.md          200    200     200     200      200     200       200      200       200     200
+/verdict                200    200     200     200      200     200       200      200       200     200
 /cluster                200    200     200     200      200     200       200      200       200     200
 /history                200    200     200     200      200     200       200      200       200     200
 /history/{epoch}        200    200     200     200      200     200       200      200       200     200
@@ -75,7 +79,7 @@ fn every_endpoint_answers_every_situation_with_the_code_of_the_table() {
         fixture.snapshot.store(Arc::new(snapshot));
         for (endpoint, codes) in &rows {
             fixture.turned(Duration::from_secs(if name == "stuck-standby" { 11 } else { 0 }));
-            let path = endpoint.replace("{code}", "418").replace("{epoch}", "7");
+            let path = endpoint.replace("{code}", "418").replace("{epoch}", "7").replace("{file}", "page.js");
             let got = fixture.get(&path);
             assert_eq!(got.code, codes[column], "{path} when {name}: {}", got.body);
             let head = fixture.ask("HEAD", &path, "");
@@ -159,7 +163,9 @@ fn queries_change_nothing() {
 #[test]
 fn unknown_paths_and_methods_are_json_errors() {
     let fixture = Fixture::new(active());
-    for path in ["/", "/nothing", "/server_status/", "/api/leader-check/1/2", "/../etc/passwd"] {
+    for path in
+        ["/nothing", "/page/../cluster", "/page/no.js", "/server_status/", "/api/leader-check/1/2", "/../etc/passwd"]
+    {
         let answer = fixture.get(path);
         assert_eq!(answer.code, 404, "{path}");
         assert!(answer.json()["error"].is_string() && answer.json()["reasons"].is_object());

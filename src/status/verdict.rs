@@ -1,11 +1,10 @@
 //! What a look at a cluster comes to, in one sentence: who leads, for how long, who could take over, and what is wrong.
 //!
-//! `primacy status` begins with it, and `status --check` gives its [`Health`] to a monitoring system: so the two cannot disagree.
+//! `primacy status` and the page begin with it, and `status --check` gives its [`Health`] to a monitoring system: so the two cannot disagree.
 //! Nobody is said not to lead on the word of a member that cannot know ([`Sight::blind`]).
 
 use std::time::{Duration, SystemTime};
 
-use crate::client::Sight;
 use crate::moment::in_words;
 use crate::status::{ActionView, ClusterView, MemberView, NodeState, Role, StatusWord};
 
@@ -46,6 +45,58 @@ impl Health {
     }
 }
 
+/// What a look at a cluster has shown.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    pub view: ClusterView,
+    /// Why nobody who answered can know who is active: a member without contact knows of nobody. Nothing where somebody could,
+    /// or is named.
+    pub blind: Option<String>,
+}
+
+impl From<ClusterView> for Sight {
+    fn from(view: ClusterView) -> Self {
+        Self { view, blind: None }
+    }
+}
+
+/// Which case it is, of those that operations.md has a part for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    AllIsWell,
+    NobodyCouldTakeOver,
+    NodeIsMissing,
+    Paused,
+    NobodyLeads,
+    NotKnown,
+    AlwaysOn,
+}
+
+impl Advice {
+    pub const ALL: [Self; 7] = [
+        Self::AllIsWell,
+        Self::NobodyCouldTakeOver,
+        Self::NodeIsMissing,
+        Self::Paused,
+        Self::NobodyLeads,
+        Self::NotKnown,
+        Self::AlwaysOn,
+    ];
+
+    /// The heading there.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::AllIsWell => "All is well",
+            Self::NobodyCouldTakeOver => "Somebody leads, but nobody could take over",
+            Self::NodeIsMissing => "A node is missing",
+            Self::Paused => "The cluster is paused",
+            Self::NobodyLeads => "Nobody leads",
+            Self::NotKnown => "Who leads cannot be known",
+            Self::AlwaysOn => "An always-on coordinator does not serve",
+        }
+    }
+}
+
 /// What a cluster's state comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -70,6 +121,8 @@ pub struct Figures {
     /// Known nodes that are not here.
     pub missing: usize,
     pub paused: bool,
+    /// Nobody is to lead: coordinators run on every host.
+    pub always_on: bool,
 }
 
 impl Verdict {
@@ -148,6 +201,7 @@ impl Verdict {
             standbys: able.len(),
             missing: missing.len(),
             paused: view.paused,
+            always_on: false,
         };
         Self { health, sentence, asked_for: asked_for(view, now), figures }
     }
@@ -173,14 +227,34 @@ impl Verdict {
         if wrong.len() > NAMED {
             sentence += &format!("; and {} more", wrong.len() - NAMED);
         }
-        let figures = Figures { paused: view.paused, missing: missing.len(), ..Figures::default() };
+        let figures = Figures { paused: view.paused, missing: missing.len(), always_on: true, ..Figures::default() };
         Self { health, sentence, asked_for: asked_for(view, now), figures }
     }
 
     /// The words that a person reads first. A pause is louder than what it causes.
     pub fn headline(&self) -> String {
-        let word = if self.figures.paused && self.health == Health::Warning { "PAUSED" } else { self.health.as_str() };
-        format!("{word}: {}", self.sentence)
+        format!("{}: {}", self.word(), self.sentence)
+    }
+
+    /// Its first word.
+    pub const fn word(&self) -> &'static str {
+        match self.health {
+            Health::Warning if self.figures.paused => "PAUSED",
+            health => health.as_str(),
+        }
+    }
+
+    /// What there is to read about it.
+    pub const fn advice(&self) -> Advice {
+        match (self.health, &self.figures) {
+            (Health::Unknown, _) => Advice::NotKnown,
+            (Health::Ok, _) => Advice::AllIsWell,
+            (_, Figures { always_on: true, .. }) => Advice::AlwaysOn,
+            (Health::Critical, _) => Advice::NobodyLeads,
+            (Health::Warning, Figures { paused: true, .. }) => Advice::Paused,
+            (Health::Warning, Figures { standbys: 0, .. }) => Advice::NobodyCouldTakeOver,
+            (Health::Warning, _) => Advice::NodeIsMissing,
+        }
     }
 }
 
