@@ -40,7 +40,7 @@ const NOBODYS_UUIDS: [&str; 4] = [
 const NOBODYS_ADDRESS: &str = "52:54:00:12:34:56";
 
 /// A host, as it was in one of its boots.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostIdentity {
     /// The host's name. For people and for commands: no mark.

@@ -40,6 +40,7 @@ pub mod status;
 mod steer;
 mod try_lock;
 mod verify;
+mod volume;
 mod warm;
 mod which_active;
 
@@ -106,6 +107,7 @@ pub enum Command {
     History(history::Arguments),
     Events(events::Arguments),
     Verify(verify::Arguments),
+    Volume(volume::Arguments),
     Switchover(steer::switchover::Arguments),
     Isolate(steer::states::IsolateArguments),
     Activate(steer::states::ActivateArguments),
@@ -113,6 +115,7 @@ pub enum Command {
     Pause(steer::pause::PauseArguments),
     Resume(steer::pause::ResumeArguments),
     Forget(steer::forget::Arguments),
+    ConfirmFenced(steer::confirm_fenced::Arguments),
     Rehearse(steer::rehearse::Arguments),
     ProxyConfig(proxy_config::Arguments),
     Upgrade(steer::upgrade::Arguments),
@@ -168,8 +171,10 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::History(arguments) => history::run(&options, before, arguments),
         Command::Events(arguments) => events::run(&options, before, arguments),
         Command::Verify(arguments) => verify::run(&options, &arguments),
+        Command::Volume(arguments) => volume::run(&options, arguments),
         Command::Switchover(arguments) => steer::switchover::run(&options, before, arguments),
         Command::Forget(arguments) => steer::forget::run(&options, before, arguments),
+        Command::ConfirmFenced(arguments) => steer::confirm_fenced::run(&options, before, arguments),
         Command::Isolate(arguments) => steer::states::isolate(&options, before, arguments),
         Command::Activate(arguments) => steer::states::activate(&options, before, arguments),
         Command::Shutdown(arguments) => steer::states::shutdown(&options, before, arguments),

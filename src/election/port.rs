@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::guardian::protocol::LastWill;
-use crate::intents::{Change, Intended};
+use crate::intents::{Change, Intended, Vouched};
 use crate::moment::Moment;
 use crate::status::{Breadcrumb, ClusterView, HistoryEntry, Member};
 
@@ -106,6 +106,9 @@ pub struct ElectionOutcome {
     /// Elections are paused: whoever is first waits, and says `Stand` for another look when they are not. `Cluster` has told
     /// of the pause before, and will tell of its end.
     pub paused: bool,
+    /// The leadership that a person vouches to be over, if anybody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<Box<Vouched>>,
     /// Other members, where anybody else stands in the queue: name, priority and whether they say that they could take
     /// over.
     pub others: Vec<OtherCandidate>,

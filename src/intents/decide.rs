@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::{Change, Control, Intended, Pause, Switchover, WantedState, Wish};
-use crate::status::{ClusterView, EndCause, HistoryEntry, MemberRow, MemberView, NodeState, Role};
+use crate::host::HostIdentity;
+use crate::status::{Breadcrumb, ClusterView, EndCause, HistoryEntry, MemberRow, MemberView, NodeState, Role};
 
 /// What a decision looks at.
 #[derive(Clone, Debug)]
@@ -12,6 +13,10 @@ pub struct Picture {
     pub cluster: ClusterView<MemberView>,
     pub intended: Intended,
     pub now: SystemTime,
+    /// The breadcrumb of who led last, if it can be read.
+    pub last: Option<Breadcrumb>,
+    /// The host of the member of that name, if one is registered and says it.
+    pub last_host_today: Option<HostIdentity>,
 }
 
 /// Why not.
@@ -240,7 +245,7 @@ pub fn expected_gap(history: &[HistoryEntry]) -> Option<(u64, u64)> {
     Some((*gaps.get(gaps.len() / 2)?, *gaps.last()?))
 }
 
-fn control_is(picture: &Picture, control: Control) -> Box<Change> {
+pub(super) fn control_is(picture: &Picture, control: Control) -> Box<Change> {
     Box::new(Change { control: Some((picture.intended.version, control)), states: BTreeMap::new() })
 }
 

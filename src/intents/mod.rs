@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::host::HostIdentity;
 use crate::status::{ActionView, NodeState};
 
+pub mod adoption;
 pub mod decide;
+pub mod vouching;
 
 /// Who asked, when, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,6 +81,34 @@ pub struct Ended {
     pub failed: Option<String>,
 }
 
+/// `vouched` of `control`: a person's word that a former active is off, where no fencing command can succeed. It counts for one
+/// leadership: its node, epoch and host, as the breadcrumb named them when the word was given. What leads later under the same name
+/// has not been vouched for. Versions that do not know it drop it, and fence.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Vouched {
+    pub node: String,
+    pub epoch: u64,
+    /// `None` where the breadcrumb did not say it.
+    #[serde(default)]
+    pub host: Option<HostIdentity>,
+    #[serde(flatten)]
+    pub wish: Wish,
+}
+
+impl Vouched {
+    /// Whether it is this very leadership that was vouched for.
+    pub fn covers(&self, node: &str, epoch: u64, host: Option<&HostIdentity>) -> bool {
+        self.node == node && self.epoch == epoch && self.host.as_ref() == host
+    }
+
+    /// As in `alice vouches that it is off (the plug is pulled)`.
+    pub fn in_words(&self) -> String {
+        let by = if self.wish.by.is_empty() { "somebody" } else { &self.wish.by };
+        let why = self.wish.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+        format!("{by} vouches that it is off{why}")
+    }
+}
+
 /// `control`. A field without a value is left out: versions that knew `paused` as true or false would take a null for a pause.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -88,6 +119,8 @@ pub struct Control {
     pub switchover: Option<Switchover>,
     #[serde(deserialize_with = "understood", skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
+    #[serde(deserialize_with = "understood", skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<Vouched>,
 }
 
 /// What another version writes in another way is not carried out; that it holds no pause is understood all the same.

@@ -11,6 +11,7 @@ use crate::config::{self, Config, ElectionKind, WatchdogUse};
 use crate::election::port::ElectionOutcome;
 use crate::guardian::protocol::{Ended, LockRecord, NoteLevel, StuckProcess, VolumeView, WatchdogTerms, WatchdogView};
 use crate::host::{ProcessIdentity, Whose};
+use crate::intents::Vouched;
 use crate::moment::{Moment, in_words};
 use crate::role::{self, End, Recorded, WatchdogTiming, Witness};
 use crate::status::{
@@ -226,6 +227,7 @@ impl Facts {
         let breadcrumb = outcome.and_then(|outcome| outcome.predecessor.as_ref());
         (outcome.map(|outcome| outcome.epoch), self.witness).hash(state);
         breadcrumb.map(|it| (&it.node, it.epoch, it.clean)).hash(state);
+        outcome.and_then(|outcome| outcome.vouched.as_deref()).map(|it| (&it.node, it.epoch)).hash(state);
         self.predecessor_record.as_ref().map(|it| (&it.node, it.epoch, it.is_over())).hash(state);
         (&self.election_node, &self.behind, self.contact == Contact::Connected).hash(state);
         self.next.as_ref().map(|next| (next.epoch, next.paused)).hash(state);
@@ -387,11 +389,19 @@ impl Facts {
         predecessor::by(self.witness, breadcrumb, self.predecessor_record.as_ref())
     }
 
+    /// The person's word that whoever led before is off: only where that one neither ended in order nor was this host's.
+    pub fn word_on_the_predecessor(&self) -> Option<&Vouched> {
+        let predecessor = self.predecessor().filter(|predecessor| !predecessor.clean)?;
+        let (node, host) = (&predecessor.node, predecessor.host.as_ref());
+        let vouched = self.election_outcome.as_ref()?.vouched.as_deref()?;
+        (vouched.covers(node, predecessor.epoch, host) && self.own().whose(node, host) != Whose::Own).then_some(vouched)
+    }
+
     /// By what whoever led before is known to be gone.
     pub fn evidence(&self) -> Evidence {
         match (self.predecessor(), self.witness) {
             (None, _) => Evidence::NoneBefore,
-            (Some(_), _) if self.predecessor_fenced => Evidence::Fenced,
+            (Some(_), _) if self.predecessor_fenced || self.word_on_the_predecessor().is_some() => Evidence::Fenced,
             // A guardian's last will leaves out when it ended: it was composed before.
             (Some(Breadcrumb { clean: true, to: Some(_), .. }), Witness::Breadcrumb) => Evidence::CleanEnd,
             (Some(Breadcrumb { clean: true, .. }), _) => Evidence::GuardianRecord,
@@ -411,7 +421,7 @@ impl Facts {
         let mut said = None;
         let own = self.own();
         let outcome = self.election_outcome.clone().unwrap_or_default();
-        let recorded = own.recorded(record.as_ref(), outcome.predecessor.as_ref());
+        let recorded = own.recorded(record.as_ref(), &outcome);
         let (_, witness) = role::predecessor(own.succession(&outcome, 0), recorded);
         if self.config.election == ElectionKind::ZooKeeper
             && let Some(record) = record.as_ref().filter(|record| record.epoch > outcome.epoch)
@@ -449,5 +459,8 @@ impl Facts {
             }
             Some(predecessor) => format!("elected after {} went away without saying goodbye", predecessor.node),
         };
+        if let Some(vouched) = self.word_on_the_predecessor() {
+            self.story = format!("{}; {}", self.story, vouched.in_words());
+        }
     }
 }

@@ -101,6 +101,11 @@ impl Node {
 
     fn claim(&mut self, at: At, epoch: u64) {
         let since = at.timestamp();
+        if let Some(vouched) = self.facts.word_on_the_predecessor() {
+            let (node, former, word) = (&vouched.node, vouched.epoch, vouched.in_words());
+            let text = format!("{node} (epoch {former}) is not fenced: {word}");
+            self.text(NoteLevel::Warn, text);
+        }
         let facts = &mut self.facts;
         let breadcrumb = facts.breadcrumb(epoch, since.clone());
         let begun = HistoryEntry::begun(epoch, facts.config.node.clone(), since);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::election::port::ElectionOutcome;
 use crate::guardian::protocol::{LockRecord, UNREADABLE};
 use crate::host::{HostIdentity, Whose};
+use crate::intents::Vouched;
 use crate::role::{Predecessor, Recorded, Succession, Witness};
 use crate::status::Breadcrumb;
 
@@ -29,9 +30,20 @@ impl Own {
         }
     }
 
-    fn predecessor(&self, node: &str, host: Option<&HostIdentity>) -> Predecessor {
+    fn predecessor(
+        &self,
+        node: &str,
+        epoch: u64,
+        host: Option<&HostIdentity>,
+        vouched: Option<&Vouched>,
+    ) -> Predecessor {
         match self.whose(node, host) {
             Whose::Own => Predecessor::Own,
+            Whose::Neighbours | Whose::AnotherHosts | Whose::Unknown
+                if vouched.is_some_and(|vouched| vouched.covers(node, epoch, host)) =>
+            {
+                Predecessor::Vouched
+            }
             Whose::Neighbours | Whose::AnotherHosts | Whose::Unknown => Predecessor::Unclean,
         }
     }
@@ -41,7 +53,10 @@ impl Own {
         let readable = outcome.predecessor.as_ref().filter(|predecessor| predecessor.node != UNREADABLE);
         let predecessor = match readable {
             Some(predecessor) if predecessor.clean => Predecessor::Clean,
-            Some(predecessor) => self.predecessor(&predecessor.node, predecessor.host.as_ref()),
+            Some(predecessor) => {
+                let (node, epoch, host) = (&predecessor.node, predecessor.epoch, predecessor.host.as_ref());
+                self.predecessor(node, epoch, host, outcome.vouched.as_deref())
+            }
             None if outcome.predecessor.is_none() && outcome.epoch == 0 => Predecessor::None,
             None => Predecessor::Unknown,
         };
@@ -52,7 +67,8 @@ impl Own {
 
     /// What the core is told of the lock file. Of an epoch that ZooKeeper's breadcrumb gives to another node the record tells
     /// only that somebody tried to take it (with a lock that excluded nobody): it says nothing of how that leadership ended.
-    pub fn recorded(&self, record: Option<&LockRecord>, breadcrumb: Option<&Breadcrumb>) -> Recorded {
+    pub fn recorded(&self, record: Option<&LockRecord>, outcome: &ElectionOutcome) -> Recorded {
+        let breadcrumb = outcome.predecessor.as_ref();
         let others = |record: &LockRecord| {
             breadcrumb.is_some_and(|breadcrumb| breadcrumb.epoch == record.epoch && breadcrumb.node != record.node)
         };
@@ -60,7 +76,9 @@ impl Own {
             None => Predecessor::None,
             Some(record) if record.node == UNREADABLE => Predecessor::Unknown,
             Some(record) if record.is_over() && !others(record) => Predecessor::Clean,
-            Some(record) => self.predecessor(&record.node, record.identity.as_ref()),
+            Some(record) => {
+                self.predecessor(&record.node, record.epoch, record.identity.as_ref(), outcome.vouched.as_deref())
+            }
         };
         Recorded { epoch: record.map_or(0, |record| record.epoch), predecessor }
     }
@@ -137,6 +155,7 @@ fn host_variables(prefix: &str, host: &HostIdentity) -> BTreeMap<String, String>
 mod tests {
     use super::*;
     use crate::guardian::protocol::{Ended, Over};
+    use crate::intents::Wish;
     use crate::status::End;
 
     fn host(machine: &str, boot: &str) -> HostIdentity {
@@ -181,7 +200,7 @@ mod tests {
     fn both(node: &str, host: Option<HostIdentity>) -> Predecessor {
         let outcome =
             ElectionOutcome { epoch: 6, predecessor: Some(breadcrumb(node, host.clone())), ..Default::default() };
-        let (crumb, recorded) = (own().succession(&outcome, 0), own().recorded(Some(&record(node, host)), None));
+        let (crumb, recorded) = (own().succession(&outcome, 0), own().recorded(Some(&record(node, host)), &outcome));
         assert_eq!((crumb.epoch, crumb.predecessor_epoch, recorded.epoch), (6, 6, 8));
         assert_eq!(crumb.predecessor, recorded.predecessor);
         crumb.predecessor
@@ -213,24 +232,50 @@ mod tests {
 
     #[test]
     fn only_a_proof_makes_a_recorded_end_a_clean_one() {
-        let of = |record: LockRecord| own().recorded(Some(&record), None).predecessor;
+        let of = |record: LockRecord| own().recorded(Some(&record), &ElectionOutcome::default()).predecessor;
         assert_eq!(of(record("b", None)), Predecessor::Unclean, "its end is noted for people");
         let over = |epoch| Some(Over { epoch, election_node: None });
         assert_eq!(of(LockRecord { over: over(8), ..record("b", None) }), Predecessor::Clean);
         assert_eq!(of(LockRecord { over: over(7), ..record("b", None) }), Predecessor::Unclean);
         assert_eq!(of(record(UNREADABLE, None)), Predecessor::Unknown);
-        assert_eq!(own().recorded(None, None), Recorded { epoch: 0, predecessor: Predecessor::None });
+        assert_eq!(
+            own().recorded(None, &ElectionOutcome::default()),
+            Recorded { epoch: 0, predecessor: Predecessor::None }
+        );
     }
 
     #[test]
     fn a_clean_end_in_the_record_is_not_that_of_another_node_to_which_zookeeper_gives_its_epoch() {
         let clean = LockRecord { over: Some(Over { epoch: 8, election_node: None }), ..record("b", None) };
         let told = |node, epoch| {
-            own().recorded(Some(&clean), Some(&Breadcrumb { epoch, ..breadcrumb(node, None) })).predecessor
+            let predecessor = Some(Breadcrumb { epoch, ..breadcrumb(node, None) });
+            let outcome = ElectionOutcome { predecessor, ..ElectionOutcome::default() };
+            own().recorded(Some(&clean), &outcome).predecessor
         };
         assert_eq!(told("b", 8), Predecessor::Clean);
         assert_eq!(told("c", 8), Predecessor::Unclean, "both had the lock, and only one the epoch");
         assert_eq!(told("c", 7), Predecessor::Clean, "that came later");
+    }
+
+    #[test]
+    fn a_person_s_word_counts_for_that_node_epoch_and_host_and_for_nothing_else() {
+        let there = || Some(host("n", "theirs"));
+        let vouched = |node: &str, epoch, host| Vouched { node: node.to_owned(), epoch, host, wish: Wish::default() };
+        let told = |vouched| {
+            let predecessor = Some(breadcrumb("b", there()));
+            let outcome =
+                ElectionOutcome { epoch: 6, predecessor, vouched: Some(Box::new(vouched)), ..Default::default() };
+            let record = LockRecord { identity: there(), ..LockRecord::of("b", 6) };
+            let recorded = own().recorded(Some(&record), &outcome).predecessor;
+            assert_eq!(own().succession(&outcome, 0).predecessor, recorded, "both witnesses tell of it");
+            recorded
+        };
+        assert_eq!(told(vouched("b", 6, there())), Predecessor::Vouched);
+        assert_eq!(told(vouched("b", 5, there())), Predecessor::Unclean, "its leadership before");
+        assert_eq!(told(vouched("c", 6, there())), Predecessor::Unclean, "another node");
+        assert_eq!(told(vouched("b", 6, Some(host("o", "theirs")))), Predecessor::Unclean, "another host of its name");
+        assert_eq!(told(vouched("b", 6, Some(host("n", "later")))), Predecessor::Unclean, "another boot of it");
+        assert_eq!(told(vouched("b", 6, None)), Predecessor::Unclean, "a host that was not known");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Predecessor {
     Clean,
     /// It was this very node: the lock proves that nothing of it is left.
     Own,
+    /// Another node's, unclean, and a person vouches that this very one is off.
+    Vouched,
     /// Another node, another host of this name, or one that nobody can tell, which did not say goodbye.
     Unclean,
     /// There was one, and nothing can be read of it.
@@ -21,10 +23,10 @@ pub enum Predecessor {
 
 impl Predecessor {
     /// Whether it may still write.
-    pub(super) const fn may_write(self) -> bool {
+    pub const fn may_write(self) -> bool {
         match self {
             Self::Unclean | Self::Unknown => true,
-            Self::None | Self::Clean | Self::Own => false,
+            Self::None | Self::Clean | Self::Own | Self::Vouched => false,
         }
     }
 }

@@ -19,6 +19,8 @@ const fn early_order(succession: Succession) -> u64 {
 pub const fn predecessor(succession: Succession, recorded: Recorded) -> (Predecessor, Witness) {
     let knows_better = match succession.predecessor {
         Predecessor::Clean => false,
+        // The word names one leadership. Of the same epoch the record may tell of another.
+        Predecessor::Vouched => recorded.predecessor.may_write(),
         Predecessor::Own | Predecessor::Unclean => matches!(recorded.predecessor, Predecessor::Clean),
         Predecessor::None | Predecessor::Unknown => !matches!(recorded.predecessor, Predecessor::None),
     };

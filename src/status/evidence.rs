@@ -12,7 +12,7 @@ pub enum Evidence {
     CleanEnd,
     /// Its guardian said so, in the lock file or in its last will.
     GuardianRecord,
-    /// The fencing command has succeeded.
+    /// The fencing command has succeeded; or a person vouches for it, and then the entry's detail says who.
     Fenced,
     /// Its session was over, and its lock free; of this very node or host the lock alone proves that nothing is left.
     LockAndSession,
@@ -39,7 +39,10 @@ impl Evidence {
             Self::NoneBefore => "nobody had led before".to_owned(),
             Self::CleanEnd => "the former active had ended in order, and said so".to_owned(),
             Self::GuardianRecord => "the former active's guardian had proven that nothing of it is left".to_owned(),
-            Self::Fenced => "the former active was fenced: the fencing command succeeded".to_owned(),
+            Self::Fenced => {
+                "the former active was fenced: by the fencing command, or, where the story says so, by a person's word"
+                    .to_owned()
+            }
             Self::LockAndSession => {
                 "the former active's session was over and its lock free; it had not said goodbye, and was not fenced"
                     .to_owned()

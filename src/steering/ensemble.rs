@@ -54,7 +54,15 @@ impl Ensemble {
             let paths = self.paths();
             let cluster = self.read_cluster(client).await?;
             let intended = intents::read(client, &paths).await?;
-            Ok(Picture { cluster, intended, now: self.server_now(client, &paths).await? })
+            let now = self.server_now(client, &paths).await?;
+            let last = understood(client, &paths.active, contents::breadcrumb).await?;
+            let mut last_host_today = None;
+            if let Some(last) = &last {
+                let read = |data: &[u8]| contents::member(&last.node, data);
+                let member = understood(client, &paths.member(&last.node), read).await?;
+                last_host_today = member.and_then(|member| member.process?.host);
+            }
+            Ok(Picture { cluster, intended, now, last, last_host_today })
         })
     }
 
@@ -77,11 +85,11 @@ impl Ensemble {
         Ok(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(stat.ctime).unwrap_or(0)))
     }
 
-    fn paths(&self) -> Paths {
+    pub(super) fn paths(&self) -> Paths {
         Paths::new(&self.config.root, &self.cluster)
     }
 
-    fn ask<T>(&self, read: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>) -> Result<T, Error> {
+    pub(super) fn ask<T>(&self, read: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>) -> Result<T, Error> {
         let failed = |reason: String| Error::ZooKeeper { servers: self.config.servers.clone(), reason };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -220,7 +228,7 @@ async fn data(client: &zk::Client, path: &str) -> Result<Option<Vec<u8>>, zk::Er
     }
 }
 
-async fn understood<T>(
+pub(super) async fn understood<T>(
     client: &zk::Client,
     path: &str,
     read: impl FnOnce(&[u8]) -> Option<T>,

@@ -7,6 +7,7 @@ use crate::config::ZooKeeper;
 use crate::intents::decide::{Decision, Picture, Refusal};
 use crate::zookeeper::Failure;
 
+pub mod adoption;
 mod ensemble;
 pub mod following;
 mod forgetting;

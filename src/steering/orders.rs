@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::following::Ended;
 use super::{Changed, Ensemble, Error};
 use crate::intents::decide::{self, Decision, Picture, Refusal, StateAsked, SwitchoverAsked};
-use crate::intents::{Fault, Wish};
+use crate::intents::{Fault, Wish, vouching};
 use crate::status::NodeState;
 
 /// An order with its body, as it is sent.
@@ -24,6 +24,7 @@ pub enum Order {
         state: State,
     },
     Forget(Forget),
+    ConfirmFenced(ConfirmFenced),
     /// The configuration of the node that is asked is read again.
     Reload(Resume),
     /// A fault on purpose, at the node that is asked.
@@ -93,6 +94,15 @@ pub struct Forget {
     pub reason: Option<String>,
 }
 
+/// `POST /confirm-fenced`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmFenced {
+    pub node: String,
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
 /// `POST /rehearse`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,6 +131,7 @@ impl Order {
             Self::Pause(order) => ("POST", "/pause".to_owned(), body(order)),
             Self::Resume(order) => ("POST", "/resume".to_owned(), body(order)),
             Self::Forget(order) => ("POST", "/forget".to_owned(), body(order)),
+            Self::ConfirmFenced(order) => ("POST", "/confirm-fenced".to_owned(), body(order)),
             Self::State { node, state } => ("POST", format!("/members/{node}/state"), body(state)),
             Self::Reload(order) => ("POST", "/reload".to_owned(), body(order)),
             Self::Rehearse(order) => ("POST", "/rehearse".to_owned(), body(order)),
@@ -146,6 +157,7 @@ impl Order {
             | Self::Reload(Resume { reason })
             | Self::Upgrade(Resume { reason })
             | Self::Forget(Forget { reason, .. })
+            | Self::ConfirmFenced(ConfirmFenced { reason, .. })
             | Self::Rehearse(Rehearse { reason, .. })
             | Self::State { state: State { reason, .. }, .. } => reason.clone(),
         }
@@ -211,6 +223,11 @@ impl Ensemble {
                 changed(&self.change(|picture| decide::pause(picture, lasts, wish(picture)))?)
             }
             Order::Forget(Forget { node, .. }) => self.forget_node(node),
+            Order::ConfirmFenced(ConfirmFenced { node, .. }) => {
+                let changed = self.change(|picture| vouching::confirm_fenced(picture, node, wish(picture)))?;
+                let epoch = changed.picture.last.as_ref().map(|last| last.epoch);
+                Ok(answer(200, json!({"changed": changed.written, "epoch": epoch})))
+            }
             Order::Rehearse(_) | Order::Reload(_) | Order::Upgrade(_) => {
                 Err(malformed("this is asked of a node, and not of ZooKeeper".to_owned()))
             }

@@ -14,7 +14,7 @@ mod fencing;
 mod health;
 mod hooks;
 mod identity;
-mod kills;
+pub mod kills;
 mod lease;
 mod limits;
 mod operations;

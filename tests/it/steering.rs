@@ -8,7 +8,9 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::zookeeper::Server;
 
+mod adoption;
 mod api;
+mod confirm_fenced;
 mod known;
 mod rehearsal;
 mod states;

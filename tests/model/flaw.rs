@@ -69,6 +69,8 @@ pub enum Flaw {
     CountsLeaseFromTheExec,
     /// Moves with a third session when the second one's move has no answer.
     MovesOnceMore,
+    /// Takes a person's word on one leadership for one on whoever led last.
+    StretchesAWord,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +95,12 @@ impl Core {
     /// When time alone decides something.
     pub fn next_decision(&self) -> Option<Moment> {
         self.mind.next_decision()
+    }
+
+    /// What a look at the queue will find: a person's word on this node, or on another, and for which epoch.
+    pub fn learn_of_a_word(&mut self, own: bool, epoch: u64, last: u64) {
+        let stretched = self.flaw == Flaw::StretchesAWord;
+        self.mind.vouched = Some(if stretched { (false, last) } else { (own, epoch) });
     }
 
     pub fn step(&mut self, now: Moment, heard: Heard) -> Vec<Order> {

@@ -431,6 +431,22 @@ fn a_core_that_believes_an_older_zookeeper_is_caught() {
     breaks(FENCED_FIRST, setup);
 }
 
+/// A host loses its power, and a person vouches for it: the word is true, and what comes after is another matter.
+fn vouched(flaw: Flaw, budget: u8) -> Setup {
+    let setup = with_budget(budget, flawed(flaw, &[Fault::CutPower, Fault::Vouch, Fault::Stop]));
+    Setup { first: Some(Fault::CutPower), ..setup }
+}
+
+#[test]
+fn a_person_s_word_in_place_of_fencing_is_survived() {
+    holds("two nodes, a power cut and a person's word", vouched(Flaw::None, 2));
+}
+
+#[test]
+fn a_core_that_stretches_a_person_s_word_is_caught() {
+    breaks(FENCED_FIRST, vouched(Flaw::StretchesAWord, 3));
+}
+
 #[test]
 fn a_core_that_takes_another_host_of_its_name_for_itself_is_caught() {
     breaks(FENCED_FIRST, flawed(Flaw::SameNameIsSameHost, &[Fault::CutPower]));

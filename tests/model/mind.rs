@@ -12,6 +12,7 @@ use primacy::guardian::protocol::{
     CommandOutcome, ExitStatus, GuardianOrder, LockRecord, Over, Report, VolumeView, WatchdogView,
 };
 use primacy::host::{HostIdentity, ProcessIdentity};
+use primacy::intents::{Vouched, Wish};
 use primacy::moment::Moment;
 use primacy::node::{At, GuardianInput, Identity, Input, Node, Output, Purpose, Reckoned, Request, StopSignal, Timing};
 use primacy::role::{Action, End, Event, Loss, Predecessor, Recorded, RoleMachine, Rules, Succession};
@@ -33,6 +34,8 @@ pub struct Mind {
     heard: Moment,
     /// Every node has this one's name, and nobody can tell one host from another.
     alike: bool,
+    /// A person's word in ZooKeeper: whether on this node, and for which epoch.
+    pub vouched: Option<(bool, u64)>,
 }
 
 impl PartialEq for Mind {
@@ -51,7 +54,7 @@ impl Eq for Mind {}
 impl Hash for Mind {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.node.hash_bearing(self.heard, state);
-        self.orphans.is_some().hash(state);
+        (self.orphans.is_some(), self.vouched).hash(state);
     }
 }
 
@@ -142,7 +145,7 @@ fn breadcrumb(predecessor: Predecessor, epoch: u64, other: &str) -> Option<Bread
         // There is always an epoch in the model, and who was before the first is no danger.
         Predecessor::None | Predecessor::Clean => (other, true),
         Predecessor::Own => (OWN, false),
-        Predecessor::Unclean => (other, false),
+        Predecessor::Unclean | Predecessor::Vouched => (other, false),
         Predecessor::Unknown => return None,
     };
     Some(Breadcrumb {
@@ -164,7 +167,7 @@ fn record(recorded: Recorded, other: &str) -> Option<LockRecord> {
         Predecessor::None => return None,
         Predecessor::Clean => (other, true),
         Predecessor::Own => (OWN, false),
-        Predecessor::Unclean | Predecessor::Unknown => (other, false),
+        Predecessor::Unclean | Predecessor::Vouched | Predecessor::Unknown => (other, false),
     };
     let epoch = recorded.epoch;
     Some(LockRecord {
@@ -174,13 +177,18 @@ fn record(recorded: Recorded, other: &str) -> Option<LockRecord> {
     })
 }
 
-fn found(succession: Succession, other: &str) -> port::ElectionOutcome {
+fn found(succession: Succession, other: &str, vouched: Option<(bool, u64)>) -> port::ElectionOutcome {
+    let vouched = vouched.map(|(own, epoch)| {
+        let node = if own { OWN } else { other };
+        Box::new(Vouched { node: node.to_owned(), epoch, host: Some(host(node)), wish: Wish::default() })
+    });
     let better = OtherCandidate { node: OTHER.to_owned(), priority: u32::MAX, eligible: true };
     port::ElectionOutcome {
         epoch: succession.epoch,
         predecessor: breadcrumb(succession.predecessor, succession.predecessor_epoch, other),
         volume: Some("v".to_owned()),
         paused: false,
+        vouched,
         others: succession.better_candidate.then_some(better).into_iter().collect(),
     }
 }
@@ -190,7 +198,7 @@ impl Mind {
         let mut node = Node::under(timing(rules), config(rules), identity(), at(now));
         // The model starts the first guardian with its supervisor.
         while node.poll_output().is_some() {}
-        let mut mind = Self { node: Arc::new(node), orphans: None, heard: now, alike };
+        let mut mind = Self { node: Arc::new(node), orphans: None, heard: now, alike, vouched: None };
         mind.hear(now, connected(GRANTED, now));
         mind.hear(now, Input::Election(port::Fact::Intended(Box::default())));
         mind
@@ -218,7 +226,7 @@ impl Mind {
     /// First in the queue while elections are paused.
     pub fn be_held(&mut self, now: Moment, succession: Succession) -> Vec<Order> {
         let other = if self.alike { OWN } else { OTHER };
-        let found = port::ElectionOutcome { paused: true, ..found(succession, other) };
+        let found = port::ElectionOutcome { paused: true, ..found(succession, other, self.vouched) };
         self.hear(now, Input::Election(Fact::Elected(Box::new(found))))
     }
 
@@ -275,13 +283,13 @@ impl Mind {
                 let problem = (!usable).then(|| "unusable".to_owned());
                 report(Report::Watchdog(WatchdogView { problem, ..WatchdogView::default() }))
             }
-            Event::Elected(succession) => fact(Fact::Elected(Box::new(found(succession, other)))),
+            Event::Elected(succession) => fact(Fact::Elected(Box::new(found(succession, other, self.vouched)))),
             Event::LockAcquired { recorded, write_back } => {
                 report(Report::LockAcquired { volume: "v".to_owned(), record: record(recorded, other), write_back })
             }
             Event::NextInLine(next) => fact(Fact::Behind {
                 election_node: BEFORE.to_owned(),
-                next: next.map(|succession| Box::new(found(succession, other))),
+                next: next.map(|succession| Box::new(found(succession, other, self.vouched))),
             }),
             Event::CalledOff => report(Report::CalledOff),
             Event::LockRefused { recorded: epoch } => {

@@ -52,6 +52,7 @@ pub enum Step {
     RestoreZooKeeper,
     CutPower(usize),
     FailHook(usize),
+    Vouch,
     Sicken(usize),
     Pause,
     Resume,
@@ -185,6 +186,9 @@ impl World {
         if fault == Fault::RestoreZooKeeper {
             out.push(Step::RestoreZooKeeper);
         }
+        if fault == Fault::Vouch && self.may_be_vouched_for() {
+            out.push(Step::Vouch);
+        }
         if fault == Fault::Pause && !self.paused {
             out.push(Step::Pause);
         }
@@ -299,6 +303,7 @@ impl World {
             Step::WipeZooKeeper => self.wipe(),
             Step::Pause => self.pause(),
             Step::Upgrade(node) => self.upgrade(setup, node),
+            Step::Vouch => self.vouch(),
             Step::FailHook(node) => self.end_command(setup, node, false),
             Step::RestoreZooKeeper => self.restore(),
             Step::CutPower(node) => self.reset(setup, node),

@@ -138,6 +138,8 @@ pub enum Fault {
     FailHook,
     /// A coordinator runs on and never does again what it is there for: its probe says so.
     Sicken,
+    /// A person vouches for the last active, whose host is off.
+    Vouch,
     /// Somebody pauses the cluster, for a while.
     Pause,
     /// Somebody isolates a node, and activates it some time.
@@ -485,6 +487,8 @@ pub struct World {
     pub queue: Vec<Seat>,
     pub epoch: u64,
     pub breadcrumb: Option<Breadcrumb>,
+    /// The leadership that a person vouched for last: node and epoch.
+    pub vouched: Option<(usize, u64)>,
     /// What ZooKeeper knew before its last change: epoch and breadcrumb. Kept only where it may come back with that, for it
     /// doubles the states.
     pub before: Option<(u64, Option<Breadcrumb>)>,
@@ -509,7 +513,7 @@ impl Hash for World {
         self.nodes.hash(&mut relative);
         self.queue.hash(&mut relative);
         (self.epoch, self.breadcrumb, self.owner, self.record, self.started).hash(&mut relative);
-        (self.before, self.last).hash(&mut relative);
+        (self.before, self.last, self.vouched).hash(&mut relative);
         (self.paused, self.handed_over, self.budget, self.breaches).hash(&mut relative);
     }
 }
@@ -543,6 +547,7 @@ impl World {
             queue: Vec::new(),
             epoch: FIRST_EPOCH,
             breadcrumb: None,
+            vouched: None,
             before: setup.faults.contains(&Fault::RestoreZooKeeper).then_some((FIRST_EPOCH, None)),
             owner: None,
             record: None,

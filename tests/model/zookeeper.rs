@@ -80,6 +80,28 @@ impl World {
         }
     }
 
+    /// The last active did not end in order, and nothing of it can write: its host is off.
+    pub fn may_be_vouched_for(&self) -> bool {
+        self.breadcrumb.is_some_and(|told| {
+            let it = &self.nodes[told.node];
+            let off = it.supervisor.is_none() && it.guardian.is_none() && it.frost.is_none();
+            !told.clean
+                && off
+                && it.is_empty()
+                && it.unwritten.is_none()
+                && self.vouched != Some((told.node, told.epoch))
+        })
+    }
+
+    pub fn vouch(&mut self) {
+        let Some(Breadcrumb { node, epoch, .. }) = self.breadcrumb else { return };
+        self.vouched = Some((node, epoch));
+        self.nodes[node].fenced = self.nodes[node].fenced.max(Some(epoch));
+        if let Some(last) = self.last.as_mut().filter(|last| (last.node, last.epoch) == (node, epoch)) {
+            last.settled = true;
+        }
+    }
+
     /// Tells the first in the queue, if it can be told.
     pub fn elect(&mut self, setup: &Setup) {
         let Some(&Seat { node, known: true, claimed: false, .. }) = self.queue.first() else { return };
@@ -93,11 +115,15 @@ impl World {
         }
         let found = self.breadcrumb.filter(|_| self.before.is_some());
         let paused = self.paused;
+        let vouched = self.vouched;
         let Some(supervisor) = &mut self.nodes[node].supervisor else { return };
         if supervisor.client.standing && supervisor.client.told.is_none() {
             supervisor.client.told = Some(epoch);
             supervisor.client.held = paused;
             supervisor.found = found;
+            if let Some((whose, epoch)) = vouched {
+                supervisor.core.learn_of_a_word(whose == node, epoch, succession.predecessor_epoch);
+            }
             self.tell(node, if paused { Heard::Held(succession) } else { Heard::Event(Event::Elected(succession)) });
         }
     }

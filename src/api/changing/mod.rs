@@ -127,6 +127,14 @@ pub static CHANGES: [Change; 10] = [
     },
     Change {
         method: Method::POST,
+        path: "/confirm-fenced",
+        about: "A person vouches that the former active is off, where the fencing command cannot succeed: `{\"node\":\"…\",\"reason\":\"…\"}`. \
+                Counts for its last leadership on its host, and for nothing later. 404 where nobody has led; 409 where it did not lead last, ended in order, or is here.",
+        order: |_, _, body| Ok(Order::ConfirmFenced(understood(body)?)),
+        plain: false,
+    },
+    Change {
+        method: Method::POST,
         path: "/reload",
         about: "The configuration is read again, as at SIGHUP: `{\"changed\",\"applied\":[KEY],\"needs_restart\":[KEY]}`; 400 with the problems of a \
                 file that is not valid, and everything stays as it was.",

@@ -12,6 +12,7 @@ use crate::client::{Client, Error};
 use crate::output;
 use crate::steering::orders::{Answer, Order};
 
+pub mod confirm_fenced;
 pub mod forget;
 pub mod pause;
 pub mod rehearse;
@@ -30,7 +31,7 @@ pub struct Changing {
 }
 
 /// Asks on a terminal; elsewhere only what was agreed to on the command line is done.
-fn agreed(question: &str, already: bool) -> anyhow::Result<bool> {
+pub fn agreed(question: &str, already: bool) -> anyhow::Result<bool> {
     if already {
         return Ok(true);
     }
@@ -41,6 +42,20 @@ fn agreed(question: &str, already: bool) -> anyhow::Result<bool> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// As [`agreed`], but a name has to be typed: what follows cannot be taken back.
+fn agreed_by_name(question: &str, name: &str, already: bool) -> anyhow::Result<bool> {
+    if already {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Usage("nobody can be asked here (standard input is no terminal): say --yes".to_owned()).into());
+    }
+    output::complain(&format!("{question}; type {name} to go on:"));
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim() == name)
 }
 
 /// The account on this host.

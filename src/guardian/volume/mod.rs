@@ -8,6 +8,7 @@
 //! it holds the lock it proves as often that the volume still takes this client's writes to the lock file. The first failure is final: another host may have had the lock meanwhile,
 //! and nothing that succeeds afterwards would show it.
 
+pub mod adoption;
 mod attempt;
 mod client;
 pub(crate) mod files;

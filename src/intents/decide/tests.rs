@@ -20,7 +20,13 @@ fn picture(others: &[(&str, bool, u32)]) -> Picture {
     let active = Some(ActiveView { node, api, epoch: 7, endpoints });
     let cluster = ClusterView { epoch: Some(7), active, members, ..ClusterView::default() };
     let intended = Intended { version: Some(3), ..Intended::default() };
-    Picture { cluster, intended, now: SystemTime::UNIX_EPOCH + Duration::from_secs(100) }
+    Picture {
+        cluster,
+        intended,
+        now: SystemTime::UNIX_EPOCH + Duration::from_secs(100),
+        last: None,
+        last_host_today: None,
+    }
 }
 
 fn to(picture: &Picture, asked: SwitchoverAsked) -> Result<String, Refusal> {

@@ -76,7 +76,12 @@ impl Node {
             Purpose::FencePredecessor { .. } | Purpose::BeforeStart { .. } | Purpose::AfterStop => {}
         }
         if !succeeded {
-            let detail = format!("{}: {outcome}", name.as_str());
+            let mut detail = format!("{}: {outcome}", name.as_str());
+            if let Purpose::FencePredecessor { required: true, .. } = purpose
+                && let Some(predecessor) = self.facts.predecessor()
+            {
+                detail = format!("{detail}; if {0} is off for certain: `primacy confirm-fenced {0}`", predecessor.node);
+            }
             self.say(Say::CommandFailed { hook: name, detail: detail.clone() });
             self.facts.detail = Some(detail);
         }

@@ -75,6 +75,49 @@ fn a_leadership_begins_with_what_is_known_of_the_end_of_the_one_before() {
     }
 }
 
+fn vouching(epoch: u64) -> crate::intents::Vouched {
+    let wish =
+        crate::intents::Wish { by: "alice".to_owned(), reason: Some("unplugged".to_owned()), ..Default::default() };
+    crate::intents::Vouched { node: "b".to_owned(), epoch, host: None, wish }
+}
+
+/// Where the fencing command is required, and fails.
+fn after_a_word(vouched: crate::intents::Vouched) -> (Bench, String) {
+    let mut bench = Bench::standing("[fencing]\ncommand = [\"/bin/false\"]\nrequired = true\n");
+    let (predecessor, volume) = (Some(breadcrumb(false, None)), Some("v".to_owned()));
+    let outcome = ElectionOutcome {
+        epoch: 6,
+        predecessor,
+        volume,
+        vouched: Some(Box::new(vouched)),
+        ..ElectionOutcome::default()
+    };
+    bench.fact(Fact::Elected(Box::new(outcome)));
+    let record = Some(LockRecord::of("b", 6));
+    let words = bench.report(Report::LockAcquired { volume: "v".to_owned(), record, write_back: false });
+    (bench, words)
+}
+
+#[test]
+fn whom_a_person_vouches_for_is_not_fenced_and_the_history_says_by_whose_word() {
+    let (bench, words) = after_a_word(vouching(6));
+    assert!(words.starts_with("Claim(7)"), "{words}");
+    let entry = bench.wanted.iter().find_map(|output| match output {
+        Output::Election(ElectionOrder::Claim { entry, .. }) => Some(entry.clone()),
+        _ => None,
+    });
+    let entry = entry.unwrap();
+    assert_eq!(entry.evidence, Some(Evidence::Fenced));
+    assert!(entry.detail.unwrap().ends_with("; alice vouches that it is off (unplugged)"));
+    assert!(bench.lines().iter().any(|line| format!("{line:?}").contains("b (epoch 6) is not fenced: alice vouches")));
+}
+
+#[test]
+fn a_word_on_an_earlier_leadership_spares_nobody() {
+    let (_, words) = after_a_word(vouching(5));
+    assert_eq!(words, "Run(fencing.command)");
+}
+
 #[test]
 fn what_was_known_of_the_one_before_stays_in_its_entry() {
     let (_, before) = claimed("", Some(breadcrumb(false, None)), Some(LockRecord::of("b", 6)));

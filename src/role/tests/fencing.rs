@@ -47,6 +47,20 @@ fn only_an_unclean_stranger_is_fenced() {
     assert_eq!(bench.on(Event::LockAcquired { recorded, write_back: false }), "Claim(1) WriteRecord(1)");
 }
 
+#[test]
+fn a_person_s_word_is_not_stretched_to_whom_the_record_names_beside() {
+    let vouched = succession(Predecessor::Vouched);
+    let says = |epoch, predecessor| after(vouched, Recorded { epoch, predecessor });
+    for predecessor in [Predecessor::Vouched, Predecessor::Clean, Predecessor::Own] {
+        assert_eq!(says(6, predecessor), "Claim(7) WriteRecord(7)");
+    }
+    for predecessor in [Predecessor::Unclean, Predecessor::Unknown] {
+        assert_eq!(says(5, predecessor), "Claim(7) WriteRecord(7)", "an earlier one");
+        assert_eq!(says(6, predecessor), "FencePredecessor(7, by the record)", "another of the same epoch");
+        assert_eq!(says(8, predecessor), "FencePredecessor(9, by the record)", "a later one");
+    }
+}
+
 fn after(breadcrumb: Succession, recorded: Recorded) -> String {
     let mut bench = Bench::standing(full());
     bench.on(Event::Elected(breadcrumb));
@@ -188,5 +202,15 @@ fn nobody_is_fenced_early_who_stopped_cleanly_or_by_a_command_that_cannot_free_t
         for _ in 0..10 {
             assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline");
         }
+    }
+}
+
+#[test]
+fn whom_a_person_vouches_for_is_not_fenced_early_and_its_lock_is_waited_for() {
+    let mut bench = Bench::standing(Rules { fencing: true, fencing_frees_lock: true, ..plain() });
+    bench.on(Event::Elected(succession(Predecessor::Vouched)));
+    bench.on(Event::LockRefused { recorded: 6 });
+    for _ in 0..10 {
+        assert_eq!(bench.at_deadline(), "HoldLock: SetDeadline", "whoever has the lock is waited for");
     }
 }

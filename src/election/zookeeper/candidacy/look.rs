@@ -90,11 +90,13 @@ impl Candidacy {
         if epoch.is_some() && noted.is_none() {
             self.say(Say::EpochUnreadable);
         }
+        let asked = Control::parse(data(&control));
         let outcome = ElectionOutcome {
             epoch: noted.unwrap_or(0).max(predecessor.as_ref().map_or(0, |predecessor| predecessor.epoch)),
             predecessor,
             volume: data(&volume).map(contents::volume),
-            paused: Control::parse(data(&control)).paused.is_some(),
+            paused: asked.paused.is_some(),
+            vouched: asked.vouched.map(Box::new),
             others: Vec::new(),
         };
         let found = Box::new(Found {
