@@ -10,6 +10,7 @@ use crate::client::Sight;
 use crate::client::timeline::Beginning;
 use crate::client::verdict::{self, Verdict};
 use crate::moment::in_words;
+use crate::status::spans;
 use crate::status::timeline::{self, Process, Step};
 use crate::status::{EndCause, HistoryEntry, MemberView};
 
@@ -85,7 +86,7 @@ fn step_row(step: &Step) -> Vec<String> {
     ]
 }
 
-fn told(Beginning { entry, before, steps, missing }: &Beginning) -> String {
+fn told(Beginning { entry, before, steps, spans, missing }: &Beginning) -> String {
     let mut text = format!("Epoch {}: {} from {}", entry.epoch, entry.node, entry.from);
     text += &match (&entry.to, &entry.cause) {
         (Some(to), Some(cause)) => format!(" to {to} ({}).\n", cause.in_words()),
@@ -101,6 +102,10 @@ fn told(Beginning { entry, before, steps, missing }: &Beginning) -> String {
     }
     if let Some(evidence) = &entry.evidence {
         text += &format!("Evidence: {}.\n", evidence.in_words());
+    }
+    if !spans.is_empty() {
+        text += "Where the time went:\n";
+        text += &spans::render(spans);
     }
     text += "\n";
     text += &timeline::render(steps);

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Access, Client, Error, api::Api};
 use crate::status::HistoryEntry;
+use crate::status::spans::{self, Span};
 use crate::status::timeline::{Recorded, Step, in_order};
 
 /// How a leadership began.
@@ -16,6 +17,8 @@ pub struct Beginning {
     pub before: Option<HistoryEntry>,
     /// All nodes', in order as far as anything orders them.
     pub steps: Vec<Step>,
+    /// Where the time went between the former one's end and the coordinator's readiness, as far as it was recorded.
+    pub spans: Vec<Span>,
     /// Whose recording is missing, and why.
     pub missing: BTreeMap<String, String>,
 }
@@ -56,7 +59,9 @@ pub fn beginning(client: &Client, access: Access, epoch: u64) -> Result<Option<B
     }
     let steps = in_order(recorded.into_values().flat_map(|told| told.steps).collect());
     let steps = until_ready(steps, &entry);
-    Ok(Some(Beginning { entry, before, steps, missing }))
+    let former = before.as_ref().map(|before| before.node.as_str());
+    let spans = spans::of(&steps, former, &entry.node);
+    Ok(Some(Beginning { entry, before, steps, spans, missing }))
 }
 
 /// Up to the moment at which a coordinator was ready again; what came after it is no part of a beginning.
@@ -87,6 +92,7 @@ mod tests {
             node: node.to_owned(),
             process: Process::Supervisor,
             what: what.to_owned(),
+            mark: None,
             unordered: false,
         }
     }

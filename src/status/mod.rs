@@ -11,6 +11,7 @@ pub use crate::role::cause::{Cause, End, Role};
 pub mod cause;
 pub mod changes;
 pub mod evidence;
+pub mod spans;
 pub mod timeline;
 pub mod verdict;
 mod warm;

@@ -18,6 +18,28 @@ pub enum Process {
     Guardian,
 }
 
+/// Between which steps a fail-over's time is told: see [`super::spans`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// What ended a leadership.
+    Cause,
+    /// Its node knows that it is to end.
+    Ending,
+    /// Nothing of coordinator and commands lives.
+    Dead,
+    /// The lock is closed.
+    Closed,
+    /// The lock is taken.
+    Locked,
+    /// The epoch is taken, or its record written: the later one counts.
+    Claimed,
+    /// The coordinator was executed.
+    Started,
+    /// And is ready.
+    Ready,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -32,6 +54,9 @@ pub struct Step {
     pub process: Process,
     /// One line.
     pub what: String,
+    /// What it is in the course of a fail-over; null where it is no mark of it, or a version tells it that knows none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known")]
+    pub mark: Option<Mark>,
     /// Nothing but wall clocks puts it behind the step before it.
     #[serde(default)]
     pub unordered: bool,
@@ -87,6 +112,12 @@ pub fn from_nanos(nanos: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(nanos)
 }
 
+/// What another version marks in another way is no mark.
+fn known<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Mark>, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
 mod rfc3339 {
     use std::time::SystemTime;
 
@@ -114,6 +145,7 @@ mod tests {
             node: boot.to_owned(),
             process: Process::Guardian,
             what: "does something".to_owned(),
+            mark: None,
             unordered: false,
         }
     }

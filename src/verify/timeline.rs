@@ -16,8 +16,9 @@ use crate::recorder::header::{Header, Part};
 use crate::recording::guardian::{Deed, What};
 use crate::recording::reading::{Error, Segment, find, part, read};
 use crate::recording::supervisor::ReadLine;
+use crate::status::Role;
 
-use crate::status::timeline::{Process, Step, from_nanos, in_order};
+use crate::status::timeline::{Mark, Process, Step, from_nanos, in_order};
 
 use super::recordings::{Guardian, Line, Recordings};
 
@@ -63,12 +64,14 @@ fn supervisors(segment: &Segment<Value, Line>, steps: &mut Vec<Step>) {
         let said = match line {
             Line::Known(ReadLine::Heard { at, heard, .. }) => {
                 now = *at;
-                heard_in_words(heard)
+                heard_in_words(heard).map(|what| (what, mark_of_input(heard)))
             }
-            Line::Known(ReadLine::Wanted { wanted }) => wanted_in_words(wanted),
+            Line::Known(ReadLine::Wanted { wanted }) => {
+                wanted_in_words(wanted).map(|what| (what, mark_of_output(wanted)))
+            }
             Line::Unknown(_) => None,
         };
-        steps.extend(said.map(|what| step(&segment.header, now, what)));
+        steps.extend(said.map(|(what, mark)| step(&segment.header, now, what, mark)));
     }
 }
 
@@ -76,14 +79,14 @@ fn guardians(segment: &Guardian, steps: &mut Vec<Step>) {
     for (_, line) in &segment.lines {
         let said = match &line.what {
             What::Heard(_) => None,
-            What::Reported(report) => reported_in_words(report),
-            What::Did(deed) => deed_in_words(deed),
+            What::Reported(report) => reported_in_words(report).map(|what| (what, mark_of_report(report))),
+            What::Did(deed) => deed_in_words(deed).map(|what| (what, mark_of_deed(deed))),
         };
-        steps.extend(said.map(|what| step(&segment.header, line.at, what)));
+        steps.extend(said.map(|(what, mark)| step(&segment.header, line.at, what, mark)));
     }
 }
 
-fn step<S>(header: &Header<S>, at: Moment, what: Cow<'static, str>) -> Step {
+fn step<S>(header: &Header<S>, at: Moment, what: Cow<'static, str>, mark: Option<Mark>) -> Step {
     Step {
         at: from_nanos(header.wall) + at.since(header.at),
         boot_ns: at.as_nanos(),
@@ -94,7 +97,52 @@ fn step<S>(header: &Header<S>, at: Moment, what: Cow<'static, str>) -> Step {
             Part::Guardian => Process::Guardian,
         },
         what: what.into_owned(),
+        mark,
         unordered: false,
+    }
+}
+
+/// What ends a leadership, as its supervisor hears it; and what it has got of the next one.
+fn mark_of_input(input: &Input) -> Option<Mark> {
+    match input {
+        Input::StopAsked { .. }
+        | Input::Requested(_)
+        | Input::Asked(Asked::State(_) | Asked::Rehearse { .. })
+        | Input::ElectionEnded
+        | Input::Guardian(GuardianInput::Lost(_))
+        | Input::Election(Fact::Disconnected { .. } | Fact::Lost(_) | Fact::Intended(_)) => Some(Mark::Cause),
+        Input::Election(Fact::Claimed { .. }) => Some(Mark::Claimed),
+        Input::OrphansDead { .. } => Some(Mark::Dead),
+        _ => None,
+    }
+}
+
+fn mark_of_output(output: &Output) -> Option<Mark> {
+    let Output::Say(Say::RoleChanges { transition, .. }) = output else { return None };
+    match transition.to {
+        Role::Demoting | Role::Fencing => Some(Mark::Ending),
+        Role::Active => Some(Mark::Ready),
+        Role::Standby | Role::Promoting => None,
+    }
+}
+
+fn mark_of_report(report: &Report) -> Option<Mark> {
+    match report {
+        Report::Exited { .. } | Report::VolumeLost { .. } => Some(Mark::Cause),
+        Report::LockClosed { .. } | Report::Fenced { .. } => Some(Mark::Closed),
+        Report::LockAcquired { .. } => Some(Mark::Locked),
+        Report::RecordWritten { .. } => Some(Mark::Claimed),
+        Report::Started { .. } => Some(Mark::Started),
+        _ => None,
+    }
+}
+
+fn mark_of_deed(deed: &Deed) -> Option<Mark> {
+    match deed {
+        Deed::BeganToEnd { .. } => Some(Mark::Ending),
+        Deed::SawAllDead => Some(Mark::Dead),
+        Deed::Left { .. } => Some(Mark::Closed),
+        Deed::Forked { .. } | Deed::ForkedAlwaysOn | Deed::Ran { .. } | Deed::AskedToClose { .. } => None,
     }
 }
 

@@ -227,6 +227,18 @@ fn the_history_of_an_epoch_joins_what_all_members_have_recorded() {
     let evidence = json["entry"]["evidence"].as_str().unwrap();
     assert!(["clean_end", "guardian_record"].contains(&evidence) && json["before"]["epoch"] == 1, "{json:#}");
     assert!(json["steps"].as_array().unwrap().len() > 10, "{json:#}");
+    // Every millisecond is in a span: from the stop's signal until the next coordinator was ready.
+    let spans = json["spans"].as_array().unwrap();
+    let parts: Vec<_> = spans.iter().map(|span| span["part"].as_str().unwrap()).collect();
+    assert_eq!(parts, ["notice", "kill", "record", "lock", "claim", "exec", "ready"], "{json:#}");
+    let sum: f64 = spans.iter().map(|span| span["ms"].as_f64().unwrap()).sum();
+    let marked = |mark: &str| {
+        let steps = json["steps"].as_array().unwrap();
+        steps.iter().rev().find(|step| step["mark"] == mark).unwrap()["boot_ns"].as_u64().unwrap()
+    };
+    let took = (marked("ready") - marked("cause")) as f64 / 1e6;
+    assert!((sum - took).abs() < 0.01 && spans.iter().all(|span| span["exact"] == true), "{sum} {took} {json:#}");
+    assert!(text.contains("Where the time went:\n  notice  a"), "{text}");
     let (code, text) = asked(&cluster, &["history", "77"]);
     assert!(code == Some(1) && text.contains("there is no epoch 77"), "{text}");
 }
