@@ -14,6 +14,7 @@
 //! file on a mount. Rejected: tracing-appender. It drops the newest lines, does not say so in the log, and panics where no
 //! thread can be had.
 
+mod kept;
 mod lines;
 
 use std::io::{self, Write};
@@ -22,6 +23,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use self::kept::text as kept_lines;
 use self::lines::{CAPACITY, Lines};
 use crate::{clock, syscalls};
 
@@ -72,6 +74,7 @@ pub struct LogLines;
 
 impl Write for LogLines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        kept::keep(line);
         STDERR.push(line.to_owned());
         Ok(line.len())
     }

@@ -40,6 +40,8 @@ pub enum Answer {
     Known(fn(&Asked<'_>) -> Response),
     /// From this node's recordings: it may take its time.
     Recorded,
+    /// From its recordings, and its log: the same.
+    Reported,
     /// As it changes.
     Streamed,
     /// From this very table.
@@ -153,6 +155,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
         other: "200",
         about: "What changes, as [server-sent events](#events).",
         answer: Answer::Streamed,
+    },
+    Endpoint {
+        path: "/report",
+        access: Access::Read,
+        active: "200",
+        other: "200",
+        about: "This node's part of `primacy report`: `{\"node\",\"version\",\"log\",\"recordings\":[{\"name\",\"text\"}],\"problem\"}`, the newest lines of its \
+                log and its newest flight recordings, without secrets; `problem` says why there are none.",
+        answer: Answer::Reported,
     },
     read("/config", "The effective configuration, secrets hidden.", config),
     read("/metrics", "Prometheus' text format.", metrics_page),

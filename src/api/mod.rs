@@ -54,6 +54,7 @@ mod process;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod reference;
+mod report;
 mod server;
 pub mod snapshot_at;
 pub mod timeline;

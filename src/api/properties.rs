@@ -30,11 +30,12 @@ const LEADERS: [&str; 6] =
     ["/server_status", "/apiv2/server_status", "/primary", "/leader", "/read-write", "/api/leader-check"];
 
 /// Paths that need the token.
-const PROTECTED: [&str; 10] = [
+const PROTECTED: [&str; 11] = [
     "/cluster",
     "/history",
     "/events",
     "/verdict",
+    "/report",
     "/config",
     "/metrics",
     "/openapi.json",

@@ -38,7 +38,7 @@ use crate::api::events::{self, Connection, STREAMS};
 use crate::api::health_checks::{self, Codes};
 use crate::api::page::neighbours;
 use crate::api::places::Places;
-use crate::api::{Shared, answer, openapi};
+use crate::api::{Shared, answer, openapi, report};
 use crate::clock;
 
 /// Connections at most.
@@ -254,6 +254,10 @@ async fn respond(endpoint: &Endpoint, shared: &Arc<Shared>, parts: &Parts) -> Re
             let snapshot = &asked.seen.snapshot;
             let epoch = uri.path().rsplit('/').next().unwrap_or_default();
             shared.timeline.answer(snapshot.server.node.clone(), &snapshot.history, epoch).await
+        }
+        Answer::Reported => {
+            let server = &asked.seen.snapshot.server;
+            report::answer(&shared.timeline, server.node.clone(), server.version.clone()).await
         }
     };
     match codes {

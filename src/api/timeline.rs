@@ -22,17 +22,26 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// default.
 const BEFORE: Duration = Duration::from_secs(40);
 
+pub(super) const NOTHING: &str = "this node records nothing: recorder.directory is \"\"";
+
 /// A coordinator may take so long to become ready, by default.
 const AFTER: Duration = Duration::from_secs(600);
 
 /// Reads what this node has recorded between two points in time. It may block.
 pub type Recordings = Arc<dyn Fn(SystemTime, SystemTime) -> Result<Vec<Step>, String> + Send + Sync>;
 
+/// A recording: its file's name, and what is in it.
+pub type Recording = (String, String);
+
+/// Reads this node's newest recordings. It may block.
+pub type Newest = Arc<dyn Fn() -> Result<Vec<Recording>, String> + Send + Sync>;
+
 /// The way to this node's recordings.
 #[derive(Clone)]
 pub struct Reader {
     /// `None`: nothing is recorded.
     recordings: Option<Recordings>,
+    newest: Option<Newest>,
     busy: Arc<AtomicBool>,
 }
 
@@ -44,7 +53,17 @@ impl std::fmt::Debug for Reader {
 
 impl Reader {
     pub fn new(recordings: Option<Recordings>) -> Self {
-        Self { recordings, busy: Arc::default() }
+        Self { recordings, newest: None, busy: Arc::default() }
+    }
+
+    /// With the way to the newest recordings as they are.
+    #[must_use]
+    pub fn with_newest(self, newest: Option<Newest>) -> Self {
+        Self { newest, ..self }
+    }
+
+    pub(super) fn newest(&self) -> Option<Newest> {
+        self.newest.clone()
     }
 
     /// `history`: newest first.
@@ -66,26 +85,34 @@ impl Reader {
     }
 
     async fn read(&self, from: SystemTime, to: SystemTime) -> Result<Vec<Step>, (StatusCode, String)> {
-        let unavailable = |problem: &str| Err((StatusCode::SERVICE_UNAVAILABLE, problem.to_owned()));
         let Some(recordings) = self.recordings.clone() else {
-            return unavailable("this node records nothing: recorder.directory is \"\"");
+            return Err((StatusCode::SERVICE_UNAVAILABLE, NOTHING.to_owned()));
         };
+        self.apart(move || recordings(from, to)).await
+    }
+
+    /// On a thread of its own, one at a time, and not waited for longer than [`PATIENCE`].
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, (StatusCode, String)> {
+        let unavailable = |problem: &str| Err((StatusCode::SERVICE_UNAVAILABLE, problem.to_owned()));
         if self.busy.swap(true, Ordering::AcqRel) {
             return unavailable("the recordings are being read for somebody else; ask again");
         }
         let (sender, outcome) = oneshot::channel();
         let busy = Arc::clone(&self.busy);
         let thread = std::thread::Builder::new().name("recordings".to_owned()).spawn(move || {
-            let steps = recordings(from, to);
+            let answer = read();
             busy.store(false, Ordering::Release);
-            let _ = sender.send(steps);
+            let _ = sender.send(answer);
         });
         if thread.is_err() {
             self.busy.store(false, Ordering::Release);
             return unavailable("no thread can be had to read the recordings");
         }
         match tokio::time::timeout(PATIENCE, outcome).await {
-            Ok(Ok(Ok(steps))) => Ok(steps),
+            Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(problem))) => unavailable(&problem),
             Ok(Err(_)) => unavailable("the recordings could not be read"),
             Err(_) => unavailable("the disk with the recordings has not answered within 5 s"),

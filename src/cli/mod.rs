@@ -34,6 +34,7 @@ mod man;
 mod peer_test;
 mod proxy_config;
 pub mod reference;
+mod report;
 mod run;
 mod runner;
 pub mod status;
@@ -106,6 +107,7 @@ pub enum Command {
     WhichActive(which_active::Arguments),
     History(history::Arguments),
     Events(events::Arguments),
+    Report(report::Arguments),
     Verify(verify::Arguments),
     Volume(volume::Arguments),
     Switchover(steer::switchover::Arguments),
@@ -170,6 +172,7 @@ pub fn run(cli: Cli, logs: Option<logs::Logs>) -> anyhow::Result<Exit> {
         Command::WhichActive(arguments) => which_active::run(&options, before, arguments),
         Command::History(arguments) => history::run(&options, before, arguments),
         Command::Events(arguments) => events::run(&options, before, arguments),
+        Command::Report(arguments) => report::run(&options, before, arguments),
         Command::Verify(arguments) => verify::run(&options, &arguments),
         Command::Volume(arguments) => volume::run(&options, arguments),
         Command::Switchover(arguments) => steer::switchover::run(&options, before, arguments),

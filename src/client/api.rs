@@ -22,6 +22,9 @@ const FROM_DISK: Duration = Duration::from_secs(6);
 /// No stream lives longer.
 const STREAM: Duration = Duration::from_secs(330);
 
+/// Bytes: a node's part of a report, and more.
+const LONGEST_PAGE: u64 = 64 * 1024 * 1024;
+
 /// How far an answer can be relied on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Sure {
@@ -100,6 +103,18 @@ impl Api {
     /// The answer of one member; else why there is none.
     pub(super) fn ask<T: DeserializeOwned>(&self, url: &str, path: &str) -> Result<T, String> {
         self.get(url, path, None).map_err(|error| explain(&error))
+    }
+
+    /// A page as it is, whatever its code says: that is a load balancer's. Else why there is none.
+    pub fn page(&self, url: &str, path: &str) -> Result<String, String> {
+        let request = self.request(url, path).config().timeout_global(Some(FROM_DISK)).http_status_as_error(false);
+        let mut response = request.build().call().map_err(|error| explain(&error))?;
+        let text = response.body_mut().with_config().limit(LONGEST_PAGE).read_to_string();
+        match response.status().as_u16() {
+            200 | 503 => text.map_err(|error| explain(&error)),
+            401 | 403 => Err(explain(&ureq::Error::StatusCode(401))),
+            code => Err(format!("it answers {code}; is it of an older version?")),
+        }
     }
 
     pub fn urls(&self) -> &[String] {

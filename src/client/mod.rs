@@ -20,6 +20,7 @@ pub mod properties;
 pub mod proxy_config;
 pub mod rehearsal;
 pub mod render;
+pub mod report;
 mod screen;
 pub mod sending;
 pub mod timeline;

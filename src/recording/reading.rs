@@ -100,6 +100,27 @@ pub fn read<S: DeserializeOwned, L: DeserializeOwned>(path: &Path) -> Result<Seg
     Ok(Segment { path: path.to_owned(), header, lines: read })
 }
 
+/// The newest segments below a folder, with their names, as many as fit into so many bytes: what they say, unread.
+///
+/// # Errors
+/// The folder cannot be read, or there are none.
+pub fn newest(folder: &Path, bytes: u64) -> Result<Vec<(String, String)>, Error> {
+    let mut found: Vec<_> = find(folder)?
+        .into_iter()
+        .filter_map(|path| fs::metadata(&path).ok().map(|about| (about.modified().ok(), about.len(), path)))
+        .collect();
+    found.sort();
+    let mut left = bytes;
+    let mut newest = Vec::new();
+    for (_, length, path) in found.into_iter().rev() {
+        let Some(rest) = left.checked_sub(length) else { break };
+        left = rest;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        newest.push((name, text(&path)?));
+    }
+    Ok(newest)
+}
+
 fn text(path: &Path) -> Result<String, Error> {
     let bytes = fs::read(path).map_err(|error| Error::Io { path: path.to_owned(), error })?;
     // A power cut leaves zeros where blocks were to be.

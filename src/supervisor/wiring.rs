@@ -10,10 +10,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
 use crate::api::changing::Steering;
-use crate::api::timeline::{Reader, Recordings};
+use crate::api::timeline::{Newest, Reader, Recordings};
 use crate::config::{Config, ElectionKind};
 use crate::guardian::remains;
 use crate::node::{At, Identity, Input, Node};
+use crate::recording::reading;
 use crate::role::Exit;
 use crate::steering::Ensemble;
 use crate::{api, clock, config, output, processes, seeded_bug, syscalls, verify};
@@ -138,12 +139,19 @@ fn listener(config: &Config, before: Option<Carried>) -> Result<TcpListener, Run
     TcpListener::bind(config.api.listen).map_err(|error| RunError::Listen { address: wanted, error })
 }
 
+/// Bytes of recordings that a report has of each node, at most: hours, as a rule.
+const REPORTED: u64 = 8 * 1024 * 1024;
+
 /// The way from the API to what this node has recorded.
 fn timeline(config: &Config) -> Reader {
     let folder = config.recording().map(|settings| settings.folder());
-    Reader::new(folder.map(|folder| -> Recordings {
+    let newest = folder.clone().map(|folder| -> Newest {
+        Arc::new(move || reading::newest(&folder, REPORTED).map_err(|error| error.to_string()))
+    });
+    let steps = folder.map(|folder| -> Recordings {
         Arc::new(move |from, to| verify::timeline::within(&folder, from, to).map_err(|error| error.to_string()))
-    }))
+    });
+    Reader::new(steps).with_newest(newest)
 }
 
 /// The way from the API to what people want.

@@ -13,6 +13,7 @@ mod api;
 mod confirm_fenced;
 mod known;
 mod rehearsal;
+mod report;
 mod states;
 mod switchover;
 

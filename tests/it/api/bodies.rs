@@ -215,6 +215,7 @@ fn health_checks_need_no_token_and_everything_else_does_where_one_is_configured(
                 "/history/{epoch}",
                 "/events",
                 "/verdict",
+                "/report",
                 "/config",
                 "/metrics",
                 "/openapi.json",
