@@ -72,6 +72,10 @@ follower-dies:
 # A standby that is upgraded in place a hundred times (2 minutes).
 upgrades:
     PRIMACY_LONG_TESTS=1 cargo nextest run --locked --no-capture --test it -E 'test(one_upgrade_after_another)'
+# The build before this version and today's in one cluster, both ways (building the other one takes minutes, once).
+mixed-versions:
+    ./scripts/build-before
+    cargo nextest run --locked --test it -E 'test(mixed::)'
 
 # A cluster in a box, faults from a seed, a verdict (root): `just drill --seed 7 --minutes 30`; see `drill run --help`.
 drill *ARGS:

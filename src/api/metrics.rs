@@ -36,6 +36,12 @@ pub fn encode(seen: &SnapshotAt, tree: Option<Tree>) -> String {
     page.gauge("primacy_lock_held", "1 while this node's guardian holds the lock.", Some(flag(server.lock.held)));
     page.family("primacy_lock_probe_seconds", "histogram", "How long a write and fsync through the lock took.");
     page.histogram("primacy_lock_probe_seconds", &[], &metrics.lock_probe_seconds);
+    page.family(
+        "primacy_kill_seconds",
+        "histogram",
+        "From ordering SIGKILL to the proof that nothing of the tree lives.",
+    );
+    page.histogram("primacy_kill_seconds", &[], &metrics.kill_seconds);
     page.family("primacy_transitions_total", "counter", "Changes of the role.");
     for ((from, to, cause), count) in &metrics.transitions {
         let labels = [("from", from.as_str()), ("to", to.as_str()), ("cause", cause.as_str())];

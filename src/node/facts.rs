@@ -128,6 +128,9 @@ pub struct Facts {
     /// Why the current leadership is ending, in the words of whoever noticed.
     pub detail: Option<String>,
     pub stuck: Vec<StuckProcess>,
+    /// Since when the tree is being killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killing: Option<Moment>,
     /// Why there is no guardian.
     pub guardian_problem: Option<String>,
     pub cluster: ClusterView<Member>,
@@ -195,6 +198,7 @@ impl Facts {
             story: "started".to_owned(),
             detail: None,
             stuck: Vec::new(),
+            killing: None,
             guardian_problem: None,
             cluster: ClusterView { cluster: config.cluster.clone(), ..ClusterView::default() },
             history: Vec::new(),

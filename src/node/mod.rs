@@ -31,6 +31,7 @@ mod health;
 mod input;
 mod inputs;
 mod intents;
+mod kill;
 mod leaving;
 mod orders;
 mod output;

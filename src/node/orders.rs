@@ -67,6 +67,7 @@ impl Node {
                 self.order(GuardianOrder::Stop);
             }
             Action::KillTree => {
+                self.kill_begins(at.moment);
                 self.health.end();
                 self.order(GuardianOrder::Kill);
                 // A guardian that cannot kill must be noticed at once, not at the next regular ping.

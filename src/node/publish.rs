@@ -41,8 +41,9 @@ impl Published {
         let mut outputs = Vec::new();
         outputs.push(Output::Publish);
         let member = facts.member(machine, now);
-        if member.row.reason != self.reason {
-            self.reason.clone_from(&member.row.reason);
+        let reason = facts.reason(machine, now);
+        if reason != self.reason {
+            self.reason = reason;
             outputs.push(Output::Status(format!("{}: {}", member.row.status.as_str(), self.reason)));
         }
         let changed = self.member.as_deref() != Some(&member) || self.service != facts.service(machine);

@@ -121,6 +121,18 @@ impl Facts {
         }
     }
 
+    /// The same for the other members: of a good standby without whom it would take over from. A sentence that names the active node
+    /// changes everywhere at once at a fail-over, and every member reads every other one that changes: the square of them.
+    pub fn reason_for_others(&self, machine: &RoleMachine, now: Moment) -> String {
+        let calm =
+            matches!(machine.phase(now), Phase::Idle | Phase::Standing) && self.taken_out(machine, now).is_none();
+        let good = calm && machine.eligible() && !machine.is_always_on() && self.hindrance().is_none();
+        if good && !self.cluster.paused {
+            return format!("ready to take over{}", self.scarce());
+        }
+        self.reason(machine, now)
+    }
+
     fn ending(&self, machine: &RoleMachine) -> String {
         let end = machine.end().map_or("it ended", sentence);
         self.detail.as_ref().map_or_else(|| end.to_owned(), |detail| format!("{end} ({detail})"))
@@ -148,35 +160,43 @@ impl Facts {
         }
     }
 
-    fn standby_reason(&self, machine: &RoleMachine) -> String {
+    /// What keeps a standby from standing, whatever the cluster is like.
+    fn hindrance(&self) -> Option<String> {
         if let Contact::Disconnected(reason) = &self.contact {
-            return format!("no contact with ZooKeeper at {}: {reason}", self.config.zookeeper.servers);
+            return Some(format!("no contact with ZooKeeper at {}: {reason}", self.config.zookeeper.servers));
         }
         if self.contact == Contact::Connecting && self.config.election == ElectionKind::ZooKeeper {
-            return format!("connecting to ZooKeeper at {}", self.config.zookeeper.servers);
+            return Some(format!("connecting to ZooKeeper at {}", self.config.zookeeper.servers));
         }
         if let Some(problem) = &self.timing_problem {
-            return problem.clone();
+            return Some(problem.clone());
         }
         if let (PeerResult::Failed, Some(detail)) = (self.verified, &self.verified_detail) {
-            return format!("never stands for election: the volume's lock cannot be trusted: {detail}");
+            return Some(format!("never stands for election: the volume's lock cannot be trusted: {detail}"));
         }
         if let Some(node) = &self.verifying {
-            return format!("trying the volume's lock against {node} before the first promotion");
+            return Some(format!("trying the volume's lock against {node} before the first promotion"));
         }
         if self.config.fencing.watchdog == WatchdogUse::Required
             && let Some(problem) = self.watchdog_problem()
         {
-            return format!("never stands for election: fencing.watchdog is \"required\", and {problem}");
+            return Some(format!("never stands for election: fencing.watchdog is \"required\", and {problem}"));
         }
         if let Some(problem) = self.guardian_problem.as_ref().or(self.volume.problem.as_ref()) {
-            return problem.clone();
+            return Some(problem.clone());
         }
         if !self.volume_seen {
-            return format!("trying the volume at {} before it stands", self.config.lock.directory.display());
+            return Some(format!("trying the volume at {} before it stands", self.config.lock.directory.display()));
         }
         if self.config.candidate.priority == 0 {
-            return "never stands for election: candidate.priority is 0".to_owned();
+            return Some("never stands for election: candidate.priority is 0".to_owned());
+        }
+        None
+    }
+
+    fn standby_reason(&self, machine: &RoleMachine) -> String {
+        if let Some(hindrance) = self.hindrance() {
+            return hindrance;
         }
         if self.cluster.paused && machine.eligible() {
             return format!("in the queue for the election; elections are paused{}", self.scarce());

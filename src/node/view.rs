@@ -46,7 +46,7 @@ impl Facts {
             version: crate::seeded_bug::version().to_owned(),
             eligible: machine.eligible(),
             always_on: machine.is_always_on(),
-            reason: self.reason(machine, now),
+            reason: self.reason_for_others(machine, now),
         };
         let (process, session_timeout_ms) = (Some(self.identity.process.clone()), self.session_timeout_ms);
         let (election_node, ready_for) = (self.election_node.clone(), self.ready_for);

@@ -8,6 +8,7 @@ mod apart;
 mod host;
 mod nfs_lease;
 mod peer;
+mod tick;
 mod volume;
 mod zookeeper;
 

@@ -55,13 +55,7 @@ async fn look_around(config: &Config, settings: &Settings, session: &Session) ->
             "the ensemble permits 2 to 20 ticks; what it grants is what counts",
         )
     }];
-    if let Some(problem) = other_tick(asked, granted, config.zookeeper.tick_time) {
-        results.push(warn(
-            "zookeeper.tick_time",
-            problem,
-            "set zookeeper.tick_time to the servers' tickTime (in their zoo.cfg) on every node",
-        ));
-    }
+    results.extend(tick(config, session, granted).await);
     if config.mode == Mode::ActiveStandby {
         results.push(lease(config, granted));
     }
@@ -94,6 +88,32 @@ async fn look_around(config: &Config, settings: &Settings, session: &Session) ->
     let volume = timeout(PATIENCE, client.get_data(&settings.volume_path())).await;
     let volume = volume.ok().and_then(Result::ok).map(|(data, _)| String::from_utf8_lossy(&data).into_owned());
     (results, volume)
+}
+
+/// What the servers tell of their tick, and else what their grant betrays of it. The lease is reckoned with the configured one.
+async fn tick(config: &Config, session: &Session, granted: Duration) -> Option<CheckResult> {
+    const NAME: &str = "zookeeper.tick_time";
+    const REMEDY: &str = "set zookeeper.tick_time to the servers' tickTime (in their zoo.cfg) on every node";
+    let configured = config.zookeeper.tick_time;
+    let plain = config.zookeeper.tls.is_none();
+    let told = if plain { super::tick::told(session.address()).await } else { None };
+    match told {
+        Some(theirs) if theirs == configured => {
+            Some(ok(NAME, format!("the servers' tickTime is {}, as configured", in_words(theirs))))
+        }
+        Some(theirs) => {
+            let longer = if theirs > configured { ", and the lease is reckoned too long with it" } else { "" };
+            let (theirs, ours) = (in_words(theirs), in_words(configured));
+            Some(warn(
+                NAME,
+                format!("the servers' tickTime is {theirs}, not zookeeper.tick_time = {ours}{longer}"),
+                REMEDY,
+            ))
+        }
+        None => {
+            other_tick(config.zookeeper.session_timeout, granted, configured).map(|problem| warn(NAME, problem, REMEDY))
+        }
+    }
 }
 
 /// Whether the cluster is known, and who may change what is written of it.

@@ -501,6 +501,7 @@ pub struct Snapshot {
 pub struct MetricsView {
     pub heartbeat_seconds: Histogram,
     pub lock_probe_seconds: Histogram,
+    pub kill_seconds: Histogram,
     /// By (from, to, cause).
     pub transitions: BTreeMap<(Role, Role, Cause), u64>,
     pub failover_gap_seconds: BTreeMap<EndCause, Histogram>,

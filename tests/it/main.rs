@@ -15,6 +15,7 @@ mod formats;
 mod guardian;
 mod limits;
 mod load_balancers;
+mod mixed;
 mod nfs_fencing;
 mod output;
 mod page;

@@ -72,7 +72,7 @@ pub struct Change {
 
 type Refusal = Box<Response>;
 
-pub static CHANGES: [Change; 10] = [
+pub static CHANGES: [Change; 11] = [
     Change {
         method: Method::PUT,
         path: "/v1/info/state",

@@ -32,6 +32,7 @@ impl Node {
             GuardianInput::Lost(how) => {
                 let pid = self.guardian.pid();
                 self.guardian.gone();
+                self.facts.killing = None;
                 self.facts.guardian_problem = Some(format!("the guardian is gone: {how}"));
                 if self.machine.phase(at.moment) != Phase::Finished && !self.is_leaving() {
                     self.say(Say::GuardianGone { pid, how: how.clone() });
@@ -150,6 +151,7 @@ impl Node {
                 Some(Event::Exited)
             }
             Report::TreeDead => {
+                self.kill_is_over(now);
                 self.facts.coordinator = CoordinatorView::default();
                 self.facts.stuck.clear();
                 self.health.end();
@@ -173,6 +175,7 @@ impl Node {
             }
             Report::Fenced { deadline, clean } => {
                 self.say(Say::SelfFenced { deadline });
+                self.facts.killing = None;
                 self.facts.lock_held = false;
                 self.facts.coordinator = CoordinatorView::default();
                 self.guardian.leaves();

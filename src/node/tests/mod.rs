@@ -4,6 +4,8 @@ mod alarm;
 mod evidence;
 mod health;
 mod intents;
+mod kill;
+mod others;
 mod properties;
 mod recorded;
 mod upgrade;
