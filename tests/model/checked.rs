@@ -8,7 +8,7 @@ use primacy::role::Role;
 use stateright::{Model, Property};
 
 use super::steps::Step;
-use super::world::{Breach, FIRST_EPOCH, Hold, Setup, World};
+use super::world::{Breach, FIRST_EPOCH, Fault, Hold, Setup, World};
 
 pub const ONE_TREE: &str = "two trees never live under locks that the volume honours";
 pub const LEASE_ALONE: &str = "the lease alone keeps two trees from running at once";
@@ -23,12 +23,18 @@ pub const WRITTEN_FIRST: &str =
 pub const PAUSE_HOLDS: &str = "nobody is promoted who was elected in a pause";
 pub const ISOLATION_HOLDS: &str = "nobody is promoted who is isolated";
 pub const FENCED_BY_THE_ELECTED: &str = "nobody is fenced by who is not elected";
+pub const ANSWERED_FIRST: &str = "nobody stops for a switchover whose target has not just answered";
+pub const INTENT_WINS: &str = "nobody takes the role while the node to which it is to go stands there";
+/// Without this a switchover could be survived because it never happens.
+pub const HANDS_OVER: &str = "a switchover moves the role to its target";
+pub const VOLUME_FIRST: &str = "nobody stands before its guardian has seen that the volume takes writes";
+pub const NO_HOLDING_ON: &str = "no command that cannot be killed keeps a promotion going";
 pub const NO_REMAINS: &str = "nothing starts beside what an earlier leadership of its host has left";
 /// Without this the others could hold because nothing ever happens.
 pub const MOVES_ON: &str = "the role moves on to another node under a higher epoch";
 /// Without this what is said of a hand-over by the volume could hold because there never is one.
 pub const HANDED_OVER: &str = "the role moves on by the proof in the lock file, before the active one's node is gone";
-pub const SOMEBODY_LEADS: &str = "once faults end, somebody leads again";
+pub const SOMEBODY_LEADS: &str = "once faults end, somebody leads again, and every switchover has come to its end";
 
 /// More than any fair schedule needs.
 const PATIENCE: usize = 600;
@@ -46,10 +52,14 @@ impl Checked {
     }
 
     fn somebody_leads(&self, world: &World) -> bool {
-        world.nodes.iter().any(|node| {
-            node.tree.is_some_and(|tree| !tree.doomed && tree.stopping.is_none() && !tree.sick)
-                && node.supervisor.as_ref().is_some_and(|supervisor| supervisor.core.machine().role() == Role::Active)
-        })
+        world.control.wanted.is_none()
+            && world.nodes.iter().any(|node| {
+                node.tree.is_some_and(|tree| !tree.doomed && tree.stopping.is_none() && !tree.sick)
+                    && node
+                        .supervisor
+                        .as_ref()
+                        .is_some_and(|supervisor| supervisor.core.machine().role() == Role::Active)
+            })
     }
 
     fn ends_well(&self, world: &World) -> bool {
@@ -107,8 +117,19 @@ impl Model for Checked {
             Property::always(ISOLATION_HOLDS, |_, world: &World| !world.breached(Breach::PromotionInIsolation)),
             Property::always(FENCED_BY_THE_ELECTED, |_, world: &World| !world.breached(Breach::FencedUnelected)),
             Property::always(NO_REMAINS, |_, world: &World| !world.breached(Breach::StartBesideRemains)),
+            Property::always(VOLUME_FIRST, |_, world: &World| !world.breached(Breach::StandWithoutVolume)),
+            Property::always(NO_HOLDING_ON, |_, world: &World| !world.breached(Breach::HeldByCommand)),
+            Property::always(ANSWERED_FIRST, |_, world: &World| !world.breached(Breach::StopWithoutAnswer)),
+            Property::always(INTENT_WINS, |_, world: &World| !world.breached(Breach::IntentBeaten)),
             Property::always(WRITTEN_FIRST, |_, world: &World| !world.breached(Breach::StartBeforeWrittenBack)),
         ];
+        if self.setup.faults.contains(&Fault::Switchover) {
+            properties.push(Property::sometimes(HANDS_OVER, |_, world: &World| {
+                world.control.wanted.is_some_and(|wanted| {
+                    wanted.asked > 0 && world.nodes[wanted.to].tree.is_some_and(|tree| tree.epoch > wanted.epoch)
+                })
+            }));
+        }
         if self.setup.void_lock {
             properties.push(Property::always(LEASE_ALONE, |_, world: &World| {
                 world.nodes.iter().filter(|node| node.tree.is_some() && node.host_runs()).count() <= 1

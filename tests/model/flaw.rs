@@ -8,6 +8,7 @@ use primacy::node::Request;
 use primacy::role::{Action, End, Event, Predecessor, Recorded, RoleMachine, Rules, Witness};
 
 use super::mind::Mind;
+use super::steering::Said;
 use super::world::{DAWN, Heard, Order};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +72,14 @@ pub enum Flaw {
     MovesOnceMore,
     /// Takes a person's word on one leadership for one on whoever led last.
     StretchesAWord,
+    /// Takes what a switchover's target has said at any time for the answer to its question.
+    BelievesOldAnswer,
+    /// Takes a volume that takes no writes for a good one.
+    IgnoresItsVolume,
+    /// Takes a volume that nobody has told of for a good one.
+    TrustsAnUnseenVolume,
+    /// Goes by priorities alone when it is elected.
+    ForgetsWhatIsWanted,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,6 +101,10 @@ impl Core {
         self.mind.machine()
     }
 
+    pub fn said(&self) -> Said {
+        self.mind.said()
+    }
+
     /// When time alone decides something.
     pub fn next_decision(&self) -> Option<Moment> {
         self.mind.next_decision()
@@ -109,6 +122,18 @@ impl Core {
             (_, Heard::Held(succession)) => self.mind.be_held(now, succession),
             (_, Heard::Resumed) => self.mind.resume(now),
             (flaw, Heard::Answered { well }) => self.mind.be_answered(now, well || flaw == Flaw::IgnoresVerdicts),
+            (flaw, Heard::Told(mut view)) => {
+                if flaw == Flaw::BelievesOldAnswer {
+                    for row in &mut view.rows {
+                        row.said.ready_for = row.said.ready_for.map(|_| view.control.written);
+                    }
+                }
+                self.mind.be_told(now, &view)
+            }
+            (Flaw::ForgetsWhatIsWanted, Heard::Event(event @ Event::Elected(_))) => {
+                self.mind.forget_what_is_wanted(now);
+                self.mind.step(now, event)
+            }
             (flaw, Heard::Asked(request)) => {
                 let mut orders = self.mind.be_asked(now, request);
                 if flaw == Flaw::IgnoresIsolation && request == Request::Isolate {
@@ -119,6 +144,11 @@ impl Core {
             (Flaw::ForgetsWhatTheCoordinatorLeft, Heard::Event(Event::Exited)) => {
                 let mut orders = self.mind.step(now, Event::Exited);
                 orders.extend(self.mind.step(now, Event::TreeDead));
+                orders
+            }
+            (Flaw::TrustsAnUnseenVolume, Heard::Event(Event::GuardianReady)) => {
+                let mut orders = self.mind.step(now, Event::GuardianReady);
+                orders.extend(self.mind.step(now, Event::VolumeSeen { usable: true }));
                 orders
             }
             (Flaw::TakesFencingForTheLock, Heard::Event(event @ Event::PredecessorFenced { succeeded: true, .. })) => {
@@ -180,6 +210,7 @@ impl Core {
             }
             (Flaw::BelievesLateRenewal, Event::Renewed { sent }) => return (sent, Event::Renewed { sent }),
             (Flaw::KeepsLongerLease, Event::Granted { .. }) => Event::TimePassed,
+            (Flaw::IgnoresItsVolume, Event::VolumeSeen { .. }) => Event::VolumeSeen { usable: true },
             (_, event) => event,
         };
         (now, heard)

@@ -5,7 +5,11 @@ mod flaw;
 mod mind;
 mod node;
 mod relative;
+mod steering;
 mod steps;
+mod steps_of_a_promotion;
+mod switchover;
+mod told;
 mod upgrade;
 mod world;
 mod zookeeper;
@@ -38,6 +42,9 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
         grace: world::GRACE,
         ranked: false,
         first: None,
+        settled: false,
+        start_takes_time: false,
+        guardian_looks_again: true,
         remains_are_cleared: true,
         rules: rules(),
         flaw: Flaw::None,
@@ -45,13 +52,16 @@ fn setup(nodes: usize, budget: u8, faults: &[Fault]) -> Setup {
 }
 
 fn holds(name: &str, setup: Setup) {
-    let (began, budget) = (clock::now(), setup.budget);
-    // A lock that everybody gets proves nothing.
-    let by_volume = setup.by_volume && budget > 0 && !setup.void_lock;
+    let (began, budget, switches) = (clock::now(), setup.budget, setup.faults.contains(&Fault::Switchover));
+    // A lock that everybody gets proves nothing; and who is asked to go says so to ZooKeeper as soon as to the lock file.
+    let silences = [Fault::KillSupervisor, Fault::FreezeSupervisor, Fault::FreezeHalfway, Fault::Partition];
+    let silenced = setup.faults.iter().any(|fault| silences.contains(fault));
+    let by_volume = setup.by_volume && silenced && !setup.void_lock;
     let checker = Checked::new(setup, true).checker().threads(2).spawn_bfs().join();
     let mut violations = checker.discoveries();
     let moved_on = violations.remove(MOVES_ON).is_some();
     let handed_over = violations.remove(HANDED_OVER).is_some();
+    let hands_over = violations.remove(HANDS_OVER).is_some();
     println!(
         "model: {name}: {} unique states, depth {}, {} violations ({:.1?})",
         checker.unique_state_count(),
@@ -63,6 +73,7 @@ fn holds(name: &str, setup: Setup) {
         println!("last state: {:#?}", path.last_state());
         panic!("{name}: not so: {property}: {:#?}", path.into_actions());
     }
+    assert!(hands_over == switches, "{name}: not one switchover in all these states");
     assert!(moved_on || budget == 0, "{name}: not one fail-over in all these states");
     assert!(handed_over || !by_volume, "{name}: not one hand-over by the volume in all these states");
 }

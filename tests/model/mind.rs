@@ -18,7 +18,8 @@ use primacy::node::{At, GuardianInput, Identity, Input, Node, Output, Purpose, R
 use primacy::role::{Action, End, Event, Loss, Predecessor, Recorded, RoleMachine, Rules, Succession};
 use primacy::status::Breadcrumb;
 
-use super::world::{CUT, EXPIRES_FROM, LEASE, Order, units};
+use super::told;
+use super::world::{CUT, EXPIRES_FROM, HAND_OVER_WITHIN, LEASE, Order, units};
 
 /// What is granted to a session, and what is granted when the servers cut it.
 const GRANTED: Duration = Duration::from_secs(10);
@@ -36,6 +37,8 @@ pub struct Mind {
     alike: bool,
     /// A person's word in ZooKeeper: whether on this node, and for which epoch.
     pub vouched: Option<(bool, u64)>,
+    /// The other candidates, as it was told of them last: only while something is wanted.
+    pub others: Vec<OtherCandidate>,
 }
 
 impl PartialEq for Mind {
@@ -55,6 +58,9 @@ impl Hash for Mind {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.node.hash_bearing(self.heard, state);
         (self.orphans.is_some(), self.vouched).hash(state);
+        for other in &self.others {
+            (&other.node, other.priority, other.eligible).hash(state);
+        }
     }
 }
 
@@ -69,7 +75,7 @@ fn host(name: &str) -> HostIdentity {
 }
 
 /// Its own name and host, and those of whoever else.
-const OWN: &str = "own";
+pub const OWN: &str = "own";
 const OTHER: &str = "other";
 /// The active one's election node.
 const BEFORE: &str = "before";
@@ -131,7 +137,7 @@ fn timing(rules: &Rules) -> Timing {
         Reckoned {
             rules: if is_cut { cut.clone() } else { whole.clone() },
             at_most: units(if is_cut { EXPIRES_FROM - CUT - 1 } else { EXPIRES_FROM + LEASE }),
-            hand_over_within: units(3),
+            hand_over_within: units(HAND_OVER_WITHIN),
         }
     })
 }
@@ -198,7 +204,8 @@ impl Mind {
         let mut node = Node::under(timing(rules), config(rules), identity(), at(now));
         // The model starts the first guardian with its supervisor.
         while node.poll_output().is_some() {}
-        let mut mind = Self { node: Arc::new(node), orphans: None, heard: now, alike, vouched: None };
+        let mut mind =
+            Self { node: Arc::new(node), orphans: None, heard: now, alike, vouched: None, others: Vec::new() };
         mind.hear(now, connected(GRANTED, now));
         mind.hear(now, Input::Election(port::Fact::Intended(Box::default())));
         mind
@@ -226,7 +233,7 @@ impl Mind {
     /// First in the queue while elections are paused.
     pub fn be_held(&mut self, now: Moment, succession: Succession) -> Vec<Order> {
         let other = if self.alike { OWN } else { OTHER };
-        let found = port::ElectionOutcome { paused: true, ..found(succession, other, self.vouched) };
+        let found = port::ElectionOutcome { paused: true, ..self.found(succession, other) };
         self.hear(now, Input::Election(Fact::Elected(Box::new(found))))
     }
 
@@ -245,7 +252,19 @@ impl Mind {
         self.hear(now, Input::Requested(request))
     }
 
-    fn hear(&mut self, now: Moment, input: Input) -> Vec<Order> {
+    pub fn ready_for(&self) -> Option<i64> {
+        self.node.ready_for()
+    }
+
+    fn found(&self, succession: Succession, other: &str) -> port::ElectionOutcome {
+        let found = found(succession, other, self.vouched);
+        if self.others.is_empty() {
+            return found;
+        }
+        port::ElectionOutcome { others: self.others.clone(), ..found }
+    }
+
+    pub fn hear(&mut self, now: Moment, input: Input) -> Vec<Order> {
         self.heard = now;
         let mut orders = Vec::new();
         let mut input = Some(input);
@@ -283,7 +302,7 @@ impl Mind {
                 let problem = (!usable).then(|| "unusable".to_owned());
                 report(Report::Watchdog(WatchdogView { problem, ..WatchdogView::default() }))
             }
-            Event::Elected(succession) => fact(Fact::Elected(Box::new(found(succession, other, self.vouched)))),
+            Event::Elected(succession) => fact(Fact::Elected(Box::new(self.found(succession, other)))),
             Event::LockAcquired { recorded, write_back } => {
                 report(Report::LockAcquired { volume: "v".to_owned(), record: record(recorded, other), write_back })
             }
@@ -373,11 +392,11 @@ impl Mind {
                 ElectionOrder::Stand => Action::Stand,
                 ElectionOrder::Yield => Action::Yield,
                 ElectionOrder::Claim { breadcrumb, .. } => Action::Claim { epoch: breadcrumb.epoch },
+                ElectionOrder::Intend(change) => return told::change(&change),
                 ElectionOrder::Resign { clean, .. } => Action::Resign { clean, end: None },
                 ElectionOrder::Publish(_)
                 | ElectionOrder::Announce(_)
                 | ElectionOrder::Amend(_)
-                | ElectionOrder::Intend(_)
                 | ElectionOrder::AskAgain
                 | ElectionOrder::Close => return None,
             },

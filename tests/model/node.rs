@@ -2,7 +2,7 @@
 
 use primacy::moment::Moment;
 use primacy::node::Request;
-use primacy::role::{Action, Event, Recorded, Role, Witness};
+use primacy::role::{Action, Event, Phase, Recorded, Role, Witness};
 
 use super::world::{
     Breach, Breadcrumb, Command, Frost, Guardian, Heard, Hold, Hook, LEASE, Last, Order, SelfFencing, Setup, Tree,
@@ -70,13 +70,20 @@ impl World {
         if !supervisor.mailbox.is_empty() {
             supervisor.mailbox.remove(0);
         }
+        let before = supervisor.core.machine().end();
         let mut orders = supervisor.core.step(now, event.clone());
+        let after = supervisor.core.machine().end();
+        if !matches!(event, Heard::Asked(_)) {
+            self.observe_step_down(before, after);
+        }
         if let Heard::Event(Event::Claimed { .. }) = event
             && let Some(guardian) = &mut self.nodes[node].guardian
         {
             guardian.will = true;
         }
         match event {
+            Heard::Event(Event::VolumeSeen { usable }) => self.nodes[node].told_fit = usable,
+            Heard::Event(Event::GuardianLost) => self.nodes[node].told_fit = false,
             Heard::Asked(Request::Isolate) => self.nodes[node].isolated = true,
             Heard::Asked(Request::Activate) => self.nodes[node].isolated = false,
             _ => {}
@@ -99,9 +106,19 @@ impl World {
 
     pub fn perform(&mut self, setup: &Setup, node: usize, order: Order) {
         let now = self.now;
-        let Order::Role(action) = order else { return self.give(setup, node, order) };
+        let action = match order {
+            Order::Role(action) => action,
+            Order::Probe => return self.give(setup, node, order),
+            Order::Intend(change) => return self.intend(node, change),
+        };
         match action {
-            Action::Stand => self.stand(node),
+            Action::Stand => {
+                let stands = self.nodes[node].supervisor.as_ref().is_some_and(|it| it.client.standing);
+                if !stands && !self.nodes[node].told_fit {
+                    self.breach(Breach::StandWithoutVolume);
+                }
+                self.stand(node);
+            }
             Action::Yield => self.go_to_the_back(node),
             Action::Claim { epoch } => {
                 if self.nodes[node].isolated {
@@ -121,6 +138,7 @@ impl World {
                     supervisor.mailbox.retain(|heard| !from_guardian(heard));
                 }
                 self.nodes[node].guardian = Some(Guardian::booting());
+                self.nodes[node].told_fit = false;
             }
             Action::Exit(_) => self.lose_supervisor(node),
             Action::StartAlwaysOn => unreachable!("no node of the model is always on"),
@@ -231,6 +249,7 @@ impl World {
     pub fn lose_supervisor(&mut self, node: usize) {
         self.nodes[node].supervisor = None;
         self.nodes[node].isolated = false;
+        self.nodes[node].told_fit = false;
         if self.nodes[node].frost == Some(Frost::Supervisor) {
             self.nodes[node].frost = None;
         }
@@ -250,13 +269,18 @@ impl World {
     pub fn obey(&mut self, setup: &Setup, node: usize, order: Order) {
         let now = self.now;
         let Order::Role(order) = order else { return self.run(node, Hook::Probe) };
+        let fit = self.nodes[node].fit;
         let Some(guardian) = &mut self.nodes[node].guardian else { return };
+        if matches!(order, Action::StopTree | Action::KillTree | Action::CloseLock(_)) {
+            guardian.starting = None;
+        }
         match order {
             // One that has begun to end takes no lock: what it is told then, nobody answers.
             Action::AwaitLock { .. } | Action::AcquireLock if guardian.fencing != SelfFencing::No => {}
             Action::AwaitLock { until } if !guardian.has_lock => guardian.waits = Some(until),
             Action::CallOff => self.let_go(setup, node),
             Action::AcquireLock if guardian.has_lock => guardian.waited = false,
+            Action::AcquireLock if !fit => self.report(node, Event::VolumeUnusable),
             Action::AcquireLock => {
                 guardian.waits = None;
                 guardian.wants_lock = true;
@@ -295,12 +319,11 @@ impl World {
                     self.report(node, Event::StartFailed);
                 } else {
                     guardian.deadline = Some(deadline);
-                    self.observe_start(setup, node, epoch);
-                    self.nodes[node].tree =
-                        Some(Tree { epoch, stopping: None, doomed: false, stuck: false, sick: false });
-                    self.nodes[node].unwritten = setup.write_back.then_some(epoch);
-                    self.feed(setup, node);
-                    self.report(node, Event::Started);
+                    if setup.start_takes_time {
+                        guardian.starting = Some(epoch);
+                    } else {
+                        self.fork(setup, node, epoch);
+                    }
                 }
             }
             Action::StopTree | Action::KillTree if self.nodes[node].is_empty() => self.report(node, Event::TreeDead),
@@ -322,6 +345,62 @@ impl World {
             }
             Action::CloseLock(_) => self.close_and_tell(setup, node),
             _ => {}
+        }
+    }
+
+    fn fork(&mut self, setup: &Setup, node: usize, epoch: u64) {
+        self.observe_start(setup, node, epoch);
+        self.nodes[node].tree = Some(Tree { epoch, stopping: None, doomed: false, stuck: false, sick: false });
+        self.nodes[node].unwritten = setup.write_back.then_some(epoch);
+        self.feed(setup, node);
+        self.report(node, Event::Started);
+    }
+
+    /// What a start needs is there.
+    pub fn may_fork(&self, node: usize) -> bool {
+        self.nodes[node].guardian_runs()
+            && self.nodes[node].guardian.as_ref().is_some_and(|guardian| guardian.starting.is_some())
+    }
+
+    pub fn fork_at_last(&mut self, setup: &Setup, node: usize) {
+        let now = self.now;
+        let Some(guardian) = &mut self.nodes[node].guardian else { return };
+        let Some(epoch) = guardian.starting.take() else { return };
+        let may = guardian.has_lock
+            && guardian.fencing == SelfFencing::No
+            && guardian.deadline.is_some_and(|deadline| deadline > now);
+        if may || !setup.guardian_looks_again {
+            self.fork(setup, node, epoch);
+        } else {
+            self.report(node, Event::StartFailed);
+        }
+    }
+
+    /// A standby's volume takes writes, or none; its guardian finds that out.
+    pub fn change_volume(&mut self, node: usize, fit: bool) {
+        self.nodes[node].fit = fit;
+        if self.nodes[node].guardian.as_ref().is_some_and(|guardian| !guardian.booting) {
+            self.report(node, Event::VolumeSeen { usable: fit });
+        }
+    }
+
+    /// Nobody waits for a command longer than it may take, and than it may take to be killed.
+    pub fn observe_waiting(&mut self) {
+        let holds = |node: &super::world::Node| {
+            let phase =
+                node.supervisor.as_ref().filter(|_| node.supervisor_runs()).map(|it| it.core.machine().phase(self.now));
+            node.commands.iter().any(|command| {
+                let waits = match command.hook {
+                    Hook::Before { .. } => phase == Some(Phase::Starting),
+                    // Without the lock it waits for that, too, and as long as it takes.
+                    Hook::Fence { .. } => phase == Some(Phase::WaitingForFence) && command.with_lock,
+                    Hook::After | Hook::Probe => false,
+                };
+                waits && command.until + units(1) <= self.now
+            })
+        };
+        if self.nodes.iter().any(holds) {
+            self.breach(Breach::HeldByCommand);
         }
     }
 
@@ -563,7 +642,8 @@ impl World {
         if setup.rules.watchdog_required {
             self.report(node, Event::WatchdogSeen { usable: true });
         }
-        self.report(node, Event::VolumeSeen { usable: true });
+        let usable = self.nodes[node].fit;
+        self.report(node, Event::VolumeSeen { usable });
     }
 
     pub fn guardian_fences(&self, setup: &Setup, node: usize) -> bool {
@@ -587,6 +667,9 @@ impl World {
         match guardian.fencing {
             SelfFencing::No => {
                 guardian.fencing = SelfFencing::Killing;
+                if setup.guardian_looks_again {
+                    guardian.starting = None;
+                }
                 if setup.guardian_notes_early {
                     self.note_end(node);
                 }

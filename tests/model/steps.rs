@@ -57,6 +57,12 @@ pub enum Step {
     Pause,
     Resume,
     Ask(usize, Request),
+    /// The role is to go to this node.
+    Switch(usize),
+    /// The guardian starts what it was to start.
+    Fork(usize),
+    SpoilVolume(usize),
+    MendVolume(usize),
     Stop(usize, u8),
     Upgrade(usize),
     /// A client that followed another one goes on to take its leadership over.
@@ -129,6 +135,12 @@ impl World {
             if it.frost.is_some() {
                 out.push(Step::Thaw(node));
             }
+            if self.may_fork(node) {
+                out.push(Step::Fork(node));
+            }
+            if !it.fit {
+                out.push(Step::MendVolume(node));
+            }
             if it.cut {
                 out.push(Step::Heal { node, lose: false });
             }
@@ -192,6 +204,9 @@ impl World {
         if fault == Fault::Pause && !self.paused {
             out.push(Step::Pause);
         }
+        if fault == Fault::Switchover {
+            out.extend(self.targets().into_iter().map(Step::Switch));
+        }
         if fault == Fault::DeleteNode && !self.queue.is_empty() {
             out.push(Step::DeleteNode(0));
         }
@@ -233,6 +248,12 @@ impl World {
                 Fault::FailWriteBack if it.unwritten.is_some() && !it.write_back_fails => {
                     out.push(Step::FailWriteBack(node));
                 }
+                Fault::SpoilVolume
+                    if it.fit
+                        && it.guardian.as_ref().is_some_and(|guardian| !guardian.has_lock && !guardian.wants_lock) =>
+                {
+                    out.push(Step::SpoilVolume(node));
+                }
                 Fault::Sicken if it.tree.is_some_and(|tree| !tree.sick && !tree.doomed) => out.push(Step::Sicken(node)),
                 Fault::Isolate if it.supervisor.is_some() && !it.isolated => {
                     out.push(Step::Ask(node, Request::Isolate));
@@ -268,6 +289,18 @@ impl World {
         steps.first().copied().unwrap_or(Step::TimePasses)
     }
 
+    /// Until nothing is left to do and somebody leads.
+    pub fn settle_down(&mut self, setup: &Setup) {
+        loop {
+            let mut urgent = Vec::new();
+            self.urgent(setup, &mut urgent);
+            if urgent.is_empty() && self.nodes.iter().any(|node| node.tree.is_some()) {
+                return;
+            }
+            self.apply(setup, urgent.first().copied().unwrap_or(Step::TimePasses));
+        }
+    }
+
     pub fn apply(&mut self, setup: &Setup, step: Step) {
         let budget = self.budget;
         self.budget = budget.saturating_sub(1);
@@ -296,6 +329,8 @@ impl World {
             Step::Ask(node, request @ (Request::Isolate | Request::StepDown { .. })) => {
                 self.tell(node, Heard::Asked(request));
             }
+            Step::Switch(to) => self.want_switchover(to),
+            Step::SpoilVolume(node) => self.change_volume(node, false),
             Step::FailWriteBack(node) => self.nodes[node].write_back_fails = true,
             Step::LoseLock(node) => self.lose_lock(node),
             Step::DeleteNode(seat) => self.betray(seat, Loss::NodeDeleted),
@@ -318,6 +353,7 @@ impl World {
                 self.apply_lawful(setup, step);
             }
         }
+        self.tell_each_other(setup);
         self.elect(setup);
         self.tell_next(setup);
     }
@@ -339,6 +375,8 @@ impl World {
             Step::CommandDies(node) => self.command_dies(setup, node),
             Step::Expire(seat) => self.remove_seat(seat, Loss::SessionExpired),
             Step::Restart(node) => self.restart(setup, node),
+            Step::Fork(node) => self.fork_at_last(setup, node),
+            Step::MendVolume(node) => self.change_volume(node, true),
             Step::Resume => self.resume(),
             Step::Ask(node, Request::Activate) => self.tell(node, ACTIVATION),
             Step::Thaw(node) => self.thaw(setup, node),
@@ -352,6 +390,7 @@ impl World {
                 }
             }
             Step::TimePasses => {
+                self.observe_waiting();
                 self.now = self.now + units(1);
                 self.hear_touches(setup);
             }

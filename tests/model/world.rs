@@ -14,6 +14,7 @@ use primacy::role::{Action, Backoff, Event, Predecessor, Restarts, Rules, Succes
 
 use super::flaw::{Core, Flaw};
 use super::relative::Relative;
+use super::steering::{Change, Control, Question, Said, View};
 use super::upgrade::Moving;
 
 /// One unit of the model's time, in nanoseconds; also the heartbeat interval.
@@ -30,6 +31,8 @@ pub const EXPIRES_FROM: u64 = 4;
 pub const EXPIRES_BY: u64 = 4;
 /// By so much the servers may cut a session.
 pub const CUT: u64 = 2;
+/// So long a switchover's target has to answer.
+pub const HAND_OVER_WITHIN: u64 = 3;
 /// How long after the lease's end a watchdog may fire: the margin.
 pub const GRACE: u64 = 1;
 
@@ -99,6 +102,12 @@ pub struct Setup {
     pub ranked: bool,
     /// Of two faults the first is this.
     pub first: Option<Fault>,
+    /// It begins when somebody leads and all others wait, in the order of their numbers.
+    pub settled: bool,
+    /// Between the order and the start lies time: the guardian looks the coordinator's account up, say.
+    pub start_takes_time: bool,
+    /// After that it looks again whether it may start.
+    pub guardian_looks_again: bool,
     /// A guardian opens the volume only once what an earlier leadership left on its host is dead.
     pub remains_are_cleared: bool,
     pub rules: Rules,
@@ -146,6 +155,10 @@ pub enum Fault {
     Isolate,
     /// Somebody wants another node to lead.
     StepDown,
+    /// The same, told to the whole cluster, with the node that is to lead.
+    Switchover,
+    /// A standby's volume takes no writes.
+    SpoilVolume,
     Stop,
     /// A stop and a second one.
     StopTwice,
@@ -174,6 +187,8 @@ pub enum Heard {
     },
     /// Somebody wants something of this node.
     Asked(Request),
+    /// What is wanted, or what others say for its sake, has changed.
+    Told(View),
 }
 
 impl From<Event> for Heard {
@@ -188,6 +203,8 @@ pub enum Order {
     Role(Action),
     /// The coordinator is to be asked how it is, by a command.
     Probe,
+    /// `control` is to be changed.
+    Intend(Change),
 }
 
 impl From<Action> for Order {
@@ -234,6 +251,12 @@ pub struct Client {
     pub late: Vec<Heard>,
     /// Its leadership is another session's, and is to become its own.
     pub moving: Option<Moving>,
+    /// What it has read last of what is wanted.
+    pub shown: Option<View>,
+    /// A change of `control` that has not reached the server.
+    pub to_intend: Option<Change>,
+    /// For the observer only: it was told that it is elected while the node to which the role is to go was there and able.
+    pub rival: bool,
 }
 
 /// A command's process, with what it left behind: a child of the guardian's that outlives it if nobody kills it.
@@ -291,6 +314,8 @@ pub struct Guardian {
     /// The last will: it may delete the election node of this leadership.
     pub will: bool,
     pub fencing: SelfFencing,
+    /// A start that was ordered and waits for what it needs.
+    pub starting: Option<u64>,
     /// Not read yet: it is frozen.
     pub orders: Vec<Order>,
     /// Not said yet: it is frozen.
@@ -311,6 +336,7 @@ impl Guardian {
             clean: true,
             will: false,
             fencing: SelfFencing::No,
+            starting: None,
             orders: Vec::new(),
             unsaid: Vec::new(),
         }
@@ -368,6 +394,12 @@ pub struct Node {
     /// Somebody deleted its election node although its lease ran. If its lock is lost, too, nothing is left that could tell
     /// it in time that another node leads: this is where the fencing command and the epoch itself must do.
     pub betrayed: bool,
+    /// Its volume takes writes.
+    pub fit: bool,
+    /// For the observer only: its supervisor was told so by the guardian that it has.
+    pub told_fit: bool,
+    /// For the observer only: the epoch after which it went to the back of the queue while a switchover was wanted.
+    pub made_way: Option<u64>,
 }
 
 impl Node {
@@ -427,11 +459,22 @@ pub struct Seat {
     pub cut: bool,
     /// The session that owns it is not the one that the client keeps.
     pub elsewhere: bool,
+    /// What its member says, while something is wanted.
+    pub said: Said,
 }
 
 impl Seat {
     pub const fn new(node: usize, now: Moment) -> Self {
-        Self { node, known: true, claimed: false, heard: now, told: now, cut: false, elsewhere: false }
+        Self {
+            node,
+            known: true,
+            claimed: false,
+            heard: now,
+            told: now,
+            cut: false,
+            elsewhere: false,
+            said: Said { leads: None, eligible: false, ready_for: None },
+        }
     }
 
     pub fn hear(&mut self, now: Moment) {
@@ -478,6 +521,14 @@ pub enum Breach {
     StartBesideRemains = 256,
     /// Somebody was to be fenced by who is not elected.
     FencedUnelected = 512,
+    /// A node stopped its coordinator for a switchover although the target had not just answered.
+    StopWithoutAnswer = 1024,
+    /// A node took the role although it was to go to another one, which was there and able.
+    IntentBeaten = 2048,
+    /// A node entered the queue although its guardian had not told it that the volume takes writes.
+    StandWithoutVolume = 4096,
+    /// A node went on with its promotion although a command of it could not be killed.
+    HeldByCommand = 8192,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -491,7 +542,7 @@ pub struct World {
     pub vouched: Option<(usize, u64)>,
     /// What ZooKeeper knew before its last change: epoch and breadcrumb. Kept only where it may come back with that, for it
     /// doubles the states.
-    pub before: Option<(u64, Option<Breadcrumb>)>,
+    pub before: Option<(u64, Option<Breadcrumb>, Control)>,
     pub owner: Option<usize>,
     /// What the lock file says.
     pub record: Option<Breadcrumb>,
@@ -502,6 +553,8 @@ pub struct World {
     pub handed_over: bool,
     /// Elections are paused.
     pub paused: bool,
+    pub control: Control,
+    pub question: Option<Question>,
     pub budget: u8,
     pub breaches: u16,
 }
@@ -515,6 +568,7 @@ impl Hash for World {
         (self.epoch, self.breadcrumb, self.owner, self.record, self.started).hash(&mut relative);
         (self.before, self.last, self.vouched).hash(&mut relative);
         (self.paused, self.handed_over, self.budget, self.breaches).hash(&mut relative);
+        (self.control, self.question).hash(&mut relative);
     }
 }
 
@@ -541,6 +595,9 @@ impl World {
                     in_debt: false,
                     fenced: None,
                     betrayed: false,
+                    fit: true,
+                    told_fit: false,
+                    made_way: None,
                 };
                 setup.nodes
             ],
@@ -548,18 +605,23 @@ impl World {
             epoch: FIRST_EPOCH,
             breadcrumb: None,
             vouched: None,
-            before: setup.faults.contains(&Fault::RestoreZooKeeper).then_some((FIRST_EPOCH, None)),
+            before: setup.faults.contains(&Fault::RestoreZooKeeper).then_some((FIRST_EPOCH, None, Control::default())),
             owner: None,
             record: None,
             last: None,
             started: (0, 0),
             handed_over: false,
             paused: false,
+            control: Control::default(),
+            question: None,
             budget: setup.budget,
             breaches: 0,
         };
         for node in 0..setup.nodes {
             world.restart(setup, node);
+        }
+        if setup.settled {
+            world.settle_down(setup);
         }
         world
     }
@@ -592,7 +654,7 @@ impl World {
 
     /// ZooKeeper is about to be changed.
     pub fn remember(&mut self) {
-        self.before = self.before.map(|_| (self.epoch, self.breadcrumb));
+        self.before = self.before.map(|_| (self.epoch, self.breadcrumb, self.control));
     }
 
     /// Nothing of this node's last leadership can write any more.

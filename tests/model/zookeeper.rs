@@ -4,6 +4,7 @@ use primacy::moment::Moment;
 use primacy::role::{Event, Loss, Succession};
 
 use super::flaw::Flaw;
+use super::steering::Control;
 use super::upgrade::Moving;
 use super::world::{
     Breach, Breadcrumb, CUT, Client, EXPIRES_BY, EXPIRES_FROM, FIRST_EPOCH, Heard, Seat, Setup, World, units,
@@ -73,10 +74,14 @@ impl World {
     pub fn go_to_the_back(&mut self, node: usize) {
         let cut = self.nodes[node].cut;
         let Some(client) = self.client(node) else { return };
-        (client.told, client.next) = (None, None);
+        let was_told = client.told.take().is_some();
+        client.next = None;
         if !cut && let Some(seat) = self.seat(node) {
             let seat = self.queue.remove(seat);
             self.queue.push(seat);
+        }
+        if was_told && self.control.wanted.is_some() {
+            self.nodes[node].made_way = Some(self.epoch);
         }
     }
 
@@ -114,12 +119,13 @@ impl World {
             return;
         }
         let found = self.breadcrumb.filter(|_| self.before.is_some());
-        let paused = self.paused;
         let vouched = self.vouched;
+        let (paused, rival) = (self.paused, self.is_a_rival(node));
         let Some(supervisor) = &mut self.nodes[node].supervisor else { return };
         if supervisor.client.standing && supervisor.client.told.is_none() {
             supervisor.client.told = Some(epoch);
             supervisor.client.held = paused;
+            supervisor.client.rival = rival;
             supervisor.found = found;
             if let Some((whose, epoch)) = vouched {
                 supervisor.core.learn_of_a_word(whose == node, epoch, succession.predecessor_epoch);
@@ -200,6 +206,9 @@ impl World {
         let by_volume = told.is_none() && next.is_some_and(|next| self.succeeds_by_the_volume(node, next));
         if told != Some(self.epoch) && !by_volume {
             return self.answer(node, Event::ClaimRefused);
+        }
+        if self.client(node).is_some_and(|client| client.rival) {
+            self.breach(Breach::IntentBeaten);
         }
         let seat = self.seat(node).expect("it was there");
         // Its lock is proof of its own earlier end.
@@ -369,6 +378,7 @@ impl World {
                             | Event::NextInLine(_)
                     ) | Heard::Held(_)
                         | Heard::Resumed
+                        | Heard::Told(_)
                 )
             });
             supervisor.mailbox = here;
@@ -396,6 +406,11 @@ impl World {
                     }
                 }
                 Heard::Event(Event::Renewed { .. }) | Heard::Resumed if lose => {}
+                Heard::Told(_) if lose => {
+                    if let Some(client) = self.client(node) {
+                        client.shown = None;
+                    }
+                }
                 event => self.tell(node, event),
             }
         }
@@ -417,8 +432,12 @@ impl World {
         if client.moving.is_some() {
             return self.heal_move(setup, node, lose);
         }
+        let change = client.to_intend.take().filter(|_| !lose);
         if client.standing && self.seat(node).is_none() {
             return self.lose_client(node, Loss::SessionExpired);
+        }
+        if let Some(change) = change {
+            self.intend(node, change);
         }
         if let Some((epoch, sent)) = claim {
             self.claim(setup, node, epoch, sent);
@@ -439,16 +458,17 @@ impl World {
     }
 
     pub fn wipe(&mut self) {
-        self.come_back((FIRST_EPOCH, None));
+        self.come_back((FIRST_EPOCH, None, Control::default()));
     }
 
     pub fn restore(&mut self) {
-        self.come_back(self.before.unwrap_or((FIRST_EPOCH, None)));
+        self.come_back(self.before.unwrap_or((FIRST_EPOCH, None, Control::default())));
     }
 
     /// With older data, and without a session.
-    fn come_back(&mut self, with: (u64, Option<Breadcrumb>)) {
-        (self.epoch, self.breadcrumb) = with;
+    fn come_back(&mut self, with: (u64, Option<Breadcrumb>, Control)) {
+        (self.epoch, self.breadcrumb, self.control) = with;
+        self.question = None;
         for seat in (0..self.queue.len()).rev() {
             self.betray(seat, Loss::SessionExpired);
         }
