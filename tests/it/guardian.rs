@@ -30,6 +30,7 @@ mod forking;
 mod start;
 mod tree;
 pub mod volume;
+mod waiting;
 mod watchdog;
 
 /// Generous: only a failure takes that long.

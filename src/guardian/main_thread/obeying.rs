@@ -111,8 +111,10 @@ impl MainThread {
     pub(super) fn call_off(&mut self) {
         self.waiting = None;
         match (self.configured.as_ref().and_then(Configured::volume), self.written) {
-            (Some(volume), None) if self.tree.is_empty() => volume.ask(Task::CallOff),
-            _ => self.link.send(&Report::CalledOff),
+            // Whatever runs beside it: a command of a standby's, which is to hold nobody up.
+            (Some(volume), None) => volume.ask(Task::CallOff),
+            // Nothing was waited for, or more than waiting has come of it.
+            (None, _) | (Some(_), Some(_)) => self.link.send(&Report::CalledOff),
         }
     }
 
