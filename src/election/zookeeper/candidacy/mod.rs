@@ -22,8 +22,8 @@
 //! |---|---|---|---|---|---|
 //! | Idle | enters | – | refused | told at once | goes on |
 //! | Entering | – | – | refused | ends the session | ends it, if the own node may have been created; else goes on as Idle |
-//! | Queued, behind | – | to the back | refused | ends the session | goes on, with another look |
-//! | Queued, looking | – | – | refused | ends the session | goes on, with another look |
+//! | Queued, behind | – | to the back | claims, if the one before it is the active one's | ends the session | goes on, with another look |
+//! | Queued, looking | – | to the back, if it was next in line | waits for the look, if it was next in line | ends the session | goes on, with another look |
 //! | Elected | looks again | to the back | claims | ends the session | goes on |
 //! | Claiming | waits | waits | waits | waits | ends the session: nobody knows whether the epoch was taken |
 //! | Leaving | – | – | refused | ends the session | ends it: nobody knows whether the own node is gone |

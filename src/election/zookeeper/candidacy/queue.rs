@@ -112,7 +112,7 @@ impl Candidacy {
         let known = next.as_ref().map(|next| (next.outcome.epoch, next.control_version));
         let stale = match (led, known) {
             (None, _) => false,
-            (Some(led), None) => led > 0,
+            (Some(_), None) => true,
             (Some(led), Some((epoch, control))) => led > epoch || control != self.seen.control,
         };
         if stale
@@ -233,6 +233,11 @@ impl Candidacy {
         match (order, step) {
             (ElectionOrder::Yield, Step::Behind { watch, .. }) => {
                 self.forget(watch);
+                self.leave_queue(&node, own)
+            }
+            // It was behind somebody a moment ago: who looks again is not to lead for that.
+            (ElectionOrder::Yield, Step::Looking(look)) if told.is_some() => {
+                self.forget(look);
                 self.leave_queue(&node, own)
             }
             (ElectionOrder::Claim { breadcrumb, volume, entry, predecessor_ended }, step) => {

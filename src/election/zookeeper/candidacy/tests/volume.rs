@@ -89,6 +89,13 @@ fn a_claim_that_comes_while_the_queue_is_looked_at_waits_for_what_is_found() {
 }
 
 #[test]
+fn who_is_to_go_to_the_back_goes_although_the_queue_is_being_looked_at() {
+    let mut lab = waiting();
+    lab.deleted(BEFORE);
+    assert_eq!(words(&lab.order(ElectionOrder::Yield)), "Forget, Forget, ask Delete");
+}
+
+#[test]
 fn what_is_wanted_or_who_leads_having_changed_is_looked_at_again() {
     let seen =
         |epoch, control| Input::Viewed(Seen { control, active: Some((epoch, BEFORE.to_owned())), ..Seen::default() });
