@@ -84,6 +84,10 @@ pub fn of(steps: &[Step], former: Option<&str>, next: &str) -> Vec<Span> {
             until = at;
         }
     }
+    // Who waits for the lock may have it before the guardian that let go of it has said so: then that is when it was let go of.
+    if found[3].is_none() && found[2].is_some() {
+        found[3] = found[4];
+    }
     let between = |(slot, (part, _, _)): (usize, &(Part, Mark, Mark))| {
         let (from, to) = (&steps[found[slot]?], &steps[found[slot + 1]?]);
         let exact = from.boot == to.boot;
@@ -92,7 +96,8 @@ pub fn of(steps: &[Step], former: Option<&str>, next: &str) -> Vec<Span> {
         } else {
             u64::try_from(to.at.duration_since(from.at).ok()?.as_nanos()).ok()?
         };
-        Some(Span { part: *part, node: to.node.clone(), ms: nanos as f64 / 1e6, exact })
+        let node = if *part == Part::Record { from.node.clone() } else { to.node.clone() };
+        Some(Span { part: *part, node, ms: nanos as f64 / 1e6, exact })
     };
     PARTS.iter().enumerate().filter_map(between).collect()
 }
@@ -144,6 +149,16 @@ mod tests {
             (23, "b", Mark::Ready),
         ];
         steps.map(|(ms, node, mark)| step(ms, if node == "a" { "boot" } else { boot }, node, mark)).into()
+    }
+
+    #[test]
+    fn a_lock_that_is_had_before_its_closing_is_told_costs_no_time_of_its_own_and_none_is_lost() {
+        let mut steps = failover("boot");
+        (steps[3], steps[4]) = (step(11, "boot", "b", Mark::Locked), step(12, "boot", "a", Mark::Closed));
+        let spans = of(&steps, Some("a"), "b");
+        let whole = |part: Part| spans.iter().find(|span| span.part == part).map(|span| (span.node.as_str(), span.ms));
+        assert_eq!((whole(Part::Record), whole(Part::Lock)), (Some(("a", 2.0)), Some(("b", 0.0))));
+        assert!((spans.iter().map(|span| span.ms).sum::<f64>() - 23.0).abs() < 1e-9);
     }
 
     fn told(spans: &[Span]) -> Vec<(&'static str, f64, bool)> {
