@@ -87,7 +87,7 @@ impl Fault {
             ),
             (Self::Cut, _) => (
                 "{} does not reach ZooKeeper for 10 s: silence, no error. Its coordinator is healthy.",
-                "It cannot prove that it still leads: its coordinator dies before its session can. The gap is that wait.",
+                "It cannot prove that it still leads: its coordinator dies before its session can. The other node waits for the lock, and reads there that nothing is left.",
             ),
         }
     }
